@@ -1,0 +1,31 @@
+//! The words, rules and ports of FuseML. No I/O, no framework: everything here is a value or a pure function
+//! of values, and the crates above implement the ports.
+
+mod address;
+mod artifact;
+mod digest;
+mod error;
+mod kind;
+mod manifest;
+mod name;
+mod permission;
+pub mod port;
+mod runnable;
+mod tree;
+mod workload;
+
+pub use address::{Address, Selector, Subject};
+pub use artifact::{Attributes, Descriptor, Location, Origin, Store};
+pub use digest::Digest;
+pub use error::{Error, ErrorKind, Result};
+pub use kind::Kind;
+pub use manifest::{Component, Manifest, Setting, SettingType, TemplateFile, World};
+pub use name::Name;
+pub use permission::{AllowedHost, Capability, Request, Rights, fill_setting};
+pub use runnable::{
+    BuildPlan, Delivery, Environment, InputSlot, OutputReport, OutputSlot, Parameter, Runnable, ServiceSpec, ValueType,
+};
+pub use tree::{Tree, TreeFile, check_relative_path};
+pub use workload::{
+    CollectedOutput, Contents, LogChunk, Phase, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, WorkloadStatus,
+};

@@ -1,0 +1,233 @@
+//! `extension.toml`: what an extension is, what its components need and ask for.
+
+use crate::{Attributes, Capability, Error, Kind, Name, Request, Result, check_relative_path};
+use indexmap::IndexMap;
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// The type of an instance's setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SettingType {
+    Text,
+    Url,
+    Integer,
+    Boolean,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Setting {
+    #[serde(rename = "type")]
+    pub setting_type: SettingType,
+    pub description: String,
+    #[serde(default)]
+    pub required: bool,
+    pub default: Option<String>,
+}
+
+/// The worlds that a component can implement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum World {
+    ArtifactStore,
+    Builder,
+    RuntimeAgent,
+}
+
+impl World {
+    pub const ALL: [Self; 3] = [Self::ArtifactStore, Self::Builder, Self::RuntimeAgent];
+
+    /// `<package>/<world>@<version>`.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::ArtifactStore => "fuseml:artifact-store/artifact-store@0.1.0",
+            Self::Builder => "fuseml:builder/builder@0.1.0",
+            Self::RuntimeAgent => "fuseml:runtime-agent/runtime-agent@0.1.0",
+        }
+    }
+}
+
+impl fmt::Display for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+impl FromStr for World {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|world| world.id() == text).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.into_iter().map(Self::id).collect();
+            Error::unsupported("world", format!("this server knows no world `{text}`; it knows {}", known.join(", ")))
+        })
+    }
+}
+
+/// One sandboxed component.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Component {
+    pub name: Name,
+    pub world: String,
+    /// Inside the package.
+    pub file: String,
+    /// Settings without which an instance does not have this component.
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// Artifact stores: what they keep.
+    #[serde(default)]
+    pub kinds: Vec<Kind>,
+    #[serde(default)]
+    pub requests: Vec<Request>,
+}
+
+impl Component {
+    /// Checked when the manifest was parsed.
+    pub fn world(&self) -> Result<World> {
+        self.world.parse()
+    }
+
+    /// Whether an instance with these settings has it.
+    pub fn active(&self, settings: &Attributes) -> bool {
+        self.needs.iter().all(|setting| settings.contains_key(setting))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TemplateFile {
+    pub file: String,
+}
+
+/// A checked `extension.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub schema_version: u32,
+    pub name: Name,
+    pub version: Version,
+    pub title: String,
+    pub description: String,
+    pub license: String,
+    #[serde(default)]
+    pub settings: IndexMap<String, Setting>,
+    #[serde(default)]
+    pub components: Vec<Component>,
+    #[serde(default)]
+    pub templates: Vec<TemplateFile>,
+}
+
+impl Manifest {
+    /// Reads and checks the text of an `extension.toml`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let manifest: Self =
+            toml::from_str(text).map_err(|error| Error::invalid("manifest", format!("extension.toml: {error}")))?;
+        manifest.check().map_err(|error| error.context("extension.toml"))?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.schema_version != 1 {
+            return Err(Error::unsupported(
+                "schema-version",
+                format!("schema_version is {}; this server reads 1", self.schema_version),
+            ));
+        }
+        for (index, component) in self.components.iter().enumerate() {
+            component.world()?;
+            check_relative_path(&component.file)?;
+            if self.components[..index].iter().any(|other| other.name == component.name) {
+                return Err(Error::invalid(
+                    "duplicate-component",
+                    format!("two components are called `{}`", component.name),
+                ));
+            }
+            for setting in
+                component.needs.iter().map(String::as_str).chain(component.requests.iter().flat_map(references))
+            {
+                if !self.settings.contains_key(setting) {
+                    return Err(Error::invalid(
+                        "unknown-setting",
+                        format!(
+                            "the component `{}` names the setting `{setting}`, which is not declared",
+                            component.name
+                        ),
+                    ));
+                }
+            }
+            for request in &component.requests {
+                check_request(&component.name, request)?;
+            }
+        }
+        self.templates.iter().try_for_each(|template| check_relative_path(&template.file))
+    }
+
+    /// Settings as given, checked, with defaults filled in.
+    pub fn check_settings(&self, given: &Attributes) -> Result<Attributes> {
+        if let Some(name) = given.keys().find(|name| !self.settings.contains_key(*name)) {
+            let known: Vec<_> = self.settings.keys().map(String::as_str).collect();
+            return Err(Error::invalid(
+                "unknown-setting",
+                format!("{} has no setting `{name}`; it has {}", self.name, crate::runnable::list_or_none(&known)),
+            ));
+        }
+        let mut settings = Attributes::new();
+        for (name, setting) in &self.settings {
+            match given.get(name).or(setting.default.as_ref()) {
+                Some(value) => drop(settings.insert(name.clone(), check_setting(name, setting, value)?)),
+                None if setting.required => {
+                    return Err(Error::invalid(
+                        "missing-setting",
+                        format!("{} needs the setting `{name}`: {}", self.name, setting.description),
+                    ));
+                }
+                None => {}
+            }
+        }
+        Ok(settings)
+    }
+
+    /// Every capability that some component requests.
+    pub fn requested(&self) -> std::collections::BTreeSet<Capability> {
+        self.components.iter().flat_map(|component| &component.requests).map(|request| request.capability).collect()
+    }
+}
+
+fn references(request: &Request) -> impl Iterator<Item = &str> {
+    request.hosts.iter().filter_map(|host| crate::permission::setting_reference(host))
+}
+
+fn check_request(component: &Name, request: &Request) -> Result<()> {
+    let refuse = |why: &str| {
+        Err(Error::invalid("request", format!("the component `{component}` requests `{}` {why}", request.capability)))
+    };
+    if request.reason.trim().is_empty() || request.reason.contains('\n') {
+        return refuse("without a one-line reason");
+    }
+    match (request.capability, request.hosts.is_empty()) {
+        (Capability::Http, true) => return refuse("without naming hosts"),
+        (Capability::Http, false) => {}
+        (_, false) => return refuse("with hosts, which only `http` has"),
+        (_, true) => {}
+    }
+    for host in request.hosts.iter().filter(|host| crate::permission::setting_reference(host).is_none()) {
+        host.parse::<crate::AllowedHost>()?;
+    }
+    Ok(())
+}
+
+fn check_setting(name: &str, setting: &Setting, value: &str) -> Result<String> {
+    let refuse = |expected: &str| {
+        Error::invalid("setting", format!("the setting `{name}` takes {expected}, not `{}`", value.escape_debug()))
+    };
+    match setting.setting_type {
+        SettingType::Text => Ok(value.to_owned()),
+        SettingType::Integer => value.parse::<i64>().map(|v| v.to_string()).map_err(|_| refuse("an integer")),
+        SettingType::Boolean => value.parse::<bool>().map(|v| v.to_string()).map_err(|_| refuse("true or false")),
+        SettingType::Url => {
+            value.parse::<crate::AllowedHost>().map_err(|_| refuse("a URL such as http://mlflow.example:5000"))?;
+            Ok(value.trim_end_matches('/').to_owned())
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! What a component may reach: what its manifest requests, what an admin granted, what follows from both.
+//!
+//! Effective right = request ∩ grant. A request is the author's text and never becomes a grant by itself.
+
+use crate::{Attributes, Error, Result};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+use url::Url;
+
+/// The host interfaces that must be asked for. Logging, clock and random are always there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capability {
+    Configuration,
+    State,
+    Files,
+    Http,
+}
+
+impl Capability {
+    pub const ALL: [Self; 4] = [Self::Configuration, Self::State, Self::Files, Self::Http];
+
+    /// The capability behind an imported WIT interface name (`fuseml:http/http@0.1.0`), `None` for those
+    /// that need no request.
+    pub fn of_interface(interface: &str) -> Option<Self> {
+        let package = interface.strip_prefix("fuseml:")?.split('/').next()?;
+        Self::ALL.into_iter().find(|capability| capability.name() == package)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::State => "state",
+            Self::Files => "files",
+            Self::Http => "http",
+        }
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One line of a manifest: a capability and the author's reason for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Request {
+    pub capability: Capability,
+    pub reason: String,
+    /// For `http`: `https://host[:port][/prefix]` or `${settings.<name>}`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+}
+
+impl Request {
+    /// In plain words, with settings filled in as far as they are known.
+    pub fn rendering(&self, settings: &Attributes) -> String {
+        match self.capability {
+            Capability::Configuration => "may read the settings of its instance".to_owned(),
+            Capability::State => "may keep small state of its own".to_owned(),
+            Capability::Files => "may read the files of the codeset or artifact that a call is about".to_owned(),
+            Capability::Http => {
+                let hosts: Vec<_> = self
+                    .hosts
+                    .iter()
+                    .map(|host| match fill_setting(host, settings) {
+                        Some(filled) => filled,
+                        None => match setting_reference(host) {
+                            Some(setting) => format!("the server in its setting `{setting}`"),
+                            None => host.clone(),
+                        },
+                    })
+                    .collect();
+                format!("may call {} and nothing else", hosts.join(", "))
+            }
+        }
+    }
+}
+
+/// The `<name>` of `${settings.<name>}`.
+pub fn setting_reference(text: &str) -> Option<&str> {
+    text.strip_prefix("${settings.")?.strip_suffix('}')
+}
+
+/// The text itself, or the setting it refers to; `None` when that has no value.
+pub fn fill_setting(text: &str, settings: &Attributes) -> Option<String> {
+    match setting_reference(text) {
+        Some(name) => settings.get(name).cloned(),
+        None => Some(text.to_owned()),
+    }
+}
+
+/// Exact scheme, host and port, with an optional path prefix: where a component may send requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AllowedHost {
+    scheme: String,
+    host: String,
+    port: u16,
+    /// Ends with `/`, or is empty.
+    prefix: String,
+}
+
+impl AllowedHost {
+    /// Whether a request to this URL stays inside. The URL must already be normalised by the `url` crate.
+    pub fn allows(&self, url: &Url) -> bool {
+        url.scheme() == self.scheme
+            && url.host_str() == Some(&self.host)
+            && url.port_or_known_default() == Some(self.port)
+            && url.username().is_empty()
+            && url.password().is_none()
+            && (self.prefix.is_empty() || format!("{}/", url.path()).starts_with(&self.prefix))
+            && !has_encoded_dots(url.path())
+    }
+
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+/// A server behind the URL may decode `%2e%2e%2f` and leave the prefix that was granted.
+fn has_encoded_dots(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    path.contains("%2e%2e") || path.contains("%2f..") || path.contains("..%2f") || path.contains("%5c")
+}
+
+impl FromStr for AllowedHost {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        let refuse = |why: &str| {
+            Error::invalid(
+                "allowed-host",
+                format!(
+                    "`{text}` is no host that a component can be allowed: {why}; the form is https://host[:port][/prefix]"
+                ),
+            )
+        };
+        let url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(refuse("only http and https can be allowed"));
+        }
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err(refuse("it has a user, a query or a fragment"));
+        }
+        let host = url.host_str().filter(|host| !host.contains('*')).ok_or_else(|| refuse("it names no one host"))?;
+        let path = url.path().trim_end_matches('/');
+        Ok(Self {
+            scheme: url.scheme().to_owned(),
+            host: host.to_owned(),
+            port: url.port_or_known_default().ok_or_else(|| refuse("it has no port"))?,
+            prefix: if path.is_empty() { String::new() } else { format!("{path}/") },
+        })
+    }
+}
+
+impl TryFrom<String> for AllowedHost {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<AllowedHost> for String {
+    fn from(host: AllowedHost) -> Self {
+        host.to_string()
+    }
+}
+
+impl fmt::Display for AllowedHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}:{}{}", self.scheme, self.host, self.port, self.prefix.trim_end_matches('/'))
+    }
+}
+
+/// What one component of one instance may do, worked out before a call and fixed for its length.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rights {
+    pub capabilities: std::collections::BTreeSet<Capability>,
+    pub hosts: Vec<AllowedHost>,
+}
+
+impl Rights {
+    /// Request ∩ grant, with hosts filled from the instance's settings. A host whose setting has no value
+    /// allows nothing.
+    pub fn effective(
+        requests: &[Request],
+        granted: &std::collections::BTreeSet<Capability>,
+        settings: &Attributes,
+    ) -> Result<Self> {
+        let mut rights = Self::default();
+        for request in requests.iter().filter(|request| granted.contains(&request.capability)) {
+            rights.capabilities.insert(request.capability);
+            for host in request.hosts.iter().filter_map(|host| fill_setting(host, settings)) {
+                rights.hosts.push(host.parse()?);
+            }
+        }
+        Ok(rights)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_allows_exactly_itself() {
+        let cases = [
+            ("http://mlflow.example:5000", "http://mlflow.example:5000/api/2.0/x", true),
+            ("http://mlflow.example:5000", "https://mlflow.example:5000/", false),
+            ("http://mlflow.example:5000", "http://mlflow.example/", false),
+            ("http://mlflow.example:5000", "http://mlflow.example:5000@evil.example/", false),
+            ("http://mlflow.example:5000", "http://user@mlflow.example:5000/", false),
+            ("https://api.example", "https://api.example:443/x", true),
+            ("https://api.example", "https://API.example/x", true),
+            ("https://api.example", "https://xapi.example/x", false),
+            ("https://api.example/v1", "https://api.example/v1", true),
+            ("https://api.example/v1", "https://api.example/v1/x", true),
+            ("https://api.example/v1", "https://api.example/v10", false),
+            ("https://api.example/v1", "https://api.example/v1/../v2", false),
+            ("https://api.example/v1", "https://api.example/v1/%2e%2e/v2", false),
+            ("https://api.example/v1", "https://api.example/v1/..%2fv2", false),
+        ];
+        for (allowed, url, expected) in cases {
+            let host: AllowedHost = allowed.parse().expect(allowed);
+            assert_eq!(host.allows(&Url::parse(url).expect(url)), expected, "{allowed} and {url}");
+        }
+    }
+
+    #[test]
+    fn hosts_that_say_too_much_or_too_little_are_refused() {
+        for text in ["*", "https://*.example", "ftp://x", "https://u:p@x", "https://x?y", "mlflow.example"] {
+            assert!(text.parse::<AllowedHost>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_requested_and_granted_is_a_right() {
+        let request = |capability, hosts: &[&str]| Request {
+            capability,
+            reason: "because".into(),
+            hosts: hosts.iter().map(ToString::to_string).collect(),
+        };
+        let requests = [request(Capability::Http, &["${settings.endpoint}"]), request(Capability::State, &[])];
+        let settings = Attributes::from([("endpoint".to_owned(), "http://127.0.0.1:5000".to_owned())]);
+
+        let rights =
+            Rights::effective(&requests, &[Capability::Http, Capability::Files].into(), &settings).expect("rights");
+
+        assert_eq!(rights.capabilities, [Capability::Http].into());
+        assert_eq!(rights.hosts, ["http://127.0.0.1:5000".parse().expect("host")]);
+        assert!(
+            Rights::effective(&requests, &[Capability::Http].into(), &Attributes::new())
+                .expect("rights")
+                .hosts
+                .is_empty()
+        );
+    }
+}

@@ -1,0 +1,217 @@
+//! Runnables: what can be run, what it takes and what it gives (S20–S31).
+
+use crate::{Attributes, Digest, Error, Kind, Name, Result};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use std::{fmt, path::Path};
+
+/// The type of a parameter (S28).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ValueType {
+    Text,
+    Integer,
+    Number,
+    Boolean,
+}
+
+impl ValueType {
+    /// The value in its canonical text, or why it is none of this type.
+    pub fn check(self, name: &str, text: &str) -> Result<String> {
+        let fits = match self {
+            Self::Text => true,
+            Self::Integer => text.parse::<i64>().is_ok(),
+            Self::Number => text.parse::<f64>().is_ok_and(f64::is_finite),
+            Self::Boolean => matches!(text, "true" | "false"),
+        };
+        if fits {
+            return Ok(text.to_owned());
+        }
+        Err(Error::invalid(
+            "parameter-type",
+            format!("the parameter `{name}` takes {self}, not `{}`", text.escape_debug()),
+        ))
+    }
+}
+
+impl fmt::Display for ValueType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Integer => "an integer",
+            Self::Number => "a number",
+            Self::Boolean => "true or false",
+        })
+    }
+}
+
+/// How a parameter reaches the workload (S29).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    Environment,
+    Argument,
+    File,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameter {
+    pub description: Option<String>,
+    pub value_type: ValueType,
+    pub default: Option<String>,
+    pub delivery: Delivery,
+    /// Variable name, argument template (`--alpha={}`) or file path.
+    pub target: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputSlot {
+    pub description: Option<String>,
+    pub kind: Kind,
+    pub requires: Attributes,
+    pub optional: bool,
+    /// Relative to the working directory.
+    pub path: String,
+    pub change_filter: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputSlot {
+    pub description: Option<String>,
+    pub kind: Kind,
+    pub provides: Attributes,
+    pub path: String,
+    /// JSON file with an [`OutputReport`].
+    pub report: Option<String>,
+}
+
+/// A runnable that answers requests until stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    pub readiness_path: String,
+    pub predict_path: String,
+}
+
+/// What running it needs besides its contents: an interpreter and packages, as a Dockerfile or for agents
+/// without containers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    pub name: String,
+    pub dockerfile: String,
+    pub python: Option<String>,
+    pub requirements: Vec<String>,
+    /// Of all that decides it.
+    pub digest: Digest,
+}
+
+/// The immutable description of one runnable version; its digest is the runnable's identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runnable {
+    pub name: Name,
+    /// `trainer`, `predictor`, `builder`, `converter`, `validator`, …
+    pub kind: String,
+    pub environment: Environment,
+    pub command: Vec<String>,
+    /// Path and text.
+    pub scripts: IndexMap<String, String>,
+    pub variables: Attributes,
+    pub inputs: IndexMap<String, InputSlot>,
+    pub outputs: IndexMap<String, OutputSlot>,
+    pub parameters: IndexMap<String, Parameter>,
+    pub service: Option<ServiceSpec>,
+    pub resources: Attributes,
+    pub labels: Attributes,
+    /// The instance whose builder described it; its settings fill `${settings.…}` in `variables`.
+    pub instance: Option<Name>,
+}
+
+impl Runnable {
+    /// Of the canonical JSON.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&serde_json::to_vec(self).expect("a runnable is always JSON"))
+    }
+
+    /// Refuses slots, scripts and parameter files that would lie outside the working directory, and commands
+    /// of no word: builders are guests.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |why: String| Error::invalid("runnable", format!("the runnable `{}` {why}", self.name));
+        if self.command.is_empty() {
+            return Err(refuse("has no command".to_owned()));
+        }
+        let files = self.parameters.values().filter(|p| p.delivery == Delivery::File).map(|p| &p.target);
+        let paths = self.inputs.values().map(|slot| &slot.path);
+        let outputs = self.outputs.values().flat_map(|slot| slot.report.iter().chain([&slot.path]));
+        for path in paths.chain(outputs).chain(self.scripts.keys()).chain(files) {
+            crate::check_relative_path(path)
+                .map_err(|error| refuse(format!("asks for a path it may not have: {error}")))?;
+        }
+        for (name, parameter) in &self.parameters {
+            if let Some(default) = &parameter.default {
+                parameter.value_type.check(name, default).map_err(|error| error.context(&self.name))?;
+            }
+        }
+        if let Some(service) = &self.service
+            && !(service.readiness_path.starts_with('/') && service.predict_path.starts_with('/'))
+        {
+            return Err(refuse("is a service whose paths do not begin with `/`".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Values for every parameter: those given, checked, and defaults for the rest.
+    pub fn bind(&self, given: &Attributes) -> Result<Attributes> {
+        if let Some(name) = given.keys().find(|name| !self.parameters.contains_key(*name)) {
+            let known: Vec<_> = self.parameters.keys().map(String::as_str).collect();
+            return Err(Error::invalid(
+                "unknown-parameter",
+                format!("`{}` takes no parameter `{name}`; it takes {}", self.name, list_or_none(&known)),
+            ));
+        }
+        let mut values = Attributes::new();
+        for (name, parameter) in &self.parameters {
+            let value = given.get(name).or(parameter.default.as_ref()).ok_or_else(|| {
+                Error::invalid("missing-parameter", format!("`{}` needs a value for the parameter `{name}`", self.name))
+            })?;
+            values.insert(name.clone(), parameter.value_type.check(name, value)?);
+        }
+        Ok(values)
+    }
+}
+
+/// `a, b and c`, or `none`: for messages.
+pub(crate) fn list_or_none(names: &[&str]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        [one] => (*one).to_owned(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+/// What a workload said of one of its outputs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OutputReport {
+    /// Where a tool already holds the same contents.
+    pub location: Option<String>,
+    pub metrics: std::collections::BTreeMap<String, f64>,
+    pub parameters: Attributes,
+    pub attributes: Attributes,
+}
+
+impl OutputReport {
+    /// Reads the file's bytes; `path` is for the message.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        serde_json::from_slice(bytes).map_err(|error| {
+            Error::invalid("output-report", format!("the workload's report {} is not valid: {error}", path.display()))
+        })
+    }
+}
+
+/// What a builder decided about a codeset (S37–S53).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildPlan {
+    pub rebuild: bool,
+    pub reason: String,
+    pub environments: Vec<Environment>,
+    pub runnables: Vec<Runnable>,
+}

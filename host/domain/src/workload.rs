@@ -1,0 +1,118 @@
+//! What runtime agents run: runnable + inputs + parameters = workload (S113).
+
+use crate::{Attributes, Environment, Location, OutputReport, Tree};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{path::PathBuf, time::Duration};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkloadKind {
+    /// Ends by itself.
+    Job,
+    /// Answers until stopped.
+    Service,
+    /// Makes an environment ready on this agent, so that jobs and services in it start at once.
+    Environment,
+}
+
+/// Contents to be staged into the working directory before the start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkloadInput {
+    pub name: String,
+    /// Relative to the working directory.
+    pub path: String,
+    pub contents: Contents,
+}
+
+/// Contents as the stager needs them: where, and for trees kept by tools every file's address.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Contents {
+    pub location: Location,
+    /// What must be there, file by file, where the location is not a store of ours.
+    pub tree: Option<Tree>,
+    /// `(path, uri)` of each file, where a tool serves them one by one.
+    pub files: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadOutput {
+    pub name: String,
+    pub path: String,
+    pub report: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Workload {
+    /// `[a-z0-9.-]`, at most 120 bytes; submitting it twice makes one workload.
+    pub key: String,
+    pub kind: WorkloadKind,
+    pub environment: Option<Environment>,
+    pub command: Vec<String>,
+    pub variables: Attributes,
+    /// Path and text of scripts and parameter files.
+    pub files: Vec<(String, String)>,
+    pub inputs: Vec<WorkloadInput>,
+    pub outputs: Vec<WorkloadOutput>,
+    /// Services: the path that answers 200 once ready.
+    pub readiness_path: Option<String>,
+    /// Jobs: killed after this long; services: must be ready within it.
+    pub timeout: Option<Duration>,
+    /// Project, pipeline, run, step.
+    pub labels: Attributes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    Pending,
+    Running,
+    /// A service that answers.
+    Ready,
+    Succeeded,
+    Failed,
+    Cancelled,
+    /// The engine no longer knows it.
+    Lost,
+}
+
+impl Phase {
+    pub fn ended(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled | Self::Lost)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkloadStatus {
+    pub phase: Phase,
+    /// Why, for people: `exited with code 1`, `stopped after its time limit of 30 s`.
+    pub message: Option<String>,
+    pub exit_code: Option<i32>,
+    pub started: Option<Timestamp>,
+    pub ended: Option<Timestamp>,
+}
+
+impl WorkloadStatus {
+    pub fn new(phase: Phase) -> Self {
+        Self { phase, message: None, exit_code: None, started: None, ended: None }
+    }
+}
+
+/// Part of a workload's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogChunk {
+    pub text: String,
+    /// Byte offset to go on from.
+    pub cursor: u64,
+    /// Nothing more will come.
+    pub ended: bool,
+}
+
+/// An output that a finished workload left behind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CollectedOutput {
+    pub name: String,
+    /// The directory, on this machine.
+    pub path: PathBuf,
+    pub report: OutputReport,
+}
