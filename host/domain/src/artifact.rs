@@ -71,6 +71,9 @@ pub struct Descriptor {
     pub tags: Vec<String>,
     pub location: Location,
     pub store: Store,
+    /// What a runnable is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runnable: Option<Box<crate::Runnable>>,
     pub origin: Origin,
 }
 

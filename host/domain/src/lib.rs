@@ -9,8 +9,12 @@ mod kind;
 mod manifest;
 mod name;
 mod permission;
+mod pipeline;
 pub mod port;
+mod reference;
+mod run;
 mod runnable;
+mod template;
 mod tree;
 mod workload;
 
@@ -22,8 +26,14 @@ pub use kind::Kind;
 pub use manifest::{Component, Manifest, Setting, SettingType, TemplateFile, World};
 pub use name::Name;
 pub use permission::{AllowedHost, Capability, Request, Rights, fill_setting};
+pub use pipeline::{Binding, InputValue, Pipeline, Value, find_loop};
+pub use reference::Reference;
+pub use run::{Cause, Run, RunState, StepEvent, StepRun, StepState};
 pub use runnable::{
     BuildPlan, Delivery, Environment, InputSlot, OutputReport, OutputSlot, Parameter, Runnable, ServiceSpec, ValueType,
+};
+pub use template::{
+    Action, DEFAULT_TIMEOUT, RunnableChoice, RunnableKind, Step, Template, TemplateInput, TemplateOutput, Work,
 };
 pub use tree::{Tree, TreeFile, check_relative_path};
 pub use workload::{

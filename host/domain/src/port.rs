@@ -64,6 +64,8 @@ pub trait RuntimeAgent: Send + Sync {
     async fn outputs(&self, workload: &Workload) -> Result<Vec<CollectedOutput>>;
     /// `http://127.0.0.1:<port>` of a ready service.
     async fn endpoint(&self, key: &str) -> Result<String>;
+    /// Keys of all workloads that have not ended.
+    async fn running(&self) -> Result<Vec<String>>;
     /// Removes what an ended workload left.
     async fn delete(&self, key: &str) -> Result<()>;
 }
@@ -140,4 +142,97 @@ pub trait InstanceState: Send + Sync {
     async fn compare_and_set(&self, instance: &Name, key: &str, expected: Option<&[u8]>, value: &[u8]) -> Result<bool>;
     /// Keys with the prefix, in order, after `after`.
     async fn list_keys(&self, instance: &Name, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>>;
+}
+
+/// Something that happened, in the order in which it was recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArtifactEvent {
+    pub sequence: i64,
+    pub artifact: Descriptor,
+    /// The run that registered it, if one did.
+    pub run: Option<uuid::Uuid>,
+}
+
+/// How an artifact took part in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    Used,
+    Made,
+}
+
+/// One edge of lineage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Participation {
+    pub step: Name,
+    pub slot: String,
+    pub role: Role,
+    pub artifact: Address,
+}
+
+/// The last build of a codeset: what the next plan is compared with.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Build {
+    pub codeset: Address,
+    pub environment_digest: crate::Digest,
+    pub runnables: Vec<(String, Address)>,
+}
+
+/// A predictor kept running behind one URL, and the model that it answers for now.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Service {
+    pub project: Name,
+    pub pipeline: Name,
+    pub name: Name,
+    /// The run whose step brought the present workload.
+    pub run: u64,
+    pub model: Address,
+    pub runnable: Address,
+    pub predict_path: String,
+    pub workload: Workload,
+    pub updated: jiff::Timestamp,
+}
+
+/// One transition of a run with all that it brings: saved whole or not at all.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub run: crate::Run,
+    pub artifacts: Vec<Descriptor>,
+    pub lineage: Vec<Participation>,
+    pub build: Option<Build>,
+    pub service: Option<Service>,
+}
+
+impl Change {
+    pub fn of(run: crate::Run) -> Self {
+        Self { run, artifacts: Vec::new(), lineage: Vec::new(), build: None, service: None }
+    }
+}
+
+/// Descriptors, pipelines and runs: durable, each method one transaction.
+#[async_trait]
+pub trait Catalog: Send + Sync {
+    /// Registered artifacts whose consequences are not worked out yet, oldest first.
+    async fn pending_events(&self, limit: u32) -> Result<Vec<ArtifactEvent>>;
+    /// Saves the runs that an event starts, numbers them, and settles the event; a settled event starts nothing.
+    async fn settle(&self, event: i64, runs: Vec<crate::Run>) -> Result<Vec<crate::Run>>;
+    /// Saves a run that a person started.
+    async fn start(&self, run: crate::Run) -> Result<crate::Run>;
+    async fn run(&self, id: uuid::Uuid) -> Result<crate::Run>;
+    async fn open_runs(&self) -> Result<Vec<crate::Run>>;
+    /// Saves a transition; `conflict` when the stored run is not the one that it was made from.
+    async fn save(&self, change: &Change) -> Result<()>;
+    async fn pipelines(&self, project: &Name) -> Result<Vec<crate::Pipeline>>;
+    /// The version an address means; its message says what was looked for.
+    async fn artifact(&self, address: &Address) -> Result<Descriptor>;
+    /// The newest of the project's artifacts that the selector matches.
+    async fn newest(&self, project: &Name, selector: &crate::Selector) -> Result<Option<Descriptor>>;
+    async fn runnable(&self, address: &Address) -> Result<crate::Runnable>;
+    /// The newest version of each runnable of this kind in the project, newest first.
+    async fn runnables(&self, project: &Name, kind: &str) -> Result<Vec<Descriptor>>;
+    async fn last_build(&self, project: &Name, codeset: &Name) -> Result<Option<Build>>;
+    async fn service(&self, project: &Name, pipeline: &Name, name: &Name) -> Result<Option<Service>>;
+    async fn services(&self) -> Result<Vec<Service>>;
+    /// Replaces the workload of a service that had to be started again.
+    async fn restart_service(&self, service: &Service) -> Result<()>;
 }

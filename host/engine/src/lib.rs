@@ -1,1 +1,130 @@
+//! Triggers, runs, steps and services: what happens, in which order, exactly once.
+//!
+//! The engine works through the ports of `fuseml-domain` alone. All that it knows is in the catalog: a process
+//! that dies is replaced, [`Engine::start`] takes up every open run where its last transition left it, and a
+//! workload's key makes a second submission the same workload.
 
+mod build;
+mod driver;
+mod service;
+mod trigger;
+mod work;
+
+pub use service::base_path;
+
+use driver::Driver;
+use fuseml_domain::{
+    Result,
+    port::{Catalog, Codesets, ContentStore, Extensions, RuntimeAgent},
+};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// The ports that an engine works through.
+#[derive(Clone)]
+pub struct Ports {
+    pub catalog: Arc<dyn Catalog>,
+    pub contents: Arc<dyn ContentStore>,
+    pub codesets: Arc<dyn Codesets>,
+    pub agent: Arc<dyn RuntimeAgent>,
+    pub extensions: Arc<dyn Extensions>,
+}
+
+/// What an engine is told at its start.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Under which people reach services: `http://127.0.0.1:8760`.
+    pub public_url: String,
+    /// Jobs at one time.
+    pub jobs: usize,
+    /// A service must be ready within this.
+    pub service_start: Duration,
+    /// First pause before a step that met an unavailable tool is tried again; doubles each time.
+    pub retry: Duration,
+    /// How often it is tried.
+    pub attempts: u32,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            public_url: "http://127.0.0.1:8760".to_owned(),
+            jobs: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+            service_start: Duration::from_secs(180),
+            retry: Duration::from_millis(500),
+            attempts: 5,
+        }
+    }
+}
+
+/// A running engine; it works until [`Engine::stop`].
+pub struct Engine {
+    ports: Ports,
+    config: EngineConfig,
+    jobs: Arc<Semaphore>,
+    news: Notify,
+    drivers: Mutex<HashMap<Uuid, CancellationToken>>,
+    stopping: CancellationToken,
+}
+
+impl Engine {
+    /// Takes up every open run and service, then follows new artifacts.
+    pub async fn start(ports: Ports, config: EngineConfig) -> Result<Arc<Self>> {
+        let engine = Arc::new(Self {
+            jobs: Arc::new(Semaphore::new(config.jobs)),
+            ports,
+            config,
+            news: Notify::new(),
+            drivers: Mutex::new(HashMap::new()),
+            stopping: CancellationToken::new(),
+        });
+        service::reconcile(&engine.ports).await?;
+        for run in engine.ports.catalog.open_runs().await? {
+            engine.drive(run).await;
+        }
+        tokio::spawn(trigger::follow(engine.clone()));
+        Ok(engine)
+    }
+
+    /// Something was registered: look now.
+    pub fn wake(&self) {
+        self.news.notify_one();
+    }
+
+    /// Saves a run that a person asked for and begins it.
+    pub async fn start_run(self: &Arc<Self>, run: fuseml_domain::Run) -> Result<fuseml_domain::Run> {
+        let run = self.ports.catalog.start(run).await?;
+        self.drive(run.clone()).await;
+        Ok(run)
+    }
+
+    /// Ends a run whose cancellation the catalog already holds.
+    pub async fn cancel(&self, run: Uuid) {
+        if let Some(driver) = self.drivers.lock().await.get(&run) {
+            driver.cancel();
+        }
+    }
+
+    /// No further transition is made. Workloads go on and are found again at the next start.
+    pub fn stop(&self) {
+        self.stopping.cancel();
+    }
+
+    async fn drive(self: &Arc<Self>, run: fuseml_domain::Run) {
+        let cancelled = CancellationToken::new();
+        if run.cancel_requested {
+            cancelled.cancel();
+        }
+        let id = run.id;
+        self.drivers.lock().await.insert(id, cancelled.clone());
+        let engine = self.clone();
+        tokio::spawn(async move {
+            let stopping = engine.stopping.clone();
+            let driver = Driver::new(engine.clone(), run, cancelled);
+            stopping.run_until_cancelled(driver.drive()).await;
+            engine.drivers.lock().await.remove(&id);
+        });
+    }
+}

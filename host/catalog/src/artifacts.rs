@@ -1,0 +1,250 @@
+//! Projects and artifact descriptors.
+
+use crate::{Catalog, all_from_json, failed, from_json, to_json};
+use fuseml_domain::{Address, Descriptor, Error, Kind, Name, Result, Selector, Subject};
+use jiff::Timestamp;
+use sqlx::{Sqlite, SqliteConnection};
+
+impl Catalog {
+    /// `conflict` when the project exists.
+    pub async fn create_project(&self, name: &Name) -> Result<()> {
+        sqlx::query("INSERT INTO projects (name, created) VALUES (?, ?)")
+            .bind(&**name)
+            .bind(Timestamp::now().as_millisecond())
+            .execute(&self.pool)
+            .await
+            .map_err(|error| match failed(error) {
+                error if error.code == "exists" => {
+                    Error::conflict("project-exists", format!("the project {name} is already there"))
+                }
+                error => error,
+            })?;
+        Ok(())
+    }
+
+    /// Every project's name and time of creation, by name.
+    pub async fn projects(&self) -> Result<Vec<(String, Timestamp)>> {
+        let rows: Vec<(String, i64)> = sqlx::query_as("SELECT name, created FROM projects ORDER BY name")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(rows.into_iter().map(|(name, at)| (name, Timestamp::from_millisecond(at).unwrap_or_default())).collect())
+    }
+
+    /// `not-found` with what to do, when the project is not there.
+    pub async fn check_project(&self, name: &Name) -> Result<()> {
+        let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM projects WHERE name = ?")
+            .bind(&**name)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed)?;
+        match found {
+            Some(_) => Ok(()),
+            None => Err(Error::not_found(
+                "unknown-project",
+                format!(
+                    "there is no project {name}; `fuseml project list` shows those there are, `fuseml project create {name}` makes it"
+                ),
+            )),
+        }
+    }
+
+    /// Registers artifacts that no run made, each with its event; those already there stay as they are.
+    /// Answers how many are new.
+    pub async fn register(&self, descriptors: &[Descriptor]) -> Result<usize> {
+        let mut transaction = self.write().await?;
+        let mut new = 0;
+        for descriptor in descriptors {
+            new += usize::from(insert(&mut transaction, descriptor, None).await?);
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(new)
+    }
+
+    /// The project's artifacts, newest first: of one kind, of one name, at most `limit`.
+    pub async fn list_artifacts(
+        &self,
+        project: &Name,
+        kind: Option<Kind>,
+        name: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Descriptor>> {
+        // Each form of the question is answered from an index of its own.
+        let texts: Vec<String> = match (kind, name) {
+            (Some(kind), Some(name)) => sqlx::query_scalar(
+                "SELECT document FROM artifacts WHERE project = ? AND kind = ? AND name = ? ORDER BY row DESC LIMIT ?",
+            )
+            .bind(&**project)
+            .bind(kind.name())
+            .bind(name)
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await,
+            (Some(kind), None) => {
+                sqlx::query_scalar(
+                    "SELECT document FROM artifacts WHERE project = ? AND kind = ? ORDER BY row DESC LIMIT ?",
+                )
+                .bind(&**project)
+                .bind(kind.name())
+                .bind(limit)
+                .fetch_all(&self.pool)
+                .await
+            }
+            (None, _) => {
+                let mut all = Vec::new();
+                for kind in Kind::all() {
+                    all.extend(Box::pin(self.list_artifacts(project, Some(kind), name, limit)).await?);
+                }
+                all.sort_by_key(|artifact| std::cmp::Reverse(artifact.created));
+                all.truncate(limit as usize);
+                return Ok(all);
+            }
+        }
+        .map_err(failed)?;
+        all_from_json(texts)
+    }
+
+    /// The newest version of every codeset of a project.
+    pub async fn current_codesets(&self, project: &Name) -> Result<Vec<Descriptor>> {
+        let texts: Vec<String> = sqlx::query_scalar(
+            "SELECT document FROM artifacts WHERE row IN
+             (SELECT max(row) FROM artifacts WHERE project = ? AND kind = 'codeset' GROUP BY name) ORDER BY name",
+        )
+        .bind(&**project)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        all_from_json(texts)
+    }
+
+    pub(crate) async fn find(&self, address: &Address) -> Result<Descriptor> {
+        self.check_project(&address.project).await?;
+        if let Some(tag) = &address.tag {
+            return Err(Error::not_found("unknown-tag", format!("{address}: nothing is tagged `{tag}`")));
+        }
+        if address.version.is_none()
+            && let Some(newest) = self.newest_of(&address.project, address.kind, Some(&address.name)).await?
+        {
+            return Ok(newest);
+        }
+        let found = match &address.version {
+            Some(version) => self.by_prefix(address, Some(&address.name), version).await?,
+            None => self.by_prefix(address, None, &address.name).await?,
+        };
+        match found.as_slice() {
+            [one] => from_json(one),
+            [] => Err(Error::not_found(
+                "unknown-artifact",
+                format!("there is no {address}; `fuseml artifact list --kind {}` shows what there is", address.kind),
+            )),
+            _ => Err(Error::invalid(
+                "ambiguous",
+                format!("{address} begins the id of several versions; give more digits"),
+            )),
+        }
+    }
+
+    /// At most two documents whose id begins so.
+    async fn by_prefix(&self, address: &Address, name: Option<&Name>, prefix: &str) -> Result<Vec<String>> {
+        // `~` sorts after every character of a name, so the range is the prefix and an index serves it.
+        let end = format!("{prefix}~");
+        let query = match name {
+            Some(_) => {
+                "SELECT document FROM artifacts WHERE project = ? AND kind = ? AND id >= ? AND id < ? AND name = ? LIMIT 2"
+            }
+            None => "SELECT document FROM artifacts WHERE project = ? AND kind = ? AND id >= ? AND id < ? LIMIT 2",
+        };
+        let mut query = sqlx::query_scalar::<Sqlite, String>(query)
+            .bind(&*address.project)
+            .bind(address.kind.name())
+            .bind(prefix)
+            .bind(end);
+        if let Some(name) = name {
+            query = query.bind(&**name);
+        }
+        query.fetch_all(&self.pool).await.map_err(failed)
+    }
+
+    async fn newest_of(&self, project: &Name, kind: Kind, name: Option<&Name>) -> Result<Option<Descriptor>> {
+        Ok(self.list_artifacts(project, Some(kind), name.map(|name| &**name), 1).await?.pop())
+    }
+
+    /// The newest artifact of the project that the selector matches.
+    pub(crate) async fn newest_match(&self, project: &Name, selector: &Selector) -> Result<Option<Descriptor>> {
+        if let Some(address) = selector.exact().filter(|address| address.tag.is_none()) {
+            return match self.find(&address).await {
+                Err(error) if error.kind == fuseml_domain::ErrorKind::NotFound => Ok(None),
+                found => found.map(Some),
+            };
+        }
+        let newest = self.newest_of(project, selector.kind, selector.name.as_ref()).await?;
+        Ok(newest.filter(|artifact| {
+            selector.matches(&Subject {
+                kind: artifact.kind(),
+                project: artifact.project(),
+                name: &artifact.name,
+                id: &artifact.id,
+                tags: &artifact.tags,
+            })
+        }))
+    }
+
+    /// Notes that a push to this repository may leave commits to be registered.
+    pub async fn begin_push(&self, project: &Name, name: &Name) -> Result<()> {
+        sqlx::query("INSERT OR IGNORE INTO pending_pushes (project, name) VALUES (?, ?)")
+            .bind(&**project)
+            .bind(&**name)
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    /// Its commits are registered.
+    pub async fn end_push(&self, project: &Name, name: &Name) -> Result<()> {
+        sqlx::query("DELETE FROM pending_pushes WHERE project = ? AND name = ?")
+            .bind(&**project)
+            .bind(&**name)
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    /// Repositories whose last push the server did not see the end of.
+    pub async fn pending_pushes(&self) -> Result<Vec<(Name, Name)>> {
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("SELECT project, name FROM pending_pushes").fetch_all(&self.pool).await.map_err(failed)?;
+        rows.into_iter().map(|(project, name)| Ok((project.parse()?, name.parse()?))).collect()
+    }
+}
+
+/// Inserts a descriptor and its event; false when this version was already there.
+pub(crate) async fn insert(
+    connection: &mut SqliteConnection,
+    artifact: &Descriptor,
+    run: Option<&str>,
+) -> Result<bool> {
+    let row: Option<i64> = sqlx::query_scalar(
+        "INSERT INTO artifacts (project, kind, name, id, created, subkind, document) VALUES (?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO NOTHING RETURNING row",
+    )
+    .bind(&**artifact.project())
+    .bind(artifact.kind().name())
+    .bind(&*artifact.name)
+    .bind(&*artifact.id)
+    .bind(artifact.created.as_millisecond())
+    .bind(artifact.runnable.as_ref().map(|runnable| runnable.kind.clone()))
+    .bind(to_json(artifact)?)
+    .fetch_optional(&mut *connection)
+    .await
+    .map_err(failed)?;
+    let Some(row) = row else { return Ok(false) };
+    sqlx::query("INSERT INTO artifact_events (artifact, run) VALUES (?, ?)")
+        .bind(row)
+        .bind(run)
+        .execute(connection)
+        .await
+        .map_err(failed)?;
+    Ok(true)
+}

@@ -1,0 +1,167 @@
+//! The catalog as the engine and the sandbox see it.
+
+use crate::{Catalog, all_from_json, failed, from_json};
+use async_trait::async_trait;
+use fuseml_domain::{
+    Address, Descriptor, Error, Name, Pipeline, Result, Run, Runnable, Selector,
+    port::{self, ArtifactEvent, Build, Change, InstanceState, Service},
+};
+use uuid::Uuid;
+
+#[async_trait]
+impl port::Catalog for Catalog {
+    async fn pending_events(&self, limit: u32) -> Result<Vec<ArtifactEvent>> {
+        self.pending(limit).await
+    }
+
+    async fn settle(&self, event: i64, runs: Vec<Run>) -> Result<Vec<Run>> {
+        self.settle_event(event, runs).await
+    }
+
+    async fn start(&self, run: Run) -> Result<Run> {
+        self.start_run(run).await
+    }
+
+    async fn run(&self, id: Uuid) -> Result<Run> {
+        self.run_by_id(id).await
+    }
+
+    async fn open_runs(&self) -> Result<Vec<Run>> {
+        self.unfinished_runs().await
+    }
+
+    async fn save(&self, change: &Change) -> Result<()> {
+        self.save_change(change).await
+    }
+
+    async fn pipelines(&self, project: &Name) -> Result<Vec<Pipeline>> {
+        self.pipelines_of(project).await
+    }
+
+    async fn artifact(&self, address: &Address) -> Result<Descriptor> {
+        self.find(address).await
+    }
+
+    async fn newest(&self, project: &Name, selector: &Selector) -> Result<Option<Descriptor>> {
+        self.newest_match(project, selector).await
+    }
+
+    async fn runnable(&self, address: &Address) -> Result<Runnable> {
+        let descriptor = self.find(address).await?;
+        descriptor
+            .runnable
+            .map(|runnable| *runnable)
+            .ok_or_else(|| Error::internal("document", format!("{address} lacks its description")))
+    }
+
+    async fn runnables(&self, project: &Name, kind: &str) -> Result<Vec<Descriptor>> {
+        let texts: Vec<String> = sqlx::query_scalar(
+            "SELECT document FROM artifacts WHERE row IN
+             (SELECT max(row) FROM artifacts WHERE project = ? AND kind = 'runnable' AND subkind = ? GROUP BY name)
+             ORDER BY row DESC",
+        )
+        .bind(&**project)
+        .bind(kind)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        all_from_json(texts)
+    }
+
+    async fn last_build(&self, project: &Name, codeset: &Name) -> Result<Option<Build>> {
+        let text: Option<String> = sqlx::query_scalar("SELECT document FROM builds WHERE project = ? AND codeset = ?")
+            .bind(&**project)
+            .bind(&**codeset)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed)?;
+        text.map(|text| from_json(&text)).transpose()
+    }
+
+    async fn service(&self, project: &Name, pipeline: &Name, name: &Name) -> Result<Option<Service>> {
+        let text: Option<String> =
+            sqlx::query_scalar("SELECT document FROM services WHERE project = ? AND pipeline = ? AND name = ?")
+                .bind(&**project)
+                .bind(&**pipeline)
+                .bind(&**name)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed)?;
+        text.map(|text| from_json(&text)).transpose()
+    }
+
+    async fn services(&self) -> Result<Vec<Service>> {
+        let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM services ORDER BY project, pipeline, name")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        all_from_json(texts)
+    }
+
+    async fn restart_service(&self, service: &Service) -> Result<()> {
+        self.save_service(service).await
+    }
+}
+
+#[async_trait]
+impl InstanceState for Catalog {
+    async fn get(&self, instance: &Name, key: &str) -> Result<Option<Vec<u8>>> {
+        sqlx::query_scalar("SELECT value FROM instance_state WHERE instance = ? AND key = ?")
+            .bind(&**instance)
+            .bind(key)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed)
+    }
+
+    async fn set(&self, instance: &Name, key: &str, value: Option<&[u8]>) -> Result<()> {
+        let query = match value {
+            Some(value) => sqlx::query("INSERT OR REPLACE INTO instance_state (instance, key, value) VALUES (?, ?, ?)")
+                .bind(&**instance)
+                .bind(key.to_owned())
+                .bind(value.to_vec()),
+            None => sqlx::query("DELETE FROM instance_state WHERE instance = ? AND key = ?")
+                .bind(&**instance)
+                .bind(key.to_owned()),
+        };
+        query.execute(&self.pool).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn compare_and_set(&self, instance: &Name, key: &str, expected: Option<&[u8]>, value: &[u8]) -> Result<bool> {
+        let mut transaction = self.write().await?;
+        let stored: Option<Vec<u8>> =
+            sqlx::query_scalar("SELECT value FROM instance_state WHERE instance = ? AND key = ?")
+                .bind(&**instance)
+                .bind(key)
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        if stored.as_deref() != expected {
+            return Ok(false);
+        }
+        sqlx::query("INSERT OR REPLACE INTO instance_state (instance, key, value) VALUES (?, ?, ?)")
+            .bind(&**instance)
+            .bind(key)
+            .bind(value)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(true)
+    }
+
+    async fn list_keys(&self, instance: &Name, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>> {
+        sqlx::query_scalar(
+            "SELECT key FROM instance_state
+             WHERE instance = ?1 AND key > ?2 AND substr(key, 1, length(?3)) = ?3 AND key >= ?3 ORDER BY key LIMIT ?4",
+        )
+        .bind(&**instance)
+        .bind(after.unwrap_or(""))
+        .bind(prefix)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)
+    }
+}

@@ -1,0 +1,297 @@
+//! Runs, their transitions, and what each used and made.
+
+use crate::{Catalog, all_from_json, artifacts, failed, from_json, to_json};
+use fuseml_domain::{
+    Address, Error, Name, Result, Run,
+    port::{ArtifactEvent, Change, Participation, Role, Service},
+};
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    pub pipeline: Option<Name>,
+    /// Only runs in whose chain this artifact stands first.
+    pub root: Option<Address>,
+    pub limit: u32,
+}
+
+impl Catalog {
+    /// The project's runs, newest first.
+    pub async fn list_runs(&self, project: &Name, filter: &RunFilter) -> Result<Vec<Run>> {
+        let texts: Vec<String> = match (&filter.root, &filter.pipeline) {
+            (Some(root), _) => {
+                sqlx::query_scalar("SELECT document FROM runs WHERE root = ? AND project = ? ORDER BY id DESC LIMIT ?")
+                    .bind(root.to_string())
+                    .bind(&**project)
+                    .bind(filter.limit)
+                    .fetch_all(&self.pool)
+                    .await
+            }
+            (None, Some(pipeline)) => {
+                sqlx::query_scalar(
+                    "SELECT document FROM runs WHERE project = ? AND pipeline = ? ORDER BY number DESC LIMIT ?",
+                )
+                .bind(&**project)
+                .bind(&**pipeline)
+                .bind(filter.limit)
+                .fetch_all(&self.pool)
+                .await
+            }
+            (None, None) => {
+                sqlx::query_scalar("SELECT document FROM runs WHERE project = ? ORDER BY id DESC LIMIT ?")
+                    .bind(&**project)
+                    .bind(filter.limit)
+                    .fetch_all(&self.pool)
+                    .await
+            }
+        }
+        .map_err(failed)?;
+        all_from_json(texts)
+    }
+
+    pub async fn run_by_number(&self, project: &Name, pipeline: &Name, number: u64) -> Result<Run> {
+        let text: Option<String> =
+            sqlx::query_scalar("SELECT document FROM runs WHERE project = ? AND pipeline = ? AND number = ?")
+                .bind(&**project)
+                .bind(&**pipeline)
+                .bind(number.cast_signed())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed)?;
+        let missing = || {
+            Error::not_found(
+                "unknown-run",
+                format!("the project {project} has no run {pipeline}/{number}; `fuseml run list` shows those it has"),
+            )
+        };
+        text.map_or_else(|| Err(missing()), |text| from_json(&text))
+    }
+
+    /// Whether nothing will follow any more from this artifact: its event and those of all artifacts made in
+    /// runs that it began are settled, and those runs have ended.
+    pub async fn settled(&self, root: &Address, artifact_id: &str) -> Result<bool> {
+        let open: i64 = sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM runs WHERE root = ?1 AND state = 'running')
+                  + (SELECT count(*) FROM artifact_events e JOIN runs r ON r.id = e.run WHERE r.root = ?1 AND e.settled = 0)
+                  + (SELECT count(*) FROM artifacts a JOIN artifact_events e ON e.artifact = a.row
+                     WHERE a.project = ?2 AND a.kind = ?3 AND a.id = ?4 AND e.settled = 0)",
+        )
+        .bind(root.to_string())
+        .bind(&*root.project)
+        .bind(root.kind.name())
+        .bind(artifact_id)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(failed)?;
+        Ok(open == 0)
+    }
+
+    pub(crate) async fn pending(&self, limit: u32) -> Result<Vec<ArtifactEvent>> {
+        let rows: Vec<(i64, String, Option<String>)> = sqlx::query_as(
+            "SELECT e.sequence, a.document, e.run FROM artifact_events e JOIN artifacts a ON a.row = e.artifact
+             WHERE e.settled = 0 ORDER BY e.sequence LIMIT ?",
+        )
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        rows.into_iter()
+            .map(|(sequence, document, run)| {
+                let run = run.map(|run| read_id(&run)).transpose()?;
+                Ok(ArtifactEvent { sequence, artifact: from_json(&document)?, run })
+            })
+            .collect()
+    }
+
+    pub(crate) async fn settle_event(&self, event: i64, mut runs: Vec<Run>) -> Result<Vec<Run>> {
+        let mut transaction = self.write().await?;
+        let settled = sqlx::query("UPDATE artifact_events SET settled = 1 WHERE sequence = ? AND settled = 0")
+            .bind(event)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        if settled.rows_affected() == 0 {
+            return Ok(Vec::new());
+        }
+        for run in &mut runs {
+            insert_run(&mut transaction, run).await?;
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(runs)
+    }
+
+    pub(crate) async fn start_run(&self, mut run: Run) -> Result<Run> {
+        let mut transaction = self.write().await?;
+        insert_run(&mut transaction, &mut run).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(run)
+    }
+
+    pub(crate) async fn run_by_id(&self, id: Uuid) -> Result<Run> {
+        let text: Option<String> = sqlx::query_scalar("SELECT document FROM runs WHERE id = ?")
+            .bind(id.to_string())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed)?;
+        text.map_or_else(
+            || Err(Error::not_found("unknown-run", format!("there is no run {id}"))),
+            |text| from_json(&text),
+        )
+    }
+
+    pub(crate) async fn unfinished_runs(&self) -> Result<Vec<Run>> {
+        let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM runs WHERE state = 'running' ORDER BY id")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        all_from_json(texts)
+    }
+
+    pub(crate) async fn save_change(&self, change: &Change) -> Result<()> {
+        let mut transaction = self.write().await?;
+        let run = &change.run;
+        update_run(&mut transaction, run).await?;
+        let id = run.id.to_string();
+        for artifact in &change.artifacts {
+            artifacts::insert(&mut transaction, artifact, Some(&id)).await?;
+        }
+        for participation in &change.lineage {
+            insert_participation(&mut transaction, &id, participation).await?;
+        }
+        if let Some(build) = &change.build {
+            sqlx::query("INSERT OR REPLACE INTO builds (project, codeset, document) VALUES (?, ?, ?)")
+                .bind(&*run.project)
+                .bind(&*build.codeset.name)
+                .bind(to_json(build)?)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        }
+        if let Some(service) = &change.service {
+            put_service(&mut transaction, service).await?;
+        }
+        transaction.commit().await.map_err(failed)
+    }
+
+    pub(crate) async fn save_service(&self, service: &Service) -> Result<()> {
+        let mut transaction = self.write().await?;
+        put_service(&mut transaction, service).await?;
+        transaction.commit().await.map_err(failed)
+    }
+
+    /// Asks for a run to be cancelled; the engine sees it at its next look. Ended runs stay as they are.
+    pub async fn request_cancel(&self, id: Uuid) -> Result<Run> {
+        let mut transaction = self.write().await?;
+        let text: String = sqlx::query_scalar("SELECT document FROM runs WHERE id = ?")
+            .bind(id.to_string())
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        let mut run: Run = from_json(&text)?;
+        if run.state.ended() || run.cancel_requested {
+            return Ok(run);
+        }
+        run.cancel_requested = true;
+        run.revision += 1;
+        update_run(&mut transaction, &run).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(run)
+    }
+}
+
+fn read_id(text: &str) -> Result<Uuid> {
+    text.parse().map_err(|_| Error::internal("document", "a record of the catalog has a damaged id"))
+}
+
+async fn insert_run(connection: &mut SqliteConnection, run: &mut Run) -> Result<()> {
+    let number: Option<i64> =
+        sqlx::query_scalar("UPDATE pipelines SET runs = runs + 1 WHERE project = ? AND name = ? RETURNING runs")
+            .bind(&*run.project)
+            .bind(&*run.pipeline)
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(failed)?;
+    let number = number.ok_or_else(|| {
+        Error::conflict("pipeline-gone", format!("the pipeline {} was removed meanwhile", run.pipeline))
+    })?;
+    run.number = number.cast_unsigned();
+    sqlx::query("INSERT INTO runs (id, project, pipeline, number, state, root, revision, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+        .bind(run.id.to_string())
+        .bind(&*run.project)
+        .bind(&*run.pipeline)
+        .bind(number)
+        .bind(run.state.to_string())
+        .bind(run.cause.root.as_ref().map(ToString::to_string))
+        .bind(run.revision.cast_signed())
+        .bind(to_json(run)?)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+    insert_event(connection, run).await
+}
+
+/// Saves a run that is exactly one transition newer than the stored one.
+async fn update_run(connection: &mut SqliteConnection, run: &Run) -> Result<()> {
+    let done = sqlx::query("UPDATE runs SET state = ?, revision = ?, document = ? WHERE id = ? AND revision = ?")
+        .bind(run.state.to_string())
+        .bind(run.revision.cast_signed())
+        .bind(to_json(run)?)
+        .bind(run.id.to_string())
+        .bind(run.revision.cast_signed() - 1)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+    if done.rows_affected() == 0 {
+        return Err(Error::conflict("stale-run", format!("{} was changed meanwhile", run.label())));
+    }
+    insert_event(connection, run).await
+}
+
+async fn insert_event(connection: &mut SqliteConnection, run: &Run) -> Result<()> {
+    let states: Vec<_> = run.steps.iter().map(|step| format!("{}={}", step.name, step.state)).collect();
+    sqlx::query("INSERT INTO run_events (run, revision, at, states) VALUES (?, ?, ?, ?)")
+        .bind(run.id.to_string())
+        .bind(run.revision.cast_signed())
+        .bind(Timestamp::now().as_millisecond())
+        .bind(states.join(" "))
+        .execute(connection)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+async fn insert_participation(
+    connection: &mut SqliteConnection,
+    run: &str,
+    participation: &Participation,
+) -> Result<()> {
+    let role = match participation.role {
+        Role::Used => "used",
+        Role::Made => "made",
+    };
+    sqlx::query("INSERT OR IGNORE INTO participations (artifact, run, step, slot, role) VALUES (?, ?, ?, ?, ?)")
+        .bind(participation.artifact.to_string())
+        .bind(run)
+        .bind(&*participation.step)
+        .bind(&participation.slot)
+        .bind(role)
+        .execute(connection)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+async fn put_service(connection: &mut SqliteConnection, service: &Service) -> Result<()> {
+    sqlx::query("INSERT OR REPLACE INTO services (project, pipeline, name, document) VALUES (?, ?, ?, ?)")
+        .bind(&*service.project)
+        .bind(&*service.pipeline)
+        .bind(&*service.name)
+        .bind(to_json(service)?)
+        .execute(connection)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! Pipelines: a template attached to a project, its inputs bound, started by the artifacts that match.
+
+use crate::{
+    Address, Attributes, Descriptor, Error, Kind, Name, Reference, Result, Selector, Subject, Template,
+    runnable::list_or_none,
+};
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What an input is bound to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", content = "value")]
+pub enum Binding {
+    Selector(Selector),
+    Value(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pipeline {
+    pub project: Name,
+    pub name: Name,
+    /// The version it was attached with: later versions of the template do not change it.
+    pub template: Template,
+    pub inputs: IndexMap<Name, Binding>,
+    /// Parameters of steps, by step.
+    pub parameters: BTreeMap<Name, Attributes>,
+    pub created: Timestamp,
+}
+
+impl Pipeline {
+    /// Binds a template's inputs from the texts a person gave; every artifact input must be bound.
+    pub fn new(
+        project: Name,
+        name: Name,
+        template: Template,
+        given: &BTreeMap<String, String>,
+        parameters: BTreeMap<Name, Attributes>,
+        created: Timestamp,
+    ) -> Result<Self> {
+        let known: Vec<_> = template.inputs.keys().map(|name| &**name).collect();
+        if let Some(unknown) = given.keys().find(|name| !known.contains(&name.as_str())) {
+            return Err(Error::invalid(
+                "unknown-input",
+                format!("the template {} has no input `{unknown}`; it has {}", template.name, list_or_none(&known)),
+            ));
+        }
+        if let Some(step) = parameters.keys().find(|step| template.step(step).is_none()) {
+            let steps: Vec<_> = template.steps.iter().map(|step| &*step.name).collect();
+            return Err(Error::invalid(
+                "unknown-step",
+                format!("the template {} has no step `{step}`; it has {}", template.name, list_or_none(&steps)),
+            ));
+        }
+        let mut inputs = IndexMap::new();
+        for (input_name, input) in &template.inputs {
+            let text = given.get(&**input_name);
+            let binding = match (input.kind, input.value_type, text) {
+                (Some(kind), _, Some(text)) => Some(Binding::Selector(bind_selector(input_name, kind, text)?)),
+                (Some(kind), _, None) => {
+                    return Err(Error::invalid(
+                        "missing-input",
+                        format!(
+                            "the template {} needs the input `{input_name}`, a {kind}; add --input {input_name}='{}://*'",
+                            template.name,
+                            kind.scheme()
+                        ),
+                    ));
+                }
+                (None, Some(value_type), Some(text)) => Some(Binding::Value(value_type.check(input_name, text)?)),
+                (None, _, None) if input.default.is_none() => {
+                    return Err(Error::invalid(
+                        "missing-input",
+                        format!("the template {} needs a value for the input `{input_name}`", template.name),
+                    ));
+                }
+                _ => None,
+            };
+            if let Some(binding) = binding {
+                inputs.insert(input_name.clone(), binding);
+            }
+        }
+        Ok(Self { project, name, template, inputs, parameters, created })
+    }
+
+    /// The inputs that this artifact would fill.
+    pub fn started_by(&self, artifact: &Descriptor) -> Option<&Name> {
+        let subject = Subject {
+            kind: artifact.kind(),
+            project: artifact.project(),
+            name: &artifact.name,
+            id: &artifact.id,
+            tags: &artifact.tags,
+        };
+        self.inputs.iter().find_map(|(name, binding)| match binding {
+            Binding::Selector(selector)
+                if *artifact.project() == self.project
+                    && selector.matches(&subject)
+                    && artifact.satisfies(&self.template.inputs[name].requires) =>
+            {
+                Some(name)
+            }
+            _ => None,
+        })
+    }
+
+    /// The values of inputs for a run whose artifacts are known.
+    pub fn values(&self, artifacts: &BTreeMap<Name, Descriptor>) -> Result<IndexMap<Name, InputValue>> {
+        let mut values = IndexMap::new();
+        for (name, input) in &self.template.inputs {
+            let value = match (artifacts.get(name), self.inputs.get(name), &input.default) {
+                (Some(artifact), _, _) => {
+                    InputValue { value: Value::Artifact(artifact.address.clone()), is_default: false }
+                }
+                (None, Some(Binding::Value(text)), _) => {
+                    InputValue { value: Value::Text(text.clone()), is_default: false }
+                }
+                (None, None, Some(default)) => {
+                    InputValue { value: default_value(default, artifacts)?, is_default: true }
+                }
+                _ => return Err(Error::not_found("input", format!("nothing was found for the input `{name}`"))),
+            };
+            values.insert(name.clone(), value);
+        }
+        Ok(values)
+    }
+
+    /// Kinds that its runs may register.
+    fn gives(&self) -> impl Iterator<Item = Kind> {
+        self.template.outputs.values().filter_map(|output| output.kind)
+    }
+
+    /// Kinds whose new artifacts start it.
+    fn listens_to(&self) -> impl Iterator<Item = Kind> {
+        self.inputs.values().filter_map(|binding| match binding {
+            Binding::Selector(selector) if selector.version.is_none() => Some(selector.kind),
+            _ => None,
+        })
+    }
+}
+
+fn bind_selector(input: &Name, kind: Kind, text: &str) -> Result<Selector> {
+    let selector: Selector = text.parse().map_err(|error: Error| error.context(format!("input {input}")))?;
+    if selector.kind != kind {
+        return Err(Error::invalid(
+            "type",
+            format!(
+                "the input `{input}` takes a {kind}, but {selector} selects a {}; use {}://…",
+                selector.kind,
+                kind.scheme()
+            ),
+        ));
+    }
+    Ok(selector)
+}
+
+fn default_value(default: &str, artifacts: &BTreeMap<Name, Descriptor>) -> Result<Value> {
+    if !Reference::is(default) {
+        return Ok(Value::Text(default.to_owned()));
+    }
+    match default.parse()? {
+        Reference::Attribute { input, attribute } => {
+            let found = artifacts.get(&input).and_then(|artifact| artifact.attributes.get(&attribute));
+            Ok(Value::Text(found.cloned().unwrap_or_else(|| "unknown".to_owned())))
+        }
+        other => Err(Error::invalid("reference", format!("{other} cannot be a default"))),
+    }
+}
+
+/// Something that an input or output is: an artifact, or a text such as a parameter or URL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Value {
+    Artifact(Address),
+    Text(String),
+}
+
+impl Value {
+    /// For people: addresses shortened.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Artifact(address) => address.short(),
+            Self::Text(text) => text.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputValue {
+    #[serde(flatten)]
+    pub value: Value,
+    #[serde(rename = "default")]
+    pub is_default: bool,
+}
+
+/// The pipelines of a project that would start each other for ever if `added` joined them: what `added` gives
+/// starts others, whose results start `added` again.
+pub fn find_loop(existing: &[Pipeline], added: &Pipeline) -> Option<Vec<Name>> {
+    let mut path = vec![added];
+    walk(existing, added, &mut path).then(|| path.iter().map(|pipeline| pipeline.name.clone()).collect())
+}
+
+fn walk<'a>(existing: &'a [Pipeline], added: &'a Pipeline, path: &mut Vec<&'a Pipeline>) -> bool {
+    let last = path[path.len() - 1];
+    let gives: Vec<_> = last.gives().collect();
+    let starts = |pipeline: &Pipeline| pipeline.listens_to().any(|kind| gives.contains(&kind));
+    if starts(added) {
+        return true;
+    }
+    for next in existing.iter().filter(|pipeline| starts(pipeline)) {
+        if path.iter().any(|seen| seen.name == next.name) {
+            continue;
+        }
+        path.push(next);
+        if walk(existing, added, path) {
+            return true;
+        }
+        path.pop();
+    }
+    false
+}

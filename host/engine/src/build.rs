@@ -1,0 +1,161 @@
+//! Build steps: a builder plans, the agent makes the environment, the runnables are registered (S46–S53).
+
+use crate::driver::{Driver, Outcome, key_of};
+use fuseml_domain::{
+    Action, Address, Attributes, BuildPlan, Descriptor, Digest, Environment, Error, Kind, Location, Name, Origin,
+    Reference, Result, Run, StepEvent, StepRun, Store, Value, Workload, WorkloadKind,
+    port::{Build, CodesetToBuild, Participation, PreviousBuild, Role},
+};
+use jiff::Timestamp;
+use std::{collections::BTreeMap, time::Duration};
+
+/// Resolving and installing packages may take this long.
+const ENVIRONMENT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+struct Planned {
+    plan: BuildPlan,
+    codeset: Descriptor,
+}
+
+pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
+    let Planned { plan, .. } = plan(driver, run, step).await?;
+    let environment = environment(&plan)?;
+    let verb = if plan.rebuild { "environment built" } else { "environment reused" };
+    let note = format!("{verb}: {} ({})", plan.reason, &environment.digest.hex()[..12]);
+    Ok(StepEvent::Staged { workload: key_of(run, &step.name), runnable: None, note: Some(note) }.into())
+}
+
+/// Makes sure that the environment is on the agent: a moment's work when it already is.
+pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Result<Workload> {
+    let Planned { plan, .. } = plan(driver, run, step).await?;
+    Ok(Workload {
+        key: key_of(run, &step.name),
+        kind: WorkloadKind::Environment,
+        environment: Some(environment(&plan)?.clone()),
+        command: Vec::new(),
+        variables: Attributes::new(),
+        files: Vec::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        readiness_path: None,
+        timeout: Some(ENVIRONMENT_TIMEOUT),
+        labels: crate::work::labels(run, step),
+    })
+}
+
+pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
+    let Planned { plan, codeset } = plan(driver, run, step).await?;
+    let mut artifacts = Vec::new();
+    let mut outputs = BTreeMap::new();
+    for runnable in &plan.runnables {
+        let artifact = describe(run, step, runnable, &codeset)?;
+        outputs.insert(runnable.kind.clone(), Value::Artifact(artifact.address.clone()));
+        artifacts.push(artifact);
+    }
+    let part = |slot: &str, role, artifact: &Address| Participation {
+        step: step.name.clone(),
+        slot: slot.to_owned(),
+        role,
+        artifact: artifact.clone(),
+    };
+    let mut lineage = vec![part("codeset", Role::Used, &codeset.address)];
+    lineage.extend(
+        plan.runnables.iter().zip(&artifacts).map(|(runnable, made)| part(&runnable.kind, Role::Made, &made.address)),
+    );
+    let build = Build {
+        codeset: codeset.address.clone(),
+        environment_digest: environment(&plan)?.digest.clone(),
+        runnables: artifacts.iter().map(|made| (made.name.to_string(), made.address.clone())).collect(),
+    };
+    Ok(Outcome {
+        event: StepEvent::Succeeded { outputs, note: None },
+        extras: Some(Box::new(move |change| {
+            change.artifacts.clone_from(&artifacts);
+            change.lineage.clone_from(&lineage);
+            change.build = Some(build.clone());
+        })),
+    })
+}
+
+async fn plan(driver: &Driver, run: &Run, step: &StepRun) -> Result<Planned> {
+    let ports = &driver.engine.ports;
+    let Some(Action::Build { instance, codeset }) = run.template.step(&step.name).map(|step| &step.action) else {
+        return Err(Error::internal("step", format!("{} is no build step", step.name)));
+    };
+    let codeset = codeset_of(driver, run, codeset).await?;
+    let last = ports.catalog.last_build(&run.project, &codeset.name).await?;
+    let changed_files = match &last {
+        Some(build) => {
+            let before = ports.catalog.artifact(&build.codeset).await?;
+            ports.codesets.changed_files(&before, &codeset).await?
+        }
+        None => Vec::new(),
+    };
+    let question = CodesetToBuild {
+        address: codeset.address.clone(),
+        name: codeset.name.clone(),
+        files: ports.codesets.files(&codeset).await?,
+        changed_files,
+    };
+    let builder = ports.extensions.builder(instance).await?;
+    let (confidence, reason) = builder.detect(&question).await?;
+    if confidence == 0 {
+        return Err(Error::invalid(
+            "not-for-builder",
+            format!("{} is nothing that {instance} can build: {reason}", codeset.address.short()),
+        ));
+    }
+    let previous =
+        last.map(|build| PreviousBuild { environment_digest: build.environment_digest, runnables: build.runnables });
+    let mut plan = builder.plan(&question, previous.as_ref()).await?;
+    for runnable in &mut plan.runnables {
+        runnable.instance = Some(instance.clone());
+        runnable.check()?;
+    }
+    Ok(Planned { plan, codeset })
+}
+
+async fn codeset_of(driver: &Driver, run: &Run, reference: &Reference) -> Result<Descriptor> {
+    match crate::work::resolve(run, reference)? {
+        Value::Artifact(address) => driver.engine.ports.catalog.artifact(&address).await,
+        Value::Text(text) => Err(Error::invalid("type", format!("{reference} is `{text}`, not a codeset"))),
+    }
+}
+
+/// The process agent keeps one environment a build; a plan of several is refused rather than half built.
+fn environment(plan: &BuildPlan) -> Result<&Environment> {
+    match plan.environments.as_slice() {
+        [one] => Ok(one),
+        several => Err(Error::unsupported(
+            "environments",
+            format!("the builder planned {} environments; this server builds exactly one a codeset", several.len()),
+        )),
+    }
+}
+
+fn describe(run: &Run, step: &StepRun, runnable: &fuseml_domain::Runnable, codeset: &Descriptor) -> Result<Descriptor> {
+    let digest: Digest = runnable.digest();
+    let id: Name = digest.hex().parse()?;
+    let environment = &runnable.environment;
+    let mut attributes = Attributes::from([
+        ("runnable-kind".to_owned(), runnable.kind.clone()),
+        ("environment".to_owned(), environment.digest.to_string()),
+        ("codeset".to_owned(), codeset.name.to_string()),
+    ]);
+    attributes.extend(environment.python.iter().map(|python| ("python".to_owned(), python.clone())));
+    Ok(Descriptor {
+        address: Address::of_version(Kind::Runnable, &run.project, &runnable.name, &id),
+        name: runnable.name.clone(),
+        id,
+        digest: Some(digest),
+        created: Timestamp::now(),
+        attributes,
+        metrics: BTreeMap::new(),
+        labels: runnable.labels.clone(),
+        tags: Vec::new(),
+        location: Location::new("environment", environment.digest.to_string()),
+        store: Store::BuiltIn,
+        runnable: Some(Box::new(runnable.clone())),
+        origin: Origin::Run { run: run.label(), step: step.name.clone() },
+    })
+}

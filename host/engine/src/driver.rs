@@ -1,0 +1,221 @@
+//! Takes one run from its present state to its end.
+//!
+//! Each step goes alone through its states; what it does in each is repeatable, so a driver that takes over
+//! after a crash begins with the state that the catalog holds.
+
+use crate::{Engine, build, service, work};
+use fuseml_domain::{
+    Action, Error, ErrorKind, Name, Phase, Result, Run, StepEvent, StepRun, StepState, WorkloadStatus, port::Change,
+};
+use futures::stream::{FuturesUnordered, StreamExt};
+use jiff::Timestamp;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// How long one question to an agent may hang before it is asked again.
+const WATCH: Duration = Duration::from_secs(3600);
+
+pub(crate) struct Driver {
+    pub(crate) engine: Arc<Engine>,
+    run: Mutex<Run>,
+    cancelled: CancellationToken,
+}
+
+/// What a transition brings besides itself.
+pub(crate) type Extras = Box<dyn Fn(&mut Change) + Send + Sync>;
+
+/// The outcome of acting on one state: the event, and what is saved with it.
+pub(crate) struct Outcome {
+    pub(crate) event: StepEvent,
+    pub(crate) extras: Option<Extras>,
+}
+
+impl From<StepEvent> for Outcome {
+    fn from(event: StepEvent) -> Self {
+        Self { event, extras: None }
+    }
+}
+
+impl Driver {
+    pub(crate) fn new(engine: Arc<Engine>, run: Run, cancelled: CancellationToken) -> Self {
+        Self { engine, run: Mutex::new(run), cancelled }
+    }
+
+    pub(crate) async fn drive(&self) {
+        let mut advancing = FuturesUnordered::new();
+        let mut begun = BTreeSet::new();
+        loop {
+            let run = self.snapshot().await;
+            let active = run.steps.iter().filter(|step| !step.state.ended() && step.state != StepState::Waiting);
+            for name in active.map(|step| step.name.clone()) {
+                if begun.insert(name.clone()) {
+                    advancing.push(async { (self.advance(&name).await, name) });
+                }
+            }
+            let Some((result, name)) = advancing.next().await else {
+                tracing::info!(run = %run.label(), project = %run.project, state = %run.state, "run ended");
+                return;
+            };
+            begun.remove(&name);
+            if let Err(error) = result {
+                // Only the catalog's own failures come here: nothing is lost, so wait for it to come back.
+                tracing::error!(run = %run.label(), %error, "a transition could not be saved; trying again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                self.reload().await;
+            }
+            self.engine.wake();
+        }
+    }
+
+    pub(crate) async fn snapshot(&self) -> Run {
+        self.run.lock().await.clone()
+    }
+
+    async fn reload(&self) {
+        let mut run = self.run.lock().await;
+        match self.engine.ports.catalog.run(run.id).await {
+            Ok(stored) => *run = stored,
+            Err(error) => tracing::error!(run = %run.label(), %error, "the run could not be read again"),
+        }
+    }
+
+    /// Takes one step to its end, so that steps beside it do not wait for its every state.
+    async fn advance(&self, name: &Name) -> Result<()> {
+        let step_kind = self.snapshot().await.template.step(name).map(|step| step.action.clone());
+        // Jobs and environments share the machine; a service that waits to be ready does not hold others up.
+        let _permit = match step_kind {
+            Some(Action::Run(_) | Action::Build { .. }) => tokio::select! {
+                permit = self.engine.jobs.clone().acquire_owned() => permit.ok(),
+                () = self.cancelled.cancelled() => None,
+            },
+            _ => None,
+        };
+        loop {
+            let run = self.snapshot().await;
+            let Some(step) = run.step(name).filter(|step| !step.state.ended()) else { return Ok(()) };
+            let outcome = tokio::select! {
+                biased;
+                // What is being collected is there already: it is registered rather than thrown away.
+                () = self.cancelled.cancelled(), if step.state != StepState::Collecting => {
+                    if let Some(key) = &step.workload {
+                        self.engine.ports.agent.cancel(key).await.unwrap_or_else(|error| {
+                            tracing::error!(%key, %error, "a workload could not be cancelled");
+                        });
+                    }
+                    StepEvent::Cancelled.into()
+                }
+                outcome = self.act_with_patience(&run, step) => outcome,
+            };
+            self.transition(name, outcome).await?;
+            service::retire_replaced(self, name).await;
+        }
+    }
+
+    /// Acts on a step's state; an unavailable tool is asked again some times before the step fails.
+    async fn act_with_patience(&self, run: &Run, step: &StepRun) -> Outcome {
+        let mut pause = self.engine.config.retry;
+        for attempt in 1.. {
+            match self.act(run, step).await {
+                Ok(outcome) => return outcome,
+                Err(error) if error.kind == ErrorKind::Unavailable && attempt < self.engine.config.attempts => {
+                    tracing::warn!(run = %run.label(), step = %step.name, %error, "trying again");
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                Err(error) => {
+                    self.abandon(step).await;
+                    return StepEvent::Failed { message: error.message }.into();
+                }
+            }
+        }
+        unreachable!("the loop ends only by returning")
+    }
+
+    /// A step that fails beside its workload must not leave it running.
+    async fn abandon(&self, step: &StepRun) {
+        if let Some(key) = &step.workload
+            && let Err(error) = self.engine.ports.agent.cancel(key).await
+        {
+            tracing::error!(%key, %error, "the workload of a failed step could not be cancelled");
+        }
+    }
+
+    async fn act(&self, run: &Run, step: &StepRun) -> Result<Outcome> {
+        let action = &run
+            .template
+            .step(&step.name)
+            .ok_or_else(|| Error::internal("unknown-step", format!("{} lost its step {}", run.label(), step.name)))?
+            .action;
+        match (step.state, action) {
+            (StepState::Ready, Action::Build { .. }) => build::stage(self, run, step).await,
+            (StepState::Ready, Action::Run(_)) => work::stage(self, run, step).await,
+            (StepState::Ready, Action::Serve(_)) => service::stage(self, run, step).await,
+            (StepState::Staging, _) => {
+                let workload = match action {
+                    Action::Build { .. } => build::workload(self, run, step).await?,
+                    Action::Run(_) | Action::Serve(_) => work::workload(self, run, step).await?,
+                };
+                self.engine.ports.agent.submit(&workload).await?;
+                Ok(StepEvent::Submitted.into())
+            }
+            (StepState::Running, _) => self.watch(step).await,
+            (StepState::Collecting, Action::Build { .. }) => build::collect(self, run, step).await,
+            (StepState::Collecting, Action::Run(_)) => work::collect(self, run, step).await,
+            (StepState::Collecting, Action::Serve(_)) => service::collect(self, run, step).await,
+            (state, _) => Err(Error::internal("state", format!("nothing is to be done while {state}"))),
+        }
+    }
+
+    async fn watch(&self, step: &StepRun) -> Result<Outcome> {
+        let key = workload_key(step)?;
+        loop {
+            let status = self.engine.ports.agent.wait(key, WATCH).await?;
+            match status.phase {
+                Phase::Succeeded | Phase::Ready => return Ok(StepEvent::Ended.into()),
+                Phase::Pending | Phase::Running => {}
+                Phase::Failed | Phase::Cancelled | Phase::Lost => {
+                    return Ok(StepEvent::Failed { message: explain(&status) }.into());
+                }
+            }
+        }
+    }
+
+    async fn transition(&self, step: &Name, outcome: Outcome) -> Result<()> {
+        let mut run = self.run.lock().await;
+        loop {
+            let mut next = run.clone();
+            next.apply(step, outcome.event.clone(), Timestamp::now())?;
+            let mut change = Change::of(next);
+            if let Some(extras) = &outcome.extras {
+                extras(&mut change);
+            }
+            match self.engine.ports.catalog.save(&change).await {
+                Ok(()) => {
+                    *run = change.run;
+                    return Ok(());
+                }
+                // Only a request to cancel changes a run beside its driver; the transition still stands.
+                Err(error) if error.code == "stale-run" => *run = self.engine.ports.catalog.run(run.id).await?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+pub(crate) fn workload_key(step: &StepRun) -> Result<&str> {
+    step.workload.as_deref().ok_or_else(|| Error::internal("state", format!("step {} has no workload", step.name)))
+}
+
+/// The key under which a step's workload is known, the same after every restart.
+pub(crate) fn key_of(run: &Run, step: &Name) -> String {
+    format!("{}.{step}", run.id)
+}
+
+fn explain(status: &WorkloadStatus) -> String {
+    match (&status.message, status.phase) {
+        (Some(message), _) => message.clone(),
+        (None, Phase::Lost) => "the agent no longer knows the workload".to_owned(),
+        (None, phase) => format!("the workload ended {phase:?}").to_lowercase(),
+    }
+}

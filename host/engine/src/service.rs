@@ -1,0 +1,149 @@
+//! Services: predictors that outlive runs. A new version takes over the URL only once it is ready; the old one
+//! then goes.
+
+use crate::{
+    Engine, Ports,
+    driver::{Driver, Outcome, key_of},
+    work,
+};
+use fuseml_domain::{Error, Kind, Name, Phase, Result, Run, StepEvent, StepRun, StepState, Value, port::Service};
+use jiff::Timestamp;
+use std::{collections::BTreeSet, sync::Arc};
+
+pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
+    let name = service_name(driver, run, step).await?;
+    if let Some(newer) = newer_run(&driver.engine.ports, run, &name).await? {
+        return Ok(
+            StepEvent::Skipped { reason: format!("{}/{newer} already serves a newer model", run.pipeline) }.into()
+        );
+    }
+    work::stage(driver, run, step).await
+}
+
+pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
+    let ports = &driver.engine.ports;
+    let name = service_name(driver, run, step).await?;
+    if let Some(newer) = newer_run(ports, run, &name).await? {
+        ports.agent.cancel(&key_of(run, &step.name)).await?;
+        return Ok(StepEvent::Skipped { reason: format!("{}/{newer} serves a newer model", run.pipeline) }.into());
+    }
+    let inputs = work::inputs_of(driver, run, work::work_of(run, step)?).await?;
+    let model = inputs
+        .values()
+        .find(|artifact| artifact.kind() == Kind::Model)
+        .ok_or_else(|| Error::invalid("service-model", format!("step {} serves no model", step.name)))?;
+    let address = work::runnable_of(step)?;
+    let runnable = ports.catalog.runnable(address).await?;
+    let spec = runnable.service.ok_or_else(|| {
+        Error::invalid("no-service", format!("`{}` is a {}, which answers no requests", runnable.name, runnable.kind))
+    })?;
+    let service = Service {
+        project: run.project.clone(),
+        pipeline: run.pipeline.clone(),
+        name,
+        run: run.number,
+        model: model.address.clone(),
+        runnable: address.clone(),
+        predict_path: spec.predict_path,
+        workload: work::workload(driver, run, step).await?,
+        updated: Timestamp::now(),
+    };
+    let url = format!("{}{}/predict", driver.engine.config.public_url, base_path(&service));
+    let lineage = work::used(step, &inputs)?;
+    Ok(Outcome {
+        event: StepEvent::Succeeded { outputs: [("url".to_owned(), Value::Text(url))].into(), note: None },
+        extras: Some(Box::new(move |change| {
+            change.service = Some(service.clone());
+            change.lineage.clone_from(&lineage);
+        })),
+    })
+}
+
+/// Under which the gateway answers for a service.
+pub fn base_path(service: &Service) -> String {
+    format!("/serve/{}/{}/{}", service.project, service.pipeline, service.name)
+}
+
+/// A pipeline has one service for each series of models that starts it.
+async fn service_name(driver: &Driver, run: &Run, step: &StepRun) -> Result<Name> {
+    let inputs = work::inputs_of(driver, run, work::work_of(run, step)?).await?;
+    Ok(work::series(&inputs).unwrap_or(&run.pipeline).clone())
+}
+
+/// The later run that already holds the service: an overtaken run must not put an older model back.
+async fn newer_run(ports: &Ports, run: &Run, name: &Name) -> Result<Option<u64>> {
+    let current = ports.catalog.service(&run.project, &run.pipeline, name).await?;
+    Ok(current.map(|service| service.run).filter(|number| *number > run.number))
+}
+
+/// After a service step succeeded: ends every other workload of the same service.
+pub(crate) async fn retire_replaced(driver: &Driver, step: &Name) {
+    let run = driver.snapshot().await;
+    let succeeded =
+        run.step(step).is_some_and(|step| step.state == StepState::Succeeded && step.outputs.contains_key("url"));
+    if !succeeded {
+        return;
+    }
+    let engine = driver.engine.clone();
+    // The old version finishes what it was asked; nobody waits for that.
+    tokio::spawn(async move {
+        if let Err(error) = end_orphans(&engine.ports).await {
+            tracing::error!(%error, "replaced services could not be ended");
+        }
+    });
+}
+
+/// At the start of a server: services that do not run are started again, workloads that nobody owns are ended.
+pub(crate) async fn reconcile(ports: &Ports) -> Result<()> {
+    for mut service in ports.catalog.services().await? {
+        let phase = match ports.agent.status(&service.workload.key).await {
+            Ok(status) => status.phase,
+            Err(_) => Phase::Lost,
+        };
+        if phase.ended() {
+            service.workload.key = next_key(&service.workload.key);
+            tracing::info!(service = %base_path(&service), "starting a service again");
+            // Submitted before it is saved: a second start under the same key is the same workload.
+            if let Err(error) = ports.agent.submit(&service.workload).await {
+                tracing::error!(service = %base_path(&service), %error, "a service could not be started again");
+                continue;
+            }
+            ports.catalog.restart_service(&service).await?;
+        }
+    }
+    end_orphans(ports).await
+}
+
+/// Ends workloads that belong to neither an open run nor a service.
+async fn end_orphans(ports: &Ports) -> Result<()> {
+    // Read before the owners are, so that what is submitted meanwhile is not taken for an orphan.
+    let running = ports.agent.running().await?;
+    let mut owned: BTreeSet<String> = BTreeSet::new();
+    for run in ports.catalog.open_runs().await? {
+        owned.extend(run.steps.iter().filter(|step| !step.state.ended()).filter_map(|step| step.workload.clone()));
+    }
+    owned.extend(ports.catalog.services().await?.into_iter().map(|service| service.workload.key));
+    for key in running.into_iter().filter(|key| !owned.contains(key)) {
+        ports.agent.cancel(&key).await?;
+    }
+    Ok(())
+}
+
+/// `….serve` → `….serve.r1` → `….serve.r2`.
+fn next_key(key: &str) -> String {
+    match key.rsplit_once(".r").and_then(|(base, count)| Some((base, count.parse::<u32>().ok()?))) {
+        Some((base, count)) => format!("{base}.r{}", count + 1),
+        None => format!("{key}.r1"),
+    }
+}
+
+impl Engine {
+    /// Ends every service, for a server that shuts down in order; the next start brings them back.
+    pub async fn stop_services(self: &Arc<Self>) {
+        for service in self.ports.catalog.services().await.unwrap_or_default() {
+            if let Err(error) = self.ports.agent.cancel(&service.workload.key).await {
+                tracing::warn!(service = %base_path(&service), %error, "a service could not be ended");
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! From registered artifacts to runs.
+
+use crate::Engine;
+use fuseml_domain::{
+    Binding, Cause, Descriptor, Error, Name, Origin, Pipeline, Result, Run,
+    port::{ArtifactEvent, Catalog},
+};
+use jiff::Timestamp;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// Events worked through in one look.
+const BATCH: u32 = 100;
+/// How long to wait without being woken: only another server on the same catalog makes this needed.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Turns every pending event into runs, for ever.
+pub(crate) async fn follow(engine: Arc<Engine>) {
+    loop {
+        match settle_pending(&engine).await {
+            Ok(0) => {
+                tokio::select! {
+                    () = engine.stopping.cancelled() => return,
+                    () = engine.news.notified() => {}
+                    () = tokio::time::sleep(IDLE) => {}
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, "events could not be settled; trying again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn settle_pending(engine: &Arc<Engine>) -> Result<usize> {
+    let catalog = &engine.ports.catalog;
+    let events = catalog.pending_events(BATCH).await?;
+    for event in &events {
+        let runs = runs_started_by(&**catalog, event).await?;
+        for run in catalog.settle(event.sequence, runs).await? {
+            tracing::info!(run = %run.label(), project = %run.project, reason = %run.cause.reason, "run started");
+            engine.drive(run).await;
+        }
+    }
+    Ok(events.len())
+}
+
+async fn runs_started_by(catalog: &dyn Catalog, event: &ArtifactEvent) -> Result<Vec<Run>> {
+    let artifact = &event.artifact;
+    let maker = match event.run {
+        Some(id) => Some(catalog.run(id).await?),
+        None => None,
+    };
+    let cause = cause_of(artifact, maker.as_ref());
+    let mut runs = Vec::new();
+    for pipeline in catalog.pipelines(artifact.project()).await? {
+        let Some(input) = pipeline.started_by(artifact).cloned() else { continue };
+        if cause.chain.contains(&pipeline.name) {
+            tracing::warn!(pipeline = %pipeline.name, artifact = %artifact.address, "not started: it would start itself");
+            continue;
+        }
+        match bind_inputs(catalog, &pipeline, BTreeMap::from([(input, artifact.clone())])).await {
+            Ok(inputs) => runs.push(Run::new(&pipeline, pipeline.values(&inputs)?, cause.clone(), Timestamp::now())),
+            Err(error) => tracing::info!(pipeline = %pipeline.name, %error, "not started"),
+        }
+    }
+    Ok(runs)
+}
+
+/// The artifacts for every artifact input: those given, the newest that match for the rest.
+pub(crate) async fn bind_inputs(
+    catalog: &dyn Catalog,
+    pipeline: &Pipeline,
+    mut artifacts: BTreeMap<Name, Descriptor>,
+) -> Result<BTreeMap<Name, Descriptor>> {
+    for (name, binding) in &pipeline.inputs {
+        let Binding::Selector(selector) = binding else { continue };
+        if artifacts.contains_key(name) {
+            continue;
+        }
+        let newest = catalog.newest(&pipeline.project, selector).await?;
+        let newest =
+            newest.filter(|found| found.satisfies(&pipeline.template.inputs[name].requires)).ok_or_else(|| {
+                Error::not_found(
+                    "no-artifact",
+                    format!("the project has nothing that {selector} selects for the input `{name}`"),
+                )
+            })?;
+        artifacts.insert(name.clone(), newest);
+    }
+    Ok(artifacts)
+}
+
+fn cause_of(artifact: &Descriptor, maker: Option<&Run>) -> Cause {
+    let shown = artifact.address.short();
+    let reason = match (&artifact.origin, maker) {
+        (_, Some(run)) => format!("{shown} was made by {}", run.label()),
+        (Origin::Push { reference, .. }, None) => format!("{shown} was pushed to {reference}"),
+        (Origin::Run { run, .. }, None) => format!("{shown} was made by {run}"),
+    };
+    let chain = maker.map(|run| run.cause.chain.iter().chain([&run.pipeline]).cloned().collect());
+    Cause {
+        reason,
+        artifact: Some(artifact.address.clone()),
+        root: maker.and_then(|run| run.cause.root.clone()).or_else(|| Some(artifact.address.clone())),
+        chain: chain.unwrap_or_default(),
+    }
+}
+
+impl Engine {
+    /// A run that a person asks for, with other inputs or parameters than the pipeline's own where given (S64).
+    pub async fn plan_manual(
+        &self,
+        pipeline: &Pipeline,
+        given: BTreeMap<Name, Descriptor>,
+        parameters: BTreeMap<Name, fuseml_domain::Attributes>,
+        reason: String,
+    ) -> Result<Run> {
+        let inputs = bind_inputs(&*self.ports.catalog, pipeline, given).await?;
+        let values = pipeline.values(&inputs)?;
+        let root = inputs.values().next().map(|artifact| artifact.address.clone());
+        let cause = Cause { reason, artifact: None, root, chain: Vec::new() };
+        let mut run = Run::new(pipeline, values, cause, Timestamp::now());
+        for (step, values) in parameters {
+            run.parameters.entry(step).or_default().extend(values);
+        }
+        Ok(run)
+    }
+}

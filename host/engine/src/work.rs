@@ -1,0 +1,367 @@
+//! Jobs: from a step and its inputs to a workload, and from what it left to registered artifacts (S32–S34).
+
+use crate::driver::{Driver, Outcome, key_of};
+use fuseml_domain::{
+    Action, Address, Attributes, CollectedOutput, Contents, DEFAULT_TIMEOUT, Delivery, Descriptor, Error, InputSlot,
+    Kind, Location, Name, Origin, OutputSlot, Reference, Result, Run, Runnable, RunnableChoice, StepEvent, StepRun,
+    Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, fill_setting,
+    port::{Participation, Role, StoreDraft},
+};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
+    let work = work_of(run, step)?;
+    let inputs = inputs_of(driver, run, work).await?;
+    let runnable = choose(driver, run, work, &inputs).await?;
+    check_inputs(&driver.engine.ports.catalog.runnable(&runnable).await?, &inputs)?;
+    Ok(StepEvent::Staged { workload: key_of(run, &step.name), runnable: Some(runnable), note: None }.into())
+}
+
+pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Result<Workload> {
+    let ports = &driver.engine.ports;
+    let work = work_of(run, step)?;
+    let artifacts = inputs_of(driver, run, work).await?;
+    let runnable = ports.catalog.runnable(runnable_of(step)?).await?;
+    let settings = match &runnable.instance {
+        Some(instance) => ports.extensions.settings(instance).await?,
+        None => Attributes::new(),
+    };
+    let mut workload = Workload {
+        key: key_of(run, &step.name),
+        kind: if runnable.service.is_some() { WorkloadKind::Service } else { WorkloadKind::Job },
+        environment: Some(runnable.environment.clone()),
+        command: runnable.command.clone(),
+        variables: runnable
+            .variables
+            .iter()
+            .filter_map(|(name, value)| Some((name.clone(), fill_setting(value, &settings)?)))
+            .collect(),
+        files: runnable.scripts.iter().map(|(path, text)| (path.clone(), text.clone())).collect(),
+        inputs: Vec::new(),
+        outputs: runnable.outputs.iter().map(|(name, slot)| output(name, slot)).collect(),
+        readiness_path: runnable.service.as_ref().map(|service| service.readiness_path.clone()),
+        timeout: Some(match runnable.service {
+            Some(_) => driver.engine.config.service_start,
+            None => work.timeout.unwrap_or(DEFAULT_TIMEOUT),
+        }),
+        labels: labels(run, step),
+    };
+    deliver(&mut workload, &runnable, &parameters(run, step, work)?)?;
+    for (name, artifact) in &artifacts {
+        if let Some(slot) = runnable.inputs.get(name) {
+            let contents = locate(driver, artifact).await?;
+            workload.inputs.push(WorkloadInput { name: name.clone(), path: slot.path.clone(), contents });
+        }
+    }
+    Ok(workload)
+}
+
+pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
+    let ports = &driver.engine.ports;
+    let work = work_of(run, step)?;
+    let runnable = ports.catalog.runnable(runnable_of(step)?).await?;
+    let inputs = inputs_of(driver, run, work).await?;
+    let workload = workload(driver, run, step).await?;
+    let mut artifacts = Vec::new();
+    let mut outputs = BTreeMap::new();
+    for left in ports.agent.outputs(&workload).await? {
+        let Some(slot) = runnable.outputs.get(&left.name) else { continue };
+        let made = register(driver, &Maker { run, step, runnable: &runnable, inputs: &inputs }, slot, &left).await?;
+        outputs.insert(left.name.clone(), Value::Artifact(made.address.clone()));
+        artifacts.push((left.name, made));
+    }
+    let mut lineage = used(step, &inputs)?;
+    lineage.extend(artifacts.iter().map(|(slot, made)| part(step, slot, Role::Made, &made.address)));
+    let artifacts: Vec<_> = artifacts.into_iter().map(|(_, made)| made).collect();
+    Ok(Outcome {
+        event: StepEvent::Succeeded { outputs, note: None },
+        extras: Some(Box::new(move |change| {
+            change.artifacts.clone_from(&artifacts);
+            change.lineage.clone_from(&lineage);
+        })),
+    })
+}
+
+struct Maker<'a> {
+    run: &'a Run,
+    step: &'a StepRun,
+    runnable: &'a Runnable,
+    inputs: &'a BTreeMap<String, Descriptor>,
+}
+
+/// Stores an output where artifacts of its kind belong: in the tool of the runnable's instance when that has a
+/// store for the kind and already holds the contents, else in the built-in store.
+async fn register(driver: &Driver, maker: &Maker<'_>, slot: &OutputSlot, left: &CollectedOutput) -> Result<Descriptor> {
+    let ports = &driver.engine.ports;
+    let held = left.report.location.as_ref();
+    let store = match (held, &maker.runnable.instance) {
+        (Some(_), Some(instance)) => {
+            ports.extensions.store(instance, slot.kind).await?.map(|store| (instance.clone(), store))
+        }
+        _ => None,
+    };
+    let tree = match store {
+        Some(_) => ports.contents.store_listing(&left.path).await?,
+        None => ports.contents.store_tree(&left.path).await?,
+    };
+    let mut made = describe(maker, slot, left, &tree, ports.contents.location(&tree))?;
+    if let (Some((instance, store)), Some(held)) = (store, held) {
+        let draft = StoreDraft {
+            location: Location::new(held.split(':').next().unwrap_or_default(), held).with_digest(tree.digest()),
+            key: format!("{}.{}", key_of(maker.run, &maker.step.name), left.name),
+            descriptor: made.clone(),
+        };
+        let stored = store
+            .register(&draft)
+            .await
+            .map_err(|error| error.context(format!("registering {}", made.address.short())))?;
+        made.attributes.extend(stored.attributes);
+        made.metrics.extend(stored.metrics);
+        made.location = draft.location;
+        made.store = Store::Extension { instance, id: stored.id };
+    }
+    Ok(made)
+}
+
+fn describe(
+    maker: &Maker<'_>,
+    slot: &OutputSlot,
+    left: &CollectedOutput,
+    tree: &Tree,
+    location: Location,
+) -> Result<Descriptor> {
+    let digest = tree.digest();
+    let id: Name = digest.hex().parse()?;
+    let series = series(maker.inputs).unwrap_or(&maker.run.pipeline).clone();
+    let mut attributes = slot.provides.clone();
+    attributes.extend(left.report.attributes.clone());
+    attributes.extend(left.report.parameters.iter().map(|(name, value)| (format!("parameter.{name}"), value.clone())));
+    attributes.insert("size-bytes".to_owned(), tree.size_bytes().to_string());
+    Ok(Descriptor {
+        address: Address::of_version(slot.kind, &maker.run.project, &series, &id),
+        name: series,
+        id,
+        digest: Some(digest),
+        created: Timestamp::now(),
+        attributes,
+        metrics: left.report.metrics.clone(),
+        labels: Attributes::new(),
+        tags: Vec::new(),
+        location,
+        store: Store::BuiltIn,
+        runnable: None,
+        origin: Origin::Run { run: maker.run.label(), step: maker.step.name.clone() },
+    })
+}
+
+/// What a result is a version of: the codeset that it came from, else the model.
+pub(crate) fn series(inputs: &BTreeMap<String, Descriptor>) -> Option<&Name> {
+    let of = |kind| inputs.values().find(|artifact| artifact.kind() == kind).map(|artifact| &artifact.name);
+    of(Kind::Codeset).or_else(|| of(Kind::Model)).or_else(|| of(Kind::Dataset))
+}
+
+pub(crate) fn part(step: &StepRun, slot: &str, role: Role, artifact: &Address) -> Participation {
+    Participation { step: step.name.clone(), slot: slot.to_owned(), role, artifact: artifact.clone() }
+}
+
+/// Everything a step used: its inputs and its runnable.
+pub(crate) fn used(step: &StepRun, inputs: &BTreeMap<String, Descriptor>) -> Result<Vec<Participation>> {
+    let mut lineage: Vec<_> =
+        inputs.iter().map(|(slot, artifact)| part(step, slot, Role::Used, &artifact.address)).collect();
+    lineage.push(part(step, "runnable", Role::Used, runnable_of(step)?));
+    Ok(lineage)
+}
+
+pub(crate) fn work_of<'a>(run: &'a Run, step: &StepRun) -> Result<&'a Work> {
+    match run.template.step(&step.name).map(|step| &step.action) {
+        Some(Action::Run(work) | Action::Serve(work)) => Ok(work),
+        _ => Err(Error::internal("step", format!("{} runs nothing", step.name))),
+    }
+}
+
+pub(crate) fn runnable_of(step: &StepRun) -> Result<&Address> {
+    step.runnable
+        .as_ref()
+        .ok_or_else(|| Error::internal("state", format!("step {} was staged without a runnable", step.name)))
+}
+
+pub(crate) fn labels(run: &Run, step: &StepRun) -> Attributes {
+    [("project", run.project.to_string()), ("run", run.label()), ("step", step.name.to_string())]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+}
+
+/// The value a reference has in this run.
+pub(crate) fn resolve(run: &Run, reference: &Reference) -> Result<Value> {
+    let missing = || Error::invalid("reference", format!("{reference} has no value in {}", run.label()));
+    match reference {
+        Reference::Input { name } => run.inputs.get(name).map(|input| input.value.clone()).ok_or_else(missing),
+        Reference::Output { step, output } => {
+            let step = run.step(step).ok_or_else(missing)?;
+            step.outputs.get(output).cloned().ok_or_else(|| {
+                let has: Vec<_> = step.outputs.keys().map(String::as_str).collect();
+                Error::invalid(
+                    "reference",
+                    format!("step {} gave no `{output}`; it gave {}", step.name, has.join(", ")),
+                )
+            })
+        }
+        Reference::Attribute { .. } => {
+            Err(Error::unsupported("reference", format!("{reference} can only be a default")))
+        }
+    }
+}
+
+pub(crate) async fn inputs_of(driver: &Driver, run: &Run, work: &Work) -> Result<BTreeMap<String, Descriptor>> {
+    let mut inputs = BTreeMap::new();
+    for (name, reference) in &work.inputs {
+        match resolve(run, reference)? {
+            Value::Artifact(address) => {
+                inputs.insert(name.clone(), driver.engine.ports.catalog.artifact(&address).await?);
+            }
+            Value::Text(text) => {
+                return Err(Error::invalid(
+                    "type",
+                    format!("the input `{name}` takes an artifact; {reference} is `{text}`"),
+                ));
+            }
+        }
+    }
+    Ok(inputs)
+}
+
+pub(crate) async fn choose(
+    driver: &Driver,
+    run: &Run,
+    work: &Work,
+    inputs: &BTreeMap<String, Descriptor>,
+) -> Result<Address> {
+    let catalog = &driver.engine.ports.catalog;
+    match &work.runnable {
+        RunnableChoice::Address(address) => Ok(catalog.artifact(address).await?.address),
+        RunnableChoice::Reference(reference) => match resolve(run, reference)? {
+            Value::Artifact(address) => Ok(address),
+            Value::Text(text) => Err(Error::invalid("type", format!("{reference} is `{text}`, not a runnable"))),
+        },
+        RunnableChoice::Kind(wanted) => {
+            let candidates = catalog.runnables(&run.project, &wanted.kind).await?;
+            let mut fitting: Vec<_> = candidates
+                .iter()
+                .filter(|found| found.runnable.as_ref().is_some_and(|runnable| check_inputs(runnable, inputs).is_ok()))
+                .collect();
+            // The runnable built with the artifact's own code knows its packages best.
+            let own = series(inputs).map(|name| name.to_string());
+            fitting.sort_by_key(|found| found.attributes.get("codeset") != own.as_ref());
+            fitting.first().map(|found| found.address.clone()).ok_or_else(|| {
+                let given: Vec<_> = inputs.values().map(|artifact| artifact.address.short()).collect();
+                Error::not_found(
+                    "no-runnable",
+                    format!(
+                        "no {} of the {} registered in {} takes {}",
+                        wanted.kind,
+                        candidates.len(),
+                        run.project,
+                        given.join(", ")
+                    ),
+                )
+            })
+        }
+    }
+}
+
+/// Whether every slot is filled by an artifact that fits (S26).
+fn check_inputs(runnable: &Runnable, inputs: &BTreeMap<String, Descriptor>) -> Result<()> {
+    for (name, slot) in &runnable.inputs {
+        match inputs.get(name) {
+            Some(artifact) => check_fit(runnable, name, slot, artifact)?,
+            None if slot.optional => {}
+            None => {
+                return Err(Error::invalid(
+                    "missing-input",
+                    format!("`{}` needs the input `{name}`, a {}", runnable.name, slot.kind),
+                ));
+            }
+        }
+    }
+    match inputs.keys().find(|name| !runnable.inputs.contains_key(*name)) {
+        Some(extra) => {
+            let known: Vec<_> = runnable.inputs.keys().map(String::as_str).collect();
+            Err(Error::invalid(
+                "unknown-input",
+                format!("`{}` has no input `{extra}`; it has {}", runnable.name, known.join(", ")),
+            ))
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_fit(runnable: &Runnable, name: &str, slot: &InputSlot, artifact: &Descriptor) -> Result<()> {
+    let refuse = |why: String| {
+        let shown = artifact.address.short();
+        Err(Error::invalid("type", format!("{shown} does not fit the input `{name}` of `{}`: {why}", runnable.name)))
+    };
+    if artifact.kind() != slot.kind {
+        return refuse(format!("it is a {}, not a {}", artifact.kind(), slot.kind));
+    }
+    let lacking = slot.requires.iter().find(|(attribute, value)| artifact.attributes.get(*attribute) != Some(value));
+    match lacking {
+        Some((attribute, value)) => {
+            let is = artifact.attributes.get(attribute).map_or("not known", String::as_str);
+            refuse(format!("its {attribute} is {is}, not {value}"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Values of a step's parameters: the template's, then the pipeline's and the run's own.
+fn parameters(run: &Run, step: &StepRun, work: &Work) -> Result<Attributes> {
+    let mut values = Attributes::new();
+    for (name, text) in &work.parameters {
+        let value = match Reference::is(text) {
+            true => match resolve(run, &text.parse()?)? {
+                Value::Text(text) => text,
+                Value::Artifact(address) => address.to_string(),
+            },
+            false => text.clone(),
+        };
+        values.insert(name.clone(), value);
+    }
+    values.extend(run.parameters.get(&step.name).cloned().unwrap_or_default());
+    Ok(values)
+}
+
+fn deliver(workload: &mut Workload, runnable: &Runnable, given: &Attributes) -> Result<()> {
+    for (name, value) in runnable.bind(given)? {
+        let parameter = &runnable.parameters[&name];
+        match parameter.delivery {
+            Delivery::Environment => drop(workload.variables.insert(parameter.target.clone(), value)),
+            Delivery::Argument => workload.command.push(parameter.target.replace("{}", &value)),
+            Delivery::File => workload.files.push((parameter.target.clone(), value)),
+        }
+    }
+    Ok(())
+}
+
+fn output(name: &str, slot: &OutputSlot) -> WorkloadOutput {
+    WorkloadOutput { name: name.to_owned(), path: slot.path.clone(), report: slot.report.clone() }
+}
+
+/// How the workload's side reaches an artifact's contents.
+async fn locate(driver: &Driver, artifact: &Descriptor) -> Result<Contents> {
+    let ports = &driver.engine.ports;
+    let own = |location: Location| Contents { location, tree: None, files: Vec::new() };
+    let Store::Extension { instance, id } = &artifact.store else { return Ok(own(artifact.location.clone())) };
+    let store = ports.extensions.store(instance, artifact.kind()).await?.ok_or_else(|| {
+        Error::unavailable(
+            "store-gone",
+            format!("{} lies in the store of {instance}, which is not configured any more", artifact.address.short()),
+        )
+    })?;
+    let (location, files) = store.locate(id).await.map_err(|error| error.context(artifact.address.short()))?;
+    let tree = match &artifact.digest {
+        Some(digest) => Some(ports.contents.tree(digest).await?),
+        None => None,
+    };
+    Ok(Contents { location, tree, files })
+}

@@ -1,0 +1,157 @@
+//! One call: the data of its store, its limits, and what the capabilities see of it.
+//!
+//! A call owns everything it may touch; nothing of it outlives the call but its receipt.
+
+use crate::{
+    InstanceContext, Limits,
+    limits::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES},
+    meter::Meter,
+    receipt::Refusal,
+};
+use fuseml_domain::{Capability, Error, Result, port::CodesetFiles};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
+
+/// Refusals and hosts kept of one call; more of them say nothing new.
+const KEPT: usize = 32;
+
+/// The data of a call's store.
+pub(crate) struct Call {
+    pub(crate) instance: Arc<InstanceContext>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) files: Option<Arc<dyn CodesetFiles>>,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) started: Instant,
+    memory: usize,
+    pub(crate) peak_memory: usize,
+    table_elements: usize,
+    pub(crate) log_lines: u32,
+    pub(crate) log_bytes: usize,
+    pub(crate) requests: u32,
+    pub(crate) traffic: usize,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) refusals: Vec<Refusal>,
+}
+
+/// A limit that stops the call at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Breach {
+    #[error("cpu")]
+    Cpu,
+    #[error("memory")]
+    Memory,
+    #[error("table")]
+    Table,
+}
+
+impl Call {
+    pub(crate) fn new(
+        instance: Arc<InstanceContext>,
+        limits: Arc<Limits>,
+        files: Option<Arc<dyn CodesetFiles>>,
+        meter: Arc<Meter>,
+        started: Instant,
+    ) -> Self {
+        Self {
+            instance,
+            limits,
+            files,
+            meter,
+            started,
+            memory: 0,
+            peak_memory: 0,
+            table_elements: 0,
+            log_lines: 0,
+            log_bytes: 0,
+            requests: 0,
+            traffic: 0,
+            hosts: Vec::new(),
+            refusals: Vec::new(),
+        }
+    }
+
+    /// A fresh store with every limit set.
+    pub(crate) fn into_store(self, engine: &Engine) -> Store<Self> {
+        let (handles, data) = (self.limits.handles, self.limits.data);
+        let mut store = Store::new(engine, self);
+        store.limiter(|call| call);
+        store.set_max_component_handles(handles);
+        store.set_hostcall_fuel(data);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|store| {
+            let call = store.data();
+            if call.meter.used() > call.limits.cpu {
+                return Err(Breach::Cpu.into());
+            }
+            // Not wasmtime's own yield: tokio may poll that again before anything else.
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        });
+        store
+    }
+
+    /// Whether the instance was granted a capability; a refusal is recorded.
+    pub(crate) fn require(&mut self, capability: Capability) -> Result<()> {
+        if self.instance.rights.capabilities.contains(&capability) {
+            return Ok(());
+        }
+        self.refused(Some(capability), format_args!("{capability}"));
+        Err(Error::denied("not-granted", format!("`{capability}` is not granted to {}", self.instance)))
+    }
+
+    /// Records that something was refused, once.
+    pub(crate) fn refused(&mut self, capability: Option<Capability>, what: impl fmt::Display) {
+        let refusal = Refusal { capability, what: what.to_string() };
+        if self.refusals.len() < KEPT && !self.refusals.contains(&refusal) {
+            self.refusals.push(refusal);
+        }
+    }
+
+    pub(crate) fn reached(&mut self, host: String) {
+        if self.hosts.len() < KEPT && !self.hosts.contains(&host) {
+            self.hosts.push(host);
+        }
+    }
+
+    /// What is left of the wall clock's budget.
+    pub(crate) fn remaining(&self) -> Duration {
+        self.limits.wall.saturating_sub(self.started.elapsed())
+    }
+}
+
+/// A refused growth stops the call: a guest that goes on with a failed allocation ends in an unnamed trap.
+impl ResourceLimiter for Call {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.memory.saturating_add(desired.saturating_sub(current));
+        if total > self.limits.memory {
+            return Err(Breach::Memory.into());
+        }
+        self.memory = total;
+        self.peak_memory = self.peak_memory.max(total);
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.table_elements.saturating_add(desired.saturating_sub(current));
+        if total > self.limits.table_elements {
+            return Err(Breach::Table.into());
+        }
+        self.table_elements = total;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        MAX_CORE_INSTANCES as usize
+    }
+
+    fn tables(&self) -> usize {
+        MAX_TABLES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MAX_MEMORIES as usize
+    }
+}

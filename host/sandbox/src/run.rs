@@ -1,0 +1,283 @@
+//! Runs calls: a turn, a fresh store and instance, two clocks, a receipt.
+//!
+//! A call starts on the thread of whoever asks, because most calls are over in microseconds and a change of
+//! threads costs more than the call. At its first pause (waiting for something, or the first tick of the
+//! clock) it moves to the sandbox's own threads, so that no guest keeps the caller's busy.
+
+use crate::{
+    InstanceContext, Limits,
+    call::Call,
+    failure::{Failure, GuestError},
+    meter::Meter,
+    receipt::{Outcome, Receipt},
+    sandbox::Sandbox,
+};
+use fuseml_domain::{Digest, Error, Result, port::CodesetFiles};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Instant, SystemTime},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinHandle,
+};
+use wasmtime::Store;
+
+/// One exported function with its arguments: what to do with a fresh store.
+pub(crate) trait Function: Send + 'static {
+    type Pre: Clone + Send + Sync + 'static;
+    type Answer: Send + 'static;
+    const NAME: &'static str;
+
+    /// Instantiates and calls. The inner result is the component's own.
+    fn call(
+        self,
+        pre: Self::Pre,
+        store: &mut Store<Call>,
+    ) -> impl Future<Output = wasmtime::Result<Result<Self::Answer, GuestError>>> + Send;
+}
+
+/// A component made ready for one instance.
+pub(crate) struct Bound<Pre> {
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) instance: Arc<InstanceContext>,
+    pub(crate) pre: Pre,
+    pub(crate) digest: Arc<Digest>,
+    /// Turns of this component, over all its instances.
+    pub(crate) turns: Arc<Semaphore>,
+}
+
+impl<Pre: Clone + Send + Sync + 'static> Bound<Pre> {
+    /// Calls a function on a fresh instance.
+    pub(crate) async fn call<F: Function<Pre = Pre>>(
+        &self,
+        function: F,
+        files: Option<Arc<dyn CodesetFiles>>,
+    ) -> Result<F::Answer> {
+        let started = Instant::now();
+        if let Some(rest) = self.instance.live.breaker.resting(started) {
+            return Err(Error::unavailable(
+                "degraded",
+                format!(
+                    "{} failed {} times and rests for another {} s before `{}` is tried again",
+                    self.instance,
+                    self.sandbox.limits.breaker.failures,
+                    rest.as_secs() + 1,
+                    F::NAME
+                ),
+            ));
+        }
+        let meter = Arc::new(Meter::new(started));
+        let turns = self.turns_now();
+        let at_once = turns.is_some();
+        let running = Running {
+            sandbox: self.sandbox.clone(),
+            instance: self.instance.clone(),
+            digest: self.digest.clone(),
+            component_turns: self.turns.clone(),
+            meter: meter.clone(),
+        };
+        let mut whole = Metered { call: Box::pin(running.run(self.pre.clone(), function, files, turns)), meter };
+        if at_once && let Poll::Ready(answer) = whole.first_poll(self.sandbox.runtime()) {
+            return answer;
+        }
+        let mut task = AbortOnDrop(self.sandbox.runtime().spawn(whole));
+        match (&mut task.0).await {
+            Ok(answer) => answer,
+            Err(error) => Err(Error::internal("sandbox", format!("the call of `{}` was lost: {error}", F::NAME))),
+        }
+    }
+
+    fn turns_now(&self) -> Option<Turns> {
+        Some(Turns {
+            _component: self.turns.clone().try_acquire_owned().ok()?,
+            _sandbox: self.sandbox.turns.clone().try_acquire_owned().ok()?,
+        })
+    }
+}
+
+/// Permission to run now: one call fewer of the component and of the whole sandbox.
+struct Turns {
+    _component: OwnedSemaphorePermit,
+    _sandbox: OwnedSemaphorePermit,
+}
+
+struct Running {
+    sandbox: Arc<Sandbox>,
+    instance: Arc<InstanceContext>,
+    digest: Arc<Digest>,
+    component_turns: Arc<Semaphore>,
+    meter: Arc<Meter>,
+}
+
+impl Running {
+    async fn run<F: Function>(
+        self,
+        pre: F::Pre,
+        function: F,
+        files: Option<Arc<dyn CodesetFiles>>,
+        turns: Option<Turns>,
+    ) -> Result<F::Answer> {
+        let _turns = match turns {
+            Some(turns) => turns,
+            None => self.wait_for_turns(F::NAME).await?,
+        };
+        let started = Instant::now();
+        let mut receipt = Unfinished::new(&self, F::NAME, started);
+        let limits: &Arc<Limits> = &self.sandbox.limits;
+        let call = Call::new(self.instance.clone(), limits.clone(), files, self.meter.clone(), started);
+        let mut store = call.into_store(&self.sandbox.engine);
+        let deadline = tokio::time::Instant::from_std(started + limits.wall);
+        let answer = match tokio::time::timeout_at(deadline, function.call(pre, &mut store)).await {
+            Ok(Ok(Ok(answer))) => Ok(answer),
+            Ok(Ok(Err(error))) => Err(Failure::Answer(error)),
+            Ok(Err(error)) => Err(Failure::Stopped(error)),
+            Err(_) => Err(Failure::Wall),
+        };
+        let call = store.data_mut();
+        receipt.peak_memory = call.peak_memory;
+        receipt.hosts = std::mem::take(&mut call.hosts);
+        receipt.refusals = std::mem::take(&mut call.refusals);
+        drop(store);
+        let answer = answer.map_err(|failure| {
+            let stopped = matches!(failure, Failure::Stopped(_) | Failure::Wall);
+            let error = failure.into_error(&self.instance, F::NAME, limits);
+            // A full sandbox is no fault of the component.
+            if stopped && error.code != "busy" {
+                self.count_failure(&error);
+            }
+            (stopped, error)
+        });
+        receipt.finish(match &answer {
+            Ok(_) => Outcome::Answered,
+            Err((true, error)) => Outcome::Stopped(error.code.clone()),
+            Err((false, error)) => Outcome::Error(error.code.clone()),
+        });
+        answer.map_err(|(_, error)| error)
+    }
+
+    async fn wait_for_turns(&self, function: &str) -> Result<Turns> {
+        let both = async {
+            let component = self.component_turns.clone().acquire_owned().await;
+            let sandbox = self.sandbox.turns.clone().acquire_owned().await;
+            Some(Turns { _component: component.ok()?, _sandbox: sandbox.ok()? })
+        };
+        tokio::time::timeout(self.sandbox.limits.queue, both).await.ok().flatten().ok_or_else(|| {
+            Error::unavailable(
+                "busy",
+                format!(
+                    "`{function}` of {} found no turn within {:?}: at most {} calls of a component and {} in all run at once",
+                    self.instance,
+                    self.sandbox.limits.queue,
+                    self.sandbox.limits.concurrent_calls_of_component,
+                    self.sandbox.limits.concurrent_calls
+                ),
+            )
+        })
+    }
+
+    fn count_failure(&self, error: &Error) {
+        let limits = &self.sandbox.limits.breaker;
+        if self.instance.live.breaker.failed(Instant::now(), limits) {
+            tracing::warn!("{} rests for {:?} after {} failures: {error}", self.instance, limits.rest, limits.failures);
+        }
+    }
+}
+
+/// A receipt that is recorded however the call ends, also when it is dropped.
+struct Unfinished {
+    receipt: Option<Receipt>,
+    started: Instant,
+    meter: Arc<Meter>,
+    peak_memory: usize,
+    hosts: Vec<String>,
+    refusals: Vec<crate::receipt::Refusal>,
+}
+
+impl Unfinished {
+    fn new(running: &Running, function: &'static str, started: Instant) -> Self {
+        let receipt = Receipt {
+            component: running.digest.clone(),
+            instance: running.instance.clone(),
+            function,
+            started: SystemTime::now(),
+            wall: Default::default(),
+            cpu: Default::default(),
+            peak_memory: 0,
+            hosts: Vec::new(),
+            refusals: Vec::new(),
+            outcome: Outcome::Cancelled,
+        };
+        Self {
+            receipt: Some(receipt),
+            started,
+            meter: running.meter.clone(),
+            peak_memory: 0,
+            hosts: Vec::new(),
+            refusals: Vec::new(),
+        }
+    }
+
+    /// Inside the call's last poll.
+    fn finish(&mut self, outcome: Outcome) {
+        if let Some(receipt) = &mut self.receipt {
+            receipt.outcome = outcome;
+            receipt.cpu = self.meter.used();
+            receipt.peak_memory = self.peak_memory;
+            receipt.hosts = std::mem::take(&mut self.hosts);
+            receipt.refusals = std::mem::take(&mut self.refusals);
+        }
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let Some(mut receipt) = self.receipt.take() else { return };
+        receipt.wall = self.started.elapsed();
+        if receipt.outcome == Outcome::Cancelled {
+            receipt.cpu = self.meter.finished();
+        }
+        let sink = receipt.instance.receipts.clone();
+        sink.record(receipt);
+    }
+}
+
+/// A call whose polls are measured.
+struct Metered<F> {
+    call: Pin<Box<F>>,
+    meter: Arc<Meter>,
+}
+
+impl<F: Future> Metered<F> {
+    /// On the caller's thread, with the sandbox's runtime to wait on. Nobody is woken: whatever is not ready
+    /// now is polled again by the sandbox's threads.
+    fn first_poll(&mut self, runtime: &tokio::runtime::Handle) -> Poll<F::Output> {
+        let _inside = runtime.enter();
+        self.meter.begin(false);
+        let poll = self.call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        self.meter.end();
+        poll
+    }
+}
+
+impl<F: Future> Future for Metered<F> {
+    type Output = F::Output;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.meter.begin(true);
+        let poll = self.call.as_mut().poll(context);
+        self.meter.end();
+        poll
+    }
+}
+
+/// Whoever stops waiting for a call stops the call.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
