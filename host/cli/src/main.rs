@@ -1,1 +1,153 @@
-fn main() {}
+//! `fuseml`: the server and every client command in one program.
+
+mod client;
+mod command;
+mod config;
+mod output;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use fuseml_domain::{Error, ErrorKind};
+use output::Format;
+use std::{path::PathBuf, process::ExitCode};
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 not found; 4 denied; 5 conflict with what is there; \
+6 server or tool not available; 7 a run failed.";
+
+/// FuseML fuses the AI/ML tools a team already uses into one MLOps system.
+#[derive(Parser)]
+#[command(name = "fuseml", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+struct Cli {
+    /// How to print what was asked for
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    /// The project to work in, instead of the one that `project set` chose
+    #[arg(long, global = true, env = "FUSEML_PROJECT")]
+    project: Option<String>,
+    /// The server's address, instead of the one in the data folder
+    #[arg(long, global = true, env = "FUSEML_SERVER")]
+    server: Option<String>,
+    /// The server's data folder, where its address and the admin token are found
+    #[arg(long, global = true, env = "FUSEML_DATA")]
+    data: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a server
+    #[command(subcommand)]
+    Server(command::server::ServerCommand),
+    /// Install and configure extensions
+    #[command(subcommand)]
+    Extension(command::extension::ExtensionCommand),
+    /// Create and choose projects
+    #[command(subcommand)]
+    Project(command::project::ProjectCommand),
+    /// Show the pipeline templates of installed extensions
+    #[command(subcommand)]
+    Template(command::pipeline::TemplateCommand),
+    /// Attach pipelines to the project and show their results
+    #[command(subcommand)]
+    Pipeline(command::pipeline::PipelineCommand),
+    /// Push and list code
+    #[command(subcommand)]
+    Codeset(command::codeset::CodesetCommand),
+    /// The same as `codeset push`
+    Push(command::codeset::PushArguments),
+    /// Find artifacts of every kind
+    #[command(subcommand)]
+    Artifact(command::artifact::ArtifactCommand),
+    /// Show what an artifact was made from and what came of it
+    Lineage(command::artifact::LineageArguments),
+    /// Start, follow and cancel runs
+    #[command(subcommand)]
+    Run(command::run::RunCommand),
+    /// Show what is being served
+    #[command(subcommand)]
+    Service(command::run::ServiceCommand),
+    /// Print a completion script for a shell
+    Completion { shell: clap_complete::Shell },
+    /// Supervise one workload (started by the process agent)
+    #[command(hide = true)]
+    ProcessSupervisor { directory: PathBuf },
+    /// Compile one component from standard input to standard output (started by the server)
+    #[command(hide = true)]
+    ComponentCompiler,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        Command::ProcessSupervisor { directory } => exit(fuseml_agents::supervise(&directory)),
+        Command::ComponentCompiler => exit(fuseml_sandbox::compiler_main()),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "fuseml", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+        command => run(command, Options { output: cli.output, project: cli.project, server: cli.server, data: cli.data }),
+    }
+}
+
+fn exit(code: i32) -> ExitCode {
+    u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// What every command may need.
+struct Options {
+    output: Format,
+    project: Option<String>,
+    server: Option<String>,
+    data: Option<PathBuf>,
+}
+
+fn run(command: Command, options: Options) -> ExitCode {
+    let result = match command {
+        Command::Server(command) => command::server::execute(command, &options),
+        command => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(anyhow::Error::from)
+            .and_then(|runtime| runtime.block_on(ask(command, &options))),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            code_of(&error)
+        }
+    }
+}
+
+async fn ask(command: Command, options: &Options) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Extension(command) => command::extension::execute(command, options).await,
+        Command::Project(command) => command::project::execute(command, options).await,
+        Command::Template(command) => command::pipeline::execute_template(command, options).await,
+        Command::Pipeline(command) => command::pipeline::execute(command, options).await,
+        Command::Codeset(command) => command::codeset::execute(command, options).await,
+        Command::Push(arguments) => command::codeset::push(arguments, options).await,
+        Command::Artifact(command) => command::artifact::execute(command, options).await,
+        Command::Lineage(arguments) => command::artifact::lineage(arguments, options).await,
+        Command::Run(command) => command::run::execute(command, options).await,
+        Command::Service(command) => command::run::execute_service(command, options).await,
+        Command::Server(_) | Command::Completion { .. } | Command::ProcessSupervisor { .. } | Command::ComponentCompiler => {
+            unreachable!("answered without a server")
+        }
+    }
+}
+
+/// Ends the process when a run that was waited for did not succeed.
+pub(crate) const RUN_FAILED: u8 = 7;
+
+fn code_of(error: &anyhow::Error) -> ExitCode {
+    let kind = error.downcast_ref::<Error>().map(|error| error.kind);
+    ExitCode::from(match kind {
+        Some(ErrorKind::Invalid | ErrorKind::Unsupported) => 2,
+        Some(ErrorKind::NotFound) => 3,
+        Some(ErrorKind::Denied) => 4,
+        Some(ErrorKind::Conflict) => 5,
+        Some(ErrorKind::Unavailable) => 6,
+        Some(ErrorKind::Internal) | None => 1,
+    })
+}

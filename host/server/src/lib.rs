@@ -1,1 +1,22 @@
+//! One server: REST under `/api/v1`, git under `/git`, the service gateway under `/serve`.
+//!
+//! This crate wires the others together and translates between HTTP and the domain. It holds no rule of its own:
+//! handlers are thin, and every failure is a [`fuseml_domain::Error`] turned into a response in one place.
 
+mod app;
+mod auth;
+mod extension;
+mod folder;
+mod package;
+mod problem;
+mod push;
+mod route;
+mod start;
+mod view;
+
+pub use folder::DataFolder;
+pub use start::{Server, ServerConfig};
+pub use view::{
+    ActivityView, ConfigureRequest, ExtensionView, InstallOptions, PipelineRequest, ProjectView, RunRequest,
+    ServiceView, TemplateView,
+};

@@ -1,0 +1,82 @@
+//! The REST client: one place that sends requests and reads problems.
+
+use crate::Options;
+use fuseml_domain::{Error, ErrorKind, Result};
+use reqwest::{Method, RequestBuilder};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub(crate) struct Client {
+    http: reqwest::Client,
+    pub(crate) url: String,
+    pub(crate) token: String,
+}
+
+/// RFC 9457 as the server writes it.
+#[derive(Deserialize)]
+struct Problem {
+    title: String,
+    detail: String,
+    kind: ErrorKind,
+}
+
+impl Client {
+    pub(crate) fn new(options: &Options) -> Result<Self> {
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| Error::internal("client", error.to_string()))?;
+        Ok(Self { http, url: options.server_url()?, token: options.token()? })
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T> {
+        self.read(self.request(Method::GET, path).query(query)).await
+    }
+
+    pub(crate) async fn send<T: DeserializeOwned>(&self, method: Method, path: &str, body: &impl Serialize) -> Result<T> {
+        self.read(self.request(method, path).json(body)).await
+    }
+
+    /// For answers without contents.
+    pub(crate) async fn call(&self, request: RequestBuilder) -> Result<Vec<u8>> {
+        let gone = |error: reqwest::Error| {
+            Error::unavailable("server-silent", format!("the server {} does not answer: {}", self.url, causes(&error)))
+        };
+        let response = request.send().await.map_err(gone)?;
+        let status = response.status();
+        let bytes = response.bytes().await.map_err(gone)?;
+        if status.is_success() {
+            return Ok(bytes.to_vec());
+        }
+        if let Ok(problem) = serde_json::from_slice::<Problem>(&bytes) {
+            return Err(Error { kind: problem.kind, code: problem.title, message: problem.detail });
+        }
+        let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+        let kind = match status.as_u16() {
+            401 | 403 => ErrorKind::Denied,
+            404 => ErrorKind::NotFound,
+            400..500 => ErrorKind::Invalid,
+            _ => ErrorKind::Internal,
+        };
+        Err(Error { kind, code: "http".to_owned(), message: format!("the server answered {status}: {text}") })
+    }
+
+    pub(crate) async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {
+        let bytes = self.call(request).await?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Error::internal("answer", format!("{} answered something else than this program understands: {error}", self.url))
+        })
+    }
+}
+
+/// The innermost cause says what happened: `Connection refused`.
+fn causes(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    innermost.to_string()
+}

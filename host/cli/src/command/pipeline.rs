@@ -1,0 +1,204 @@
+//! `fuseml template` and `fuseml pipeline`.
+
+use crate::{
+    Options,
+    client::Client,
+    command::{pairs, parameters},
+    output::Rows,
+};
+use clap::{Args, Subcommand};
+use fuseml_domain::{Binding, Descriptor, Name, Pipeline, Run, RunState};
+use fuseml_server::{PipelineRequest, TemplateView};
+use reqwest::Method;
+use std::process::ExitCode;
+
+#[derive(Subcommand)]
+pub(crate) enum TemplateCommand {
+    /// Show the templates of all installed extensions
+    List,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PipelineCommand {
+    /// Attach a template to the project, started by the artifacts that its inputs select
+    Add(AddArguments),
+    /// Show the project's pipelines
+    List,
+    /// Detach a pipeline; its runs and what they made stay
+    Remove { name: String },
+    /// Show what pipelines made of what
+    #[command(subcommand)]
+    Results(ResultsCommand),
+}
+
+#[derive(Args)]
+pub(crate) struct AddArguments {
+    template: String,
+    /// The pipeline's name
+    #[arg(long)]
+    name: String,
+    /// What an input takes: a selector such as 'code://*', or a value
+    #[arg(long = "input", value_name = "NAME=SELECTOR")]
+    inputs: Vec<String>,
+    /// A parameter of a step's runnable
+    #[arg(long = "param", value_name = "STEP.NAME=VALUE")]
+    parameters: Vec<String>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ResultsCommand {
+    /// Runs with their inputs and outputs
+    Show(ResultsArguments),
+}
+
+#[derive(Args)]
+pub(crate) struct ResultsArguments {
+    /// Only runs started by the newest version of each codeset
+    #[arg(long)]
+    current_code: bool,
+    /// Also runs started by what those runs made, and so on
+    #[arg(long)]
+    recursive: bool,
+    /// At most so many runs
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+}
+
+pub(crate) async fn execute_template(command: TemplateCommand, options: &Options) -> anyhow::Result<ExitCode> {
+    let TemplateCommand::List = command;
+    let templates: Vec<TemplateView> = Client::new(options)?.get("/api/v1/templates", &[]).await?;
+    options.output.print(&templates, |templates| {
+        let mut rows = Rows::new(&["Template", "Extension", "Inputs", "Outputs", "Description"]);
+        for TemplateView { extension, version, template } in templates {
+            let inputs: Vec<_> = template
+                .inputs
+                .iter()
+                .map(|(name, input)| match input.kind {
+                    Some(kind) => format!("{name}: {kind}"),
+                    None => format!("{name} (value)"),
+                })
+                .collect();
+            let outputs: Vec<_> = template.outputs.keys().map(ToString::to_string).collect();
+            rows.push([
+                template.name.to_string(),
+                format!("{extension} {version}"),
+                inputs.join("\n"),
+                outputs.join("\n"),
+                template.description.clone(),
+            ]);
+        }
+        rows
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn execute(command: PipelineCommand, options: &Options) -> anyhow::Result<ExitCode> {
+    let client = Client::new(options)?;
+    let project = options.project()?;
+    match command {
+        PipelineCommand::Add(arguments) => add(&client, &project, arguments).await?,
+        PipelineCommand::List => {
+            eprintln!("Pipelines of the project {project}:");
+            let pipelines: Vec<Pipeline> = client.get(&format!("/api/v1/projects/{project}/pipelines"), &[]).await?;
+            options.output.print(&pipelines, list)?;
+        }
+        PipelineCommand::Remove { name } => {
+            let name: Name = name.parse()?;
+            let path = format!("/api/v1/projects/{project}/pipelines/{name}");
+            client.call(client.request(Method::DELETE, &path)).await?;
+            eprintln!("The pipeline {name} is detached from {project}.");
+        }
+        PipelineCommand::Results(ResultsCommand::Show(arguments)) => {
+            let runs = results(&client, &project, &arguments).await?;
+            eprintln!("{}", scope(&project, &arguments));
+            options.output.print(&runs, |runs| table(runs))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn add(client: &Client, project: &Name, arguments: AddArguments) -> anyhow::Result<()> {
+    let request = PipelineRequest {
+        template: arguments.template,
+        name: arguments.name.parse()?,
+        inputs: pairs(&arguments.inputs, "an input")?,
+        parameters: parameters(&arguments.parameters)?,
+    };
+    let pipeline: Pipeline =
+        client.send(Method::POST, &format!("/api/v1/projects/{project}/pipelines"), &request).await?;
+    let starts: Vec<_> = pipeline.inputs.values().filter_map(selector).collect();
+    eprintln!("{project} has the pipeline {}, started by {}.", pipeline.name, starts.join(" and "));
+    Ok(())
+}
+
+fn selector(binding: &Binding) -> Option<String> {
+    match binding {
+        Binding::Selector(selector) => Some(selector.to_string()),
+        Binding::Value(_) => None,
+    }
+}
+
+fn list(pipelines: &Vec<Pipeline>) -> Rows {
+    let mut rows = Rows::new(&["Pipeline", "Template", "Inputs"]);
+    for pipeline in pipelines {
+        let inputs: Vec<_> = pipeline
+            .inputs
+            .iter()
+            .map(|(name, binding)| match binding {
+                Binding::Selector(selector) => format!("{name}: {selector}"),
+                Binding::Value(value) => format!("{name}: {value}"),
+            })
+            .collect();
+        rows.push([pipeline.name.to_string(), pipeline.template.name.to_string(), inputs.join("\n")]);
+    }
+    rows
+}
+
+async fn results(client: &Client, project: &Name, arguments: &ResultsArguments) -> anyhow::Result<Vec<Run>> {
+    let path = format!("/api/v1/projects/{project}/runs");
+    let limit = ("limit", arguments.limit.to_string());
+    if !arguments.current_code {
+        let mut runs: Vec<Run> = client.get(&path, &[limit]).await?;
+        runs.reverse();
+        return Ok(runs);
+    }
+    let mut found = Vec::new();
+    let codesets: Vec<Descriptor> = client.get(&format!("/api/v1/projects/{project}/codesets"), &[]).await?;
+    for codeset in codesets {
+        let mut runs: Vec<Run> =
+            client.get(&path, &[("root", codeset.address.to_string()), limit.clone()]).await?;
+        runs.reverse();
+        runs.retain(|run| arguments.recursive || run.cause.chain.is_empty());
+        found.extend(runs);
+    }
+    Ok(found)
+}
+
+fn scope(project: &Name, arguments: &ResultsArguments) -> String {
+    let which = match (arguments.current_code, arguments.recursive) {
+        (true, true) => "started by the newest code, directly or through results",
+        (true, false) => "started by the newest code itself",
+        (false, _) => "of any code",
+    };
+    format!("Runs of the project {project}, {which}:")
+}
+
+fn table(runs: &[Run]) -> Rows {
+    let mut rows = Rows::new(&["Pipeline/Run", "Inputs", "Outputs"]);
+    for run in runs {
+        let inputs: Vec<_> = run
+            .inputs
+            .iter()
+            .map(|(name, input)| {
+                let mark = if input.is_default { " (default)" } else { "" };
+                format!("{name}: {}{mark}", input.value.shown())
+            })
+            .collect();
+        let mut outputs: Vec<_> = run.outputs.iter().map(|(name, value)| format!("{name}: {}", value.shown())).collect();
+        if run.state != RunState::Succeeded {
+            outputs.push(format!("({})", run.state));
+        }
+        rows.push([run.label(), inputs.join("\n"), outputs.join("\n")]);
+    }
+    rows
+}

@@ -1,0 +1,209 @@
+//! `fuseml run` and `fuseml service`.
+
+use crate::{
+    Options,
+    client::Client,
+    command::{pairs, parameters, watch},
+    output::{Rows, elapsed, moment, print},
+};
+use clap::{Args, Subcommand};
+use fuseml_domain::{Error, LogChunk, Name, Run};
+use fuseml_server::{RunRequest, ServiceView};
+use reqwest::Method;
+use std::{process::ExitCode, time::Duration};
+
+#[derive(Subcommand)]
+pub(crate) enum RunCommand {
+    /// Start a pipeline by hand, with other inputs or parameters where given
+    Start(StartArguments),
+    /// Show the project's runs, newest first
+    List(ListArguments),
+    /// Show one run and its steps
+    Show { run: String },
+    /// Print the log of a run's steps
+    Logs(LogsArguments),
+    /// End a run and what it started
+    Cancel { run: String },
+}
+
+#[derive(Args)]
+pub(crate) struct StartArguments {
+    pipeline: String,
+    /// An artifact for an input
+    #[arg(long = "input", value_name = "NAME=ADDRESS")]
+    inputs: Vec<String>,
+    /// A parameter of a step's runnable
+    #[arg(long = "param", value_name = "STEP.NAME=VALUE")]
+    parameters: Vec<String>,
+    /// Show what runs until nothing does any more
+    #[arg(long)]
+    wait: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ListArguments {
+    #[arg(long)]
+    pipeline: Option<String>,
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct LogsArguments {
+    run: String,
+    /// Only of this step
+    #[arg(long)]
+    step: Option<String>,
+    /// Go on until the step has ended
+    #[arg(long, short)]
+    follow: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ServiceCommand {
+    /// Show the project's services
+    List,
+}
+
+/// `<pipeline>/<number>`.
+struct Label {
+    pipeline: Name,
+    number: u64,
+}
+
+impl Label {
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let parts = text.rsplit_once('/').and_then(|(pipeline, number)| Some((pipeline, number.parse().ok()?)));
+        let (pipeline, number) = parts.ok_or_else(|| {
+            Error::invalid("run", format!("`{text}` is not a run; write <pipeline>/<number> such as training-pipeline/1"))
+        })?;
+        Ok(Self { pipeline: pipeline.parse()?, number })
+    }
+
+    fn path(&self, project: &Name) -> String {
+        format!("/api/v1/projects/{project}/runs/{}/{}", self.pipeline, self.number)
+    }
+}
+
+pub(crate) async fn execute(command: RunCommand, options: &Options) -> anyhow::Result<ExitCode> {
+    let client = Client::new(options)?;
+    let project = options.project()?;
+    match command {
+        RunCommand::Start(arguments) => return start(&client, &project, arguments).await,
+        RunCommand::List(arguments) => {
+            let mut query = vec![("limit", arguments.limit.to_string())];
+            query.extend(arguments.pipeline.map(|pipeline| ("pipeline", pipeline)));
+            let runs: Vec<Run> = client.get(&format!("/api/v1/projects/{project}/runs"), &query).await?;
+            eprintln!("Runs of the project {project}, newest first, at most {}:", arguments.limit);
+            options.output.print(&runs, list)?;
+        }
+        RunCommand::Show { run } => {
+            let run: Run = client.get(&Label::parse(&run)?.path(&project), &[]).await?;
+            if options.output == crate::output::Format::Table {
+                eprintln!("{} {}: {}", run.label(), run.state, run.cause.reason);
+            }
+            options.output.print(&run, steps)?;
+        }
+        RunCommand::Logs(arguments) => logs(&client, &project, arguments).await?,
+        RunCommand::Cancel { run } => {
+            let label = Label::parse(&run)?;
+            let run: Run = client.send(Method::POST, &format!("{}/cancel", label.path(&project)), &()).await?;
+            match run.state.ended() {
+                true => eprintln!("{} had already {}.", run.label(), run.state),
+                false => eprintln!("{} is being cancelled.", run.label()),
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn start(client: &Client, project: &Name, arguments: StartArguments) -> anyhow::Result<ExitCode> {
+    let pipeline: Name = arguments.pipeline.parse()?;
+    let inputs = pairs(&arguments.inputs, "an input")?;
+    let request = RunRequest {
+        inputs: inputs.into_iter().map(|(name, address)| Ok((name.parse()?, address))).collect::<fuseml_domain::Result<_>>()?,
+        parameters: parameters(&arguments.parameters)?,
+    };
+    let path = format!("/api/v1/projects/{project}/pipelines/{pipeline}/runs");
+    let run: Run = client.send(Method::POST, &path, &request).await?;
+    eprintln!("{} started.", run.label());
+    if arguments.wait {
+        return watch::run(client, project, &run).await;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(runs: &Vec<Run>) -> Rows {
+    let mut rows = Rows::new(&["Run", "State", "Started", "Time", "Why"]);
+    for run in runs {
+        let time = elapsed(Some(run.created), run.ended);
+        rows.push([run.label(), run.state.to_string(), moment(run.created), time, run.cause.reason.clone()]);
+    }
+    rows
+}
+
+fn steps(run: &Run) -> Rows {
+    let mut rows = Rows::new(&["Step", "State", "Time", "Note", "Outputs"]);
+    for step in &run.steps {
+        let outputs: Vec<_> = step.outputs.iter().map(|(name, value)| format!("{name}: {}", value.shown())).collect();
+        rows.push([
+            step.name.to_string(),
+            step.state.to_string(),
+            elapsed(step.started, step.ended),
+            step.note.clone().unwrap_or_default(),
+            outputs.join("\n"),
+        ]);
+    }
+    rows
+}
+
+async fn logs(client: &Client, project: &Name, arguments: LogsArguments) -> anyhow::Result<()> {
+    let label = Label::parse(&arguments.run)?;
+    let run: Run = client.get(&label.path(project), &[]).await?;
+    let steps: Vec<Name> = match arguments.step {
+        Some(step) => vec![step.parse()?],
+        None => run.steps.iter().map(|step| step.name.clone()).collect(),
+    };
+    let several = steps.len() > 1;
+    for step in steps {
+        if several {
+            eprintln!("== {} {step}", run.label());
+        }
+        let mut cursor = 0;
+        loop {
+            let chunk = log_chunk(client, project, &run, &step, cursor).await?;
+            print(&chunk.text)?;
+            let moved = chunk.cursor > cursor;
+            cursor = chunk.cursor;
+            match (moved, chunk.ended, arguments.follow) {
+                (true, _, _) => {}
+                (false, true, _) | (false, _, false) => break,
+                (false, false, true) => tokio::time::sleep(Duration::from_millis(300)).await,
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn log_chunk(client: &Client, project: &Name, run: &Run, step: &Name, cursor: u64) -> fuseml_domain::Result<LogChunk> {
+    let path = format!("/api/v1/projects/{project}/runs/{}/{}/logs", run.pipeline, run.number);
+    client.get(&path, &[("step", step.to_string()), ("cursor", cursor.to_string())]).await
+}
+
+pub(crate) async fn execute_service(command: ServiceCommand, options: &Options) -> anyhow::Result<ExitCode> {
+    let ServiceCommand::List = command;
+    let project = options.project()?;
+    let client = Client::new(options)?;
+    let services: Vec<ServiceView> = client.get(&format!("/api/v1/projects/{project}/services"), &[]).await?;
+    eprintln!("Services of the project {project}:");
+    options.output.print(&services, |services| {
+        let mut rows = Rows::new(&["Service", "State", "Model", "Since", "URL"]);
+        for service in services {
+            let name = format!("{}/{}", service.pipeline, service.name);
+            let model = service.model.parse().map_or_else(|_| service.model.clone(), |model: fuseml_domain::Address| model.short());
+            rows.push([name, service.state.clone(), model, moment(service.updated), service.url.clone()]);
+        }
+        rows
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,89 @@
+//! `fuseml server`.
+
+use crate::Options;
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use fuseml_domain::Error;
+use fuseml_server::{Server, ServerConfig};
+use std::{net::SocketAddr, process::ExitCode};
+
+#[derive(Subcommand)]
+pub(crate) enum ServerCommand {
+    /// Run a server until it is interrupted
+    Start(StartArguments),
+    /// Show where the server of the data folder answers
+    Status,
+}
+
+#[derive(Args)]
+pub(crate) struct StartArguments {
+    /// Address and port; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8760", env = "FUSEML_LISTEN")]
+    listen: SocketAddr,
+    /// A further name under which the server is reached, beside localhost
+    #[arg(long = "host", value_name = "NAME")]
+    hosts: Vec<String>,
+    /// Jobs at one time; as many as the machine has cores if not given
+    #[arg(long)]
+    jobs: Option<usize>,
+}
+
+pub(crate) fn execute(command: ServerCommand, options: &Options) -> anyhow::Result<ExitCode> {
+    match command {
+        ServerCommand::Start(arguments) => start(arguments, options),
+        ServerCommand::Status => status(options),
+    }
+}
+
+fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCode> {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("FUSEML_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,fuseml_engine=info,fuseml_server=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let config = ServerConfig {
+        data: options.folder()?.path().to_owned(),
+        listen: arguments.listen,
+        hosts: arguments.hosts,
+        program: std::env::current_exe().context("this program cannot find itself")?,
+        jobs: arguments.jobs,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let server = Server::start(config).await?;
+        let folder = server.folder().clone();
+        eprintln!("FuseML server");
+        eprintln!("  url          {}", server.url());
+        eprintln!("  data folder  {}", folder.path().display());
+        eprintln!("  admin token  {}", folder.token_file().display());
+        eprintln!("Ready. Ctrl-C ends it.");
+        server.run(interrupted()).await?;
+        eprintln!("Stopped. Jobs that run go on and are found again at the next start.");
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn interrupted() {
+    let mut terminated = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(signal) => signal,
+        Err(error) => {
+            tracing::error!(%error, "the signal to stop cannot be heard");
+            return std::future::pending().await;
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
+    }
+}
+
+fn status(options: &Options) -> anyhow::Result<ExitCode> {
+    let folder = options.folder()?;
+    let running = folder.running().ok_or_else(|| {
+        Error::unavailable("no-server", format!("no server runs on {}; `fuseml server start` starts one", folder.path().display()))
+    })?;
+    options.output.print(&running, |running| {
+        let mut rows = crate::output::Rows::new(&["URL", "Process", "Data folder"]);
+        rows.push([running.url.clone(), running.pid.to_string(), folder.path().display().to_string()]);
+        rows
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,170 @@
+//! `--wait`: what runs, live on a terminal and as plain lines otherwise, until nothing follows any more.
+
+use crate::{
+    RUN_FAILED,
+    client::Client,
+    command::run::log_chunk,
+    output::{elapsed, live},
+};
+use fuseml_domain::{Address, Name, Run, RunState, StepRun, StepState};
+use fuseml_server::ActivityView;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::{
+    collections::{HashMap, VecDeque},
+    process::ExitCode,
+    time::Duration,
+};
+
+/// How often the server is asked.
+const PERIOD: Duration = Duration::from_millis(250);
+/// Lines of a failed step's log that are shown.
+const TAIL: usize = 20;
+
+/// Follows everything that an artifact starts.
+pub(super) async fn artifact(client: &Client, project: &Name, root: &Address) -> anyhow::Result<ExitCode> {
+    let mut display = Display::new();
+    loop {
+        let query = [("root", root.to_string())];
+        let activity: ActivityView = client.get("/api/v1/activity", &query).await?;
+        for run in &activity.runs {
+            display.show(client, project, run).await;
+        }
+        if activity.settled {
+            display.clear();
+            if activity.runs.is_empty() {
+                eprintln!("Nothing in {project} is started by {}.", root.short());
+            }
+            return Ok(verdict(&activity.runs));
+        }
+        tokio::time::sleep(PERIOD).await;
+    }
+}
+
+/// Follows one run.
+pub(super) async fn run(client: &Client, project: &Name, run: &Run) -> anyhow::Result<ExitCode> {
+    let mut display = Display::new();
+    let path = format!("/api/v1/projects/{project}/runs/{}/{}", run.pipeline, run.number);
+    loop {
+        let run: Run = client.get(&path, &[]).await?;
+        display.show(client, project, &run).await;
+        if run.state.ended() {
+            display.clear();
+            return Ok(verdict(&[run]));
+        }
+        tokio::time::sleep(PERIOD).await;
+    }
+}
+
+fn verdict(runs: &[Run]) -> ExitCode {
+    match runs.iter().all(|run| run.state == RunState::Succeeded) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(RUN_FAILED),
+    }
+}
+
+/// What was said so far, and the moving lines of what still runs.
+struct Display {
+    bars: MultiProgress,
+    moving: HashMap<String, ProgressBar>,
+    said: HashMap<String, StepState>,
+    runs: HashMap<String, RunState>,
+    live: bool,
+}
+
+impl Display {
+    fn new() -> Self {
+        let live = live();
+        let target = if live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self {
+            bars: MultiProgress::with_draw_target(target),
+            moving: HashMap::new(),
+            said: HashMap::new(),
+            runs: HashMap::new(),
+            live,
+        }
+    }
+
+    fn say(&self, line: &str) {
+        self.bars.suspend(|| eprintln!("{line}"));
+    }
+
+    async fn show(&mut self, client: &Client, project: &Name, run: &Run) {
+        let label = run.label();
+        if !self.runs.contains_key(&label) {
+            self.runs.insert(label.clone(), RunState::Running);
+            self.say(&format!("{label}: {}", run.cause.reason));
+        }
+        for step in &run.steps {
+            self.show_step(client, project, run, step).await;
+        }
+        if run.state.ended() && self.runs.insert(label.clone(), run.state) == Some(RunState::Running) {
+            self.say(&format!("{label} {} in {}", run.state, elapsed(Some(run.created), run.ended)));
+            for (name, value) in &run.outputs {
+                self.say(&format!("  {name}: {}", value.shown()));
+            }
+        }
+    }
+
+    async fn show_step(&mut self, client: &Client, project: &Name, run: &Run, step: &StepRun) {
+        let key = format!("{} {}", run.label(), step.name);
+        if matches!(step.state, StepState::Waiting | StepState::Ready) {
+            return;
+        }
+        let before = self.said.insert(key.clone(), step.state);
+        if before == Some(step.state) {
+            return;
+        }
+        if !step.state.ended() {
+            match self.live {
+                true => self.bar(&key).set_message(format!("{key} {}", step.state)),
+                false => self.say(&format!("{key} {}", step.state)),
+            }
+            return;
+        }
+        if let Some(bar) = self.moving.remove(&key) {
+            bar.finish_and_clear();
+        }
+        let time = elapsed(step.started, step.ended);
+        let note = step.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
+        self.say(&format!("{key} {} in {time}{note}", step.state));
+        if step.state == StepState::Failed {
+            self.show_failure(client, project, run, step).await;
+        }
+    }
+
+    fn bar(&mut self, key: &str) -> &ProgressBar {
+        self.moving.entry(key.to_owned()).or_insert_with(|| {
+            let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let bar = self.bars.add(ProgressBar::new_spinner().with_style(style));
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        })
+    }
+
+    /// The end of the log, and how to see all of it.
+    async fn show_failure(&self, client: &Client, project: &Name, run: &Run, step: &StepRun) {
+        let mut tail = VecDeque::new();
+        let mut cursor = 0;
+        while let Ok(chunk) = log_chunk(client, project, run, &step.name, cursor).await {
+            if chunk.cursor == cursor {
+                break;
+            }
+            cursor = chunk.cursor;
+            tail.extend(chunk.text.lines().map(ToOwned::to_owned));
+            tail.drain(..tail.len().saturating_sub(TAIL));
+        }
+        if tail.is_empty() {
+            return;
+        }
+        for line in tail {
+            self.say(&format!("  | {line}"));
+        }
+        self.say(&format!("  all of it: fuseml run logs {} --step {}", run.label(), step.name));
+    }
+
+    fn clear(&mut self) {
+        for (_, bar) in self.moving.drain() {
+            bar.finish_and_clear();
+        }
+    }
+}

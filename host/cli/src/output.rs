@@ -1,0 +1,97 @@
+//! What people and programs are shown: tables, JSON, YAML on stdout.
+
+use clap::ValueEnum;
+use comfy_table::{Cell, Table, presets};
+use serde::Serialize;
+use std::{
+    io::{IsTerminal as _, Write as _},
+    time::Duration,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Json,
+    Yaml,
+}
+
+impl Format {
+    /// Prints the value as it is, or as the table that `rows` makes of it.
+    pub(crate) fn print<T: Serialize>(self, value: &T, table: impl FnOnce(&T) -> Rows) -> anyhow::Result<()> {
+        let text = match self {
+            Self::Json => serde_json::to_string_pretty(value)? + "\n",
+            Self::Yaml => serde_saphyr::to_string(value)?,
+            Self::Table => table(value).to_string(),
+        };
+        print(&text)
+    }
+}
+
+/// Writes to stdout; a reader that went away (`| head`) is no failure.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+/// A table without lines.
+pub(crate) struct Rows {
+    headers: &'static [&'static str],
+    rows: Vec<Vec<String>>,
+}
+
+impl Rows {
+    pub(crate) fn new(headers: &'static [&'static str]) -> Self {
+        Self { headers, rows: Vec::new() }
+    }
+
+    pub(crate) fn push<const N: usize>(&mut self, row: [String; N]) {
+        self.rows.push(row.into());
+    }
+}
+
+impl std::fmt::Display for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(self.headers.iter().map(Cell::new));
+        for row in &self.rows {
+            table.add_row(row.iter().map(Cell::new));
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        for line in table.lines() {
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// `3.2s`, `1m04s`.
+pub(crate) fn shown(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{:.1}s", duration.as_secs_f64()),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// Time between two moments, the second of which may still be to come.
+pub(crate) fn elapsed(from: Option<jiff::Timestamp>, to: Option<jiff::Timestamp>) -> String {
+    let Some(from) = from else { return String::new() };
+    let to = to.unwrap_or_else(jiff::Timestamp::now);
+    shown(Duration::try_from(to.duration_since(from)).unwrap_or_default())
+}
+
+/// To the second.
+pub(crate) fn moment(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Whether stderr shows a person moving lines.
+pub(crate) fn live() -> bool {
+    std::io::stderr().is_terminal()
+}

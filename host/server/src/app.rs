@@ -1,0 +1,23 @@
+//! What every handler shares.
+
+use crate::{extension::Registry, folder::DataFolder};
+use fuseml_catalog::Catalog;
+use fuseml_contents::Repositories;
+use fuseml_domain::port::RuntimeAgent;
+use fuseml_engine::Engine;
+use std::sync::Arc;
+
+pub(crate) struct App {
+    pub(crate) folder: DataFolder,
+    pub(crate) url: String,
+    pub(crate) token: String,
+    /// Names under which the server answers, without port.
+    pub(crate) hosts: Vec<String>,
+    pub(crate) catalog: Catalog,
+    pub(crate) repositories: Arc<Repositories>,
+    pub(crate) agent: Arc<dyn RuntimeAgent>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) engine: Arc<Engine>,
+    /// For the gateway: to services on this machine only.
+    pub(crate) client: reqwest::Client,
+}

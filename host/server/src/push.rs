@@ -1,0 +1,61 @@
+//! From a finished push to registered codesets (S48, S123, S130).
+
+use crate::app::App;
+use fuseml_domain::{Address, Attributes, Descriptor, Kind, Location, Name, Origin, Result, Store};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// Registers the tip of every branch that is not registered yet, and lets the engine see them. The note that a
+/// push was under way goes only afterwards, so a server that dies in between finishes it at its next start.
+pub(crate) async fn register_tips(app: &App, project: &Name, name: &Name) -> Result<()> {
+    let mut tips = Vec::new();
+    for (reference, commit) in app.repositories.branches(project, name).await? {
+        tips.push(describe(app, project, name, &reference, &commit).await?);
+    }
+    let new = app.catalog.register(&tips).await?;
+    app.catalog.end_push(project, name).await?;
+    if new > 0 {
+        tracing::info!(%project, codeset = %name, new, "codesets registered");
+        app.engine.wake();
+    }
+    Ok(())
+}
+
+/// Finishes pushes that the server did not see the end of.
+pub(crate) async fn finish_pending(app: &App) -> Result<()> {
+    for (project, name) in app.catalog.pending_pushes().await? {
+        if app.repositories.exists(&project, &name) {
+            register_tips(app, &project, &name).await?;
+        } else {
+            app.catalog.end_push(&project, &name).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn describe(app: &App, project: &Name, name: &Name, reference: &str, commit: &str) -> Result<Descriptor> {
+    let id: Name = commit.parse()?;
+    // Once registered, a commit stays whatever happens to its branch.
+    app.repositories.retain(project, name, commit).await?;
+    let info = app.repositories.commit_info(project, name, commit).await?;
+    let branch = reference.strip_prefix("refs/heads/").unwrap_or(reference).to_owned();
+    Ok(Descriptor {
+        address: Address::of_version(Kind::Codeset, project, name, &id),
+        name: name.clone(),
+        location: Location::new("git", format!("{project}/{name}#{commit}")),
+        id,
+        digest: None,
+        created: Timestamp::now(),
+        attributes: Attributes::from([
+            ("branch".to_owned(), branch.clone()),
+            ("author".to_owned(), info.author),
+            ("subject".to_owned(), info.subject.clone()),
+        ]),
+        metrics: BTreeMap::new(),
+        labels: Attributes::new(),
+        tags: Vec::new(),
+        store: Store::BuiltIn,
+        runnable: None,
+        origin: Origin::Push { reference: branch, subject: info.subject },
+    })
+}

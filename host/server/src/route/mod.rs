@@ -1,0 +1,50 @@
+//! Which path is answered by what.
+
+mod artifact;
+mod extension;
+mod gateway;
+mod git;
+mod pipeline;
+mod run;
+
+use crate::{app::App, auth};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{any, delete, get, post, put},
+};
+use std::sync::Arc;
+
+/// The largest request to the REST interface but for packages, in bytes.
+const MAX_BODY: usize = 4 << 20;
+const MAX_PACKAGE: usize = 512 << 20;
+
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let api = Router::new()
+        .route("/projects", get(pipeline::projects).post(pipeline::create_project))
+        .route("/templates", get(pipeline::templates))
+        .route("/projects/{project}/pipelines", get(pipeline::list).post(pipeline::add))
+        .route("/projects/{project}/pipelines/{name}", delete(pipeline::remove))
+        .route("/projects/{project}/pipelines/{name}/runs", post(run::start))
+        .route("/projects/{project}/artifacts", get(artifact::list))
+        .route("/projects/{project}/codesets", get(artifact::current_codesets))
+        .route("/artifact", get(artifact::show))
+        .route("/lineage", get(artifact::lineage))
+        .route("/activity", get(run::activity))
+        .route("/projects/{project}/runs", get(run::list))
+        .route("/projects/{project}/runs/{pipeline}/{number}", get(run::show))
+        .route("/projects/{project}/runs/{pipeline}/{number}/logs", get(run::logs))
+        .route("/projects/{project}/runs/{pipeline}/{number}/cancel", post(run::cancel))
+        .route("/projects/{project}/services", get(run::services))
+        .route("/extensions", get(extension::list))
+        .route("/instances/{name}/settings", put(extension::configure))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .route("/extensions", post(extension::install).layer(DefaultBodyLimit::max(MAX_PACKAGE)));
+    let guarded = Router::new()
+        .nest("/api/v1", api)
+        .route("/git/{project}/{name}/{*service}", any(git::serve).layer(DefaultBodyLimit::disable()))
+        .route("/serve/{project}/{pipeline}/{name}/{*path}", any(gateway::forward).layer(DefaultBodyLimit::disable()))
+        .layer(middleware::from_fn_with_state(app.clone(), auth::guard));
+    Router::new().route("/healthz", get(|| async { "ok\n" })).merge(guarded).with_state(app)
+}

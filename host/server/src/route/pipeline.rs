@@ -1,0 +1,62 @@
+//! Projects, templates and pipelines.
+
+use crate::{
+    app::App,
+    problem::Answer,
+    view::{PipelineRequest, ProjectView, TemplateView},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+use fuseml_domain::{Name, Pipeline, port::Catalog as _};
+use jiff::Timestamp;
+use serde::Deserialize;
+use std::sync::Arc;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewProject {
+    name: String,
+}
+
+pub(super) async fn projects(State(app): State<Arc<App>>) -> Answer<Json<Vec<ProjectView>>> {
+    let projects = app.catalog.projects().await?;
+    Ok(Json(projects.into_iter().map(|(name, created)| ProjectView { name, created }).collect()))
+}
+
+pub(super) async fn create_project(State(app): State<Arc<App>>, Json(new): Json<NewProject>) -> Answer<StatusCode> {
+    app.catalog.create_project(&new.name.parse()?).await?;
+    Ok(StatusCode::CREATED)
+}
+
+pub(super) async fn templates(State(app): State<Arc<App>>) -> Answer<Json<Vec<TemplateView>>> {
+    let templates = app.catalog.templates().await?;
+    let view = |(extension, version, template)| TemplateView { extension, version, template };
+    Ok(Json(templates.into_iter().map(view).collect()))
+}
+
+pub(super) async fn list(State(app): State<Arc<App>>, Path(project): Path<Name>) -> Answer<Json<Vec<Pipeline>>> {
+    app.catalog.check_project(&project).await?;
+    Ok(Json(app.catalog.pipelines(&project).await?))
+}
+
+pub(super) async fn add(
+    State(app): State<Arc<App>>,
+    Path(project): Path<Name>,
+    Json(request): Json<PipelineRequest>,
+) -> Answer<(StatusCode, Json<Pipeline>)> {
+    app.catalog.check_project(&project).await?;
+    let template = app.catalog.template(&request.template).await?;
+    let pipeline =
+        Pipeline::new(project, request.name, template, &request.inputs, request.parameters, Timestamp::now())?;
+    app.catalog.add_pipeline(&pipeline).await?;
+    Ok((StatusCode::CREATED, Json(pipeline)))
+}
+
+pub(super) async fn remove(State(app): State<Arc<App>>, Path((project, name)): Path<(Name, Name)>) -> Answer<StatusCode> {
+    app.catalog.check_project(&project).await?;
+    app.catalog.remove_pipeline(&project, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

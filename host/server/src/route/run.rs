@@ -1,0 +1,146 @@
+//! Runs, their logs, and the services that they leave.
+
+use crate::{
+    app::App,
+    problem::Answer,
+    view::{ActivityView, RunRequest, ServiceView},
+};
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+    http::StatusCode,
+};
+use fuseml_catalog::RunFilter;
+use fuseml_domain::{
+    Address, Error, LogChunk, Name, Run, StepState,
+    port::{Catalog as _, Service},
+};
+use serde::Deserialize;
+use std::{collections::BTreeMap, sync::Arc};
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 1000;
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    pipeline: Option<Name>,
+    root: Option<Address>,
+    limit: Option<u32>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct LogsQuery {
+    step: Name,
+    #[serde(default)]
+    cursor: u64,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ActivityQuery {
+    root: Address,
+}
+
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Path(project): Path<Name>,
+    Query(query): Query<ListQuery>,
+) -> Answer<Json<Vec<Run>>> {
+    app.catalog.check_project(&project).await?;
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
+    let filter = RunFilter { pipeline: query.pipeline, root: query.root, limit };
+    Ok(Json(app.catalog.list_runs(&project, &filter).await?))
+}
+
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Path((project, pipeline, number)): Path<(Name, Name, u64)>,
+) -> Answer<Json<Run>> {
+    app.catalog.check_project(&project).await?;
+    Ok(Json(app.catalog.run_by_number(&project, &pipeline, number).await?))
+}
+
+pub(super) async fn start(
+    State(app): State<Arc<App>>,
+    Path((project, name)): Path<(Name, Name)>,
+    Json(request): Json<RunRequest>,
+) -> Answer<(StatusCode, Json<Run>)> {
+    let pipeline = app.catalog.pipeline(&project, &name).await?;
+    let mut inputs = BTreeMap::new();
+    for (input, text) in request.inputs {
+        let kind = pipeline.template.inputs.get(&input).and_then(|input| input.kind).ok_or_else(|| {
+            Error::invalid("unknown-input", format!("{name} has no artifact input `{input}`"))
+        })?;
+        let address = Address::parse_in(&text, kind, &project)?;
+        if address.kind != kind {
+            return Err(Error::invalid("type", format!("the input `{input}` takes a {kind}, not {address}")).into());
+        }
+        inputs.insert(input, app.catalog.artifact(&address).await?);
+    }
+    let planned = app.engine.plan_manual(&pipeline, inputs, request.parameters, "started by hand".to_owned()).await?;
+    Ok((StatusCode::CREATED, Json(app.engine.start_run(planned).await?)))
+}
+
+/// A chunk of one step's log; a step that has none yet answers an empty one.
+pub(super) async fn logs(
+    State(app): State<Arc<App>>,
+    Path((project, pipeline, number)): Path<(Name, Name, u64)>,
+    Query(query): Query<LogsQuery>,
+) -> Answer<Json<LogChunk>> {
+    let run = app.catalog.run_by_number(&project, &pipeline, number).await?;
+    let step = run.step(&query.step).ok_or_else(|| {
+        let steps: Vec<_> = run.steps.iter().map(|step| &*step.name).collect();
+        Error::not_found("unknown-step", format!("{} has no step {}; it has {}", run.label(), query.step, steps.join(", ")))
+    })?;
+    let empty = LogChunk { text: String::new(), cursor: query.cursor, ended: step.state.ended() };
+    match &step.workload {
+        Some(key) if step.state != StepState::Staging => Ok(Json(app.agent.logs(key, query.cursor).await?)),
+        _ => Ok(Json(empty)),
+    }
+}
+
+pub(super) async fn cancel(
+    State(app): State<Arc<App>>,
+    Path((project, pipeline, number)): Path<(Name, Name, u64)>,
+) -> Answer<Json<Run>> {
+    let run = app.catalog.run_by_number(&project, &pipeline, number).await?;
+    let run = app.catalog.request_cancel(run.id).await?;
+    app.engine.cancel(run.id).await;
+    Ok(Json(run))
+}
+
+pub(super) async fn activity(State(app): State<Arc<App>>, Query(query): Query<ActivityQuery>) -> Answer<Json<ActivityView>> {
+    let root = app.catalog.artifact(&query.root).await?;
+    // Settled is read first: a run that begins in between is then still in the list.
+    let settled = app.catalog.settled(&root.address, &root.id).await?;
+    let filter = RunFilter { pipeline: None, root: Some(root.address.clone()), limit: MAX_LIMIT };
+    let mut runs = app.catalog.list_runs(root.project(), &filter).await?;
+    runs.reverse();
+    Ok(Json(ActivityView { settled, runs }))
+}
+
+pub(super) async fn services(State(app): State<Arc<App>>, Path(project): Path<Name>) -> Answer<Json<Vec<ServiceView>>> {
+    app.catalog.check_project(&project).await?;
+    let mut views = Vec::new();
+    for service in app.catalog.services().await?.into_iter().filter(|service| service.project == project) {
+        views.push(view(&app, service).await);
+    }
+    Ok(Json(views))
+}
+
+async fn view(app: &App, service: Service) -> ServiceView {
+    let state = match app.agent.status(&service.workload.key).await {
+        Ok(status) => format!("{:?}", status.phase).to_lowercase(),
+        Err(error) => format!("unknown: {error}"),
+    };
+    ServiceView {
+        state,
+        model: service.model.to_string(),
+        runnable: service.runnable.to_string(),
+        run: format!("{}/{}", service.pipeline, service.run),
+        url: format!("{}{}/predict", app.url, fuseml_engine::base_path(&service)),
+        updated: service.updated,
+        project: service.project,
+        pipeline: service.pipeline,
+        name: service.name,
+    }
+}

@@ -1,0 +1,115 @@
+//! Brings a server up and down.
+
+use crate::{app::App, extension::Registry, folder::DataFolder, push, route};
+use fuseml_agents::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};
+use fuseml_catalog::Catalog;
+use fuseml_contents::{Contents, Repositories, TreeStore};
+use fuseml_domain::{Error, Result};
+use fuseml_engine::{Engine, EngineConfig, Ports};
+use fuseml_sandbox::{CompilerCommand, Limits, Sandbox, SandboxConfig};
+use nix::fcntl::Flock;
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, sync::Arc};
+use tokio::net::TcpListener;
+
+/// What a person chooses at `server start`.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    pub data: PathBuf,
+    pub listen: SocketAddr,
+    /// Further names under which the server is reached.
+    pub hosts: Vec<String>,
+    /// This program, which also knows the hidden commands of supervisor and compiler.
+    pub program: PathBuf,
+    /// Jobs at one time.
+    pub jobs: Option<usize>,
+}
+
+/// A server that has its data folder and its port.
+pub struct Server {
+    app: Arc<App>,
+    listener: TcpListener,
+    _lock: Flock<std::fs::File>,
+}
+
+impl Server {
+    /// Opens everything and takes up open runs. Nothing is left behind when it fails.
+    pub async fn start(config: ServerConfig) -> Result<Self> {
+        let folder = DataFolder::new(&config.data);
+        let lock = folder.take()?;
+        let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+            Error::unavailable(
+                "listen",
+                format!("{} cannot be listened on: {error}; choose another address with --listen", config.listen),
+            )
+        })?;
+        let address = listener.local_addr().map_err(|error| Error::io("the server's own address", &error))?;
+        let url = format!("http://{address}");
+        let app = Arc::new(open(&config, &folder, &url).await?);
+        push::finish_pending(&app).await?;
+        folder.announce(&url)?;
+        Ok(Self { app, listener, _lock: lock })
+    }
+
+    pub fn url(&self) -> &str {
+        &self.app.url
+    }
+
+    pub fn folder(&self) -> &DataFolder {
+        &self.app.folder
+    }
+
+    /// Answers until `stop` resolves; then ends services and leaves jobs to their supervisors.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        let app = self.app.clone();
+        // Connections that are kept open must not keep the server from ending.
+        tokio::select! {
+            served = axum::serve(self.listener, route::router(app.clone())) => {
+                served.map_err(|error| Error::io("serving", &error))?;
+            }
+            () = stop => {}
+        }
+        app.engine.stop();
+        app.engine.stop_services().await;
+        app.folder.withdraw();
+        app.catalog.close().await;
+        Ok(())
+    }
+}
+
+async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<App> {
+    let token = folder.token()?;
+    let catalog = Catalog::open(&folder.catalog()).await?;
+    let repositories = Arc::new(Repositories::new(folder.repositories())?);
+    let trees = Arc::new(TreeStore::new(folder.contents())?);
+    let contents = Arc::new(Contents::new(trees, repositories.clone())?);
+    let sandbox = Sandbox::new(SandboxConfig {
+        cache: folder.compiled(),
+        compiler: CompilerCommand { program: config.program.clone(), arguments: vec![OsString::from("component-compiler")] },
+        limits: Limits::default(),
+    })?;
+    let registry = Arc::new(Registry::new(catalog.clone(), sandbox, folder.clone()));
+    let supervisor =
+        SupervisorCommand { program: config.program.clone(), arguments: vec![OsString::from("process-supervisor")] };
+    let agent: Arc<ProcessAgent> =
+        Arc::new(ProcessAgent::new(ProcessAgentConfig::new(folder.process_agent(), supervisor, contents.clone()))?);
+    let defaults = EngineConfig::default();
+    let engine = Engine::start(
+        Ports {
+            catalog: Arc::new(catalog.clone()),
+            contents,
+            codesets: repositories.clone(),
+            agent: agent.clone(),
+            extensions: registry.clone(),
+        },
+        EngineConfig { public_url: url.to_owned(), jobs: config.jobs.unwrap_or(defaults.jobs), ..defaults },
+    )
+    .await?;
+    let mut hosts: Vec<String> = ["127.0.0.1", "localhost", "[::1]"].map(ToOwned::to_owned).into();
+    hosts.extend(config.hosts.iter().cloned());
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .map_err(|error| Error::internal("client", error.to_string()))?;
+    Ok(App { folder: folder.clone(), url: url.to_owned(), token, hosts, catalog, repositories, agent, registry, engine, client })
+}
