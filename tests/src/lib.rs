@@ -1,1 +1,287 @@
+//! The world of end-to-end tests: a server in a temporary folder, MLflow beside it, and a person at a keyboard.
 
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// Longest wait for a server to come up or a run to get somewhere.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A tool that the test command installs; a test without it fails and says how to run it.
+fn tool(variable: &str) -> PathBuf {
+    let path = std::env::var_os(variable);
+    PathBuf::from(path.unwrap_or_else(|| panic!("{variable} is not set: run these tests with `cargo xtask test`")))
+}
+
+/// A process with everything that it starts, ended with the value.
+pub struct Group(Child);
+
+impl Group {
+    fn start(command: &mut Command, log: &Path) -> Self {
+        let log = fs::File::create(log).expect("log");
+        let err = log.try_clone().expect("log");
+        Self(command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(err).spawn().expect("spawn"))
+    }
+
+    fn signal(&mut self, signal: nix::sys::signal::Signal) {
+        let group = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).expect("process id"));
+        // Gone already is as good.
+        let _ = nix::sys::signal::killpg(group, signal);
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(nix::sys::signal::Signal::SIGKILL);
+    }
+}
+
+/// A real MLflow server with its own database.
+pub struct Mlflow {
+    pub url: String,
+    _group: Group,
+    _folder: TempDir,
+}
+
+impl Mlflow {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let port = free_port();
+        let group = Group::start(
+            Command::new(tool("FUSEML_TEST_MLFLOW"))
+                .args(["server", "--host", "127.0.0.1", "--workers", "1", "--port", &port.to_string()])
+                .arg("--backend-store-uri")
+                .arg(format!("sqlite:///{}", folder.path().join("mlflow.db").display()))
+                .arg("--artifacts-destination")
+                .arg(folder.path().join("artifacts"))
+                .env("MLFLOW_DISABLE_TELEMETRY", "true")
+                .env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"),
+            &folder.path().join("log"),
+        );
+        let url = format!("http://127.0.0.1:{port}");
+        let mlflow = Self { url, _group: group, _folder: folder };
+        until("MLflow answers", || mlflow.get("/health").is_some());
+        mlflow
+    }
+
+    /// The JSON or text of a GET that succeeds.
+    pub fn get(&self, path: &str) -> Option<serde_json::Value> {
+        let response = reqwest::blocking::get(format!("{}{path}", self.url)).ok()?.error_for_status().ok()?;
+        let text = response.text().ok()?;
+        Some(serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text)))
+    }
+}
+
+/// A server's folder and the commands of a person who uses it.
+pub struct World {
+    pub folder: TempDir,
+    server: Option<Group>,
+}
+
+impl World {
+    /// A running server, with nothing in it.
+    pub fn new() -> Self {
+        let mut world = Self { folder: tempfile::tempdir().expect("folder"), server: None };
+        world.start();
+        world
+    }
+
+    /// A project `myproj` and the mlflow extension, with an endpoint if there is a server.
+    pub fn with_mlflow(mlflow: Option<&Mlflow>) -> Self {
+        let world = Self::new();
+        let extension = tool("FUSEML_TEST_EXTENSION").display().to_string();
+        let mut install = vec!["extension", "install", &extension, "--grant", "all"];
+        let endpoint = mlflow.map(|mlflow| format!("endpoint={}", mlflow.url));
+        install.extend(endpoint.iter().flat_map(|endpoint| ["--set", endpoint]));
+        world.fuseml(&install).good();
+        world.fuseml(&["project", "create", "myproj"]).good();
+        world.fuseml(&["project", "set", "myproj"]).good();
+        world
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn start(&mut self) {
+        let log = self.folder.path().join("server.log");
+        self.server = Some(Group::start(self.command(&["server", "start", "--listen", "127.0.0.1:0"]).env("FUSEML_UV", tool("FUSEML_UV")), &log));
+        until("the server is ready", || {
+            fs::read_to_string(&log).is_ok_and(|log| log.contains("Ready."))
+        });
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.signal(nix::sys::signal::Signal::SIGKILL);
+    }
+
+    /// As Ctrl-C does.
+    pub fn stop(&mut self) {
+        self.signal(nix::sys::signal::Signal::SIGTERM);
+    }
+
+    fn signal(&mut self, signal: nix::sys::signal::Signal) {
+        if let Some(mut server) = self.server.take() {
+            server.signal(signal);
+        }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(tool("FUSEML_TEST_PROGRAM"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("FUSEML_DATA", self.data())
+            .env("XDG_CONFIG_HOME", self.folder.path().join("config"))
+            .env("USER", "ada")
+            .env("COLUMNS", "200");
+        command
+    }
+
+    /// What a person typed after `fuseml`.
+    pub fn fuseml(&self, arguments: &[&str]) -> Said {
+        let output = self.command(arguments).stdin(Stdio::null()).output().expect("fuseml");
+        Said { line: arguments.join(" "), output }
+    }
+
+    pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let said = self.fuseml(&[arguments, &["-o", "json"]].concat()).good();
+        serde_json::from_str(&said.stdout()).expect("JSON")
+    }
+
+    pub fn url(&self) -> String {
+        let running = fs::read(self.data().join("server.json")).expect("server.json");
+        let running: serde_json::Value = serde_json::from_slice(&running).expect("JSON");
+        running["url"].as_str().expect("url").to_owned()
+    }
+
+    pub fn token(&self) -> String {
+        fs::read_to_string(self.data().join("admin-token")).expect("token")
+    }
+
+    /// An answered request with the admin's token.
+    pub fn http(&self, method: reqwest::Method, url: &str, body: Option<serde_json::Value>) -> (u16, serde_json::Value) {
+        let request = reqwest::blocking::Client::new().request(method, url).bearer_auth(self.token()).timeout(PATIENCE);
+        let request = match &body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let response = request.send().expect("answer");
+        (response.status().as_u16(), response.json().unwrap_or_default())
+    }
+
+    /// A copy of the example project, for a test to change.
+    pub fn example(&self) -> PathBuf {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/mlflow-wine");
+        let to = self.folder.path().join("wine");
+        fs::create_dir_all(&to).expect("folder");
+        for entry in fs::read_dir(from).expect("example") {
+            let entry = entry.expect("example");
+            fs::copy(entry.path(), to.join(entry.file_name())).expect("copy");
+        }
+        to
+    }
+
+    /// A codeset of these files.
+    pub fn code(&self, name: &str, files: &[(&str, &str)]) -> String {
+        let folder = self.folder.path().join(name);
+        for (path, text) in files {
+            let path = folder.join(path);
+            fs::create_dir_all(path.parent().expect("parent")).expect("folder");
+            fs::write(path, text).expect("file");
+        }
+        folder.display().to_string()
+    }
+
+    /// The text with everything that differs from run to run replaced.
+    pub fn steady(&self, text: &str) -> String {
+        let mut steady = text.replace(&self.folder.path().display().to_string(), "[folder]");
+        for (pattern, name) in [
+            (r"http://127\.0\.0\.1:\d+", "[url]"),
+            (r"\b[0-9a-f]{64}\b", "[digest]"),
+            (r"\b[0-9a-f]{40}\b", "[commit]"),
+            (r"(model://\w+/)[0-9a-f]{21}\b", "${1}[model]"),
+            (r"(runnable://[^/]+/[^/]+/)[0-9a-f]{12}\b", "${1}[runnable]"),
+            (r"(code://[^/]+/[^/]+/)[0-9a-f]{7}\b", "${1}[code]"),
+            (r"\b\d+m\d\ds\b|\b\d+\.\ds\b", "[time]"),
+            (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "[moment]"),
+            (r"\(([0-9a-f]{12})\)", "([environment])"),
+            (r"process \d+", "process [pid]"),
+        ] {
+            steady = regex::Regex::new(pattern).expect(pattern).replace_all(&steady, name).into_owned();
+        }
+        steady
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for World {
+    /// Services and jobs outlive a killed server: ends them through a server in order.
+    fn drop(&mut self) {
+        self.stop();
+        for entry in fs::read_dir(self.data().join("agents/process/workloads")).into_iter().flatten().flatten() {
+            let Ok(text) = fs::read_to_string(entry.path().join("supervisor.pid")) else { continue };
+            if let Some(pid) = text.split_whitespace().next().and_then(|pid| pid.parse().ok()) {
+                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM);
+            }
+        }
+    }
+}
+
+/// What a command answered.
+#[derive(Debug)]
+pub struct Said {
+    line: String,
+    output: Output,
+}
+
+impl Said {
+    #[must_use]
+    pub fn good(self) -> Self {
+        assert!(self.output.status.success(), "fuseml {} failed:\n{}{}", self.line, self.stdout(), self.stderr());
+        self
+    }
+
+    /// Failed with this exit code.
+    #[must_use]
+    pub fn bad(self, code: i32) -> Self {
+        assert_eq!(self.output.status.code(), Some(code), "fuseml {}:\n{}{}", self.line, self.stdout(), self.stderr());
+        self
+    }
+
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.output.stdout).into_owned()
+    }
+
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.output.stderr).into_owned()
+    }
+}
+
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("port");
+    listener.local_addr().expect("address").port()
+}
+
+/// Waits for something that will be; how long it takes is no part of any test.
+pub fn until(what: &str, ready: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !ready() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}

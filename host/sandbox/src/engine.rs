@@ -104,3 +104,18 @@ impl Hasher for Sha {
         0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_room_for_the_pool_maps_memory_call_by_call() {
+        let pooled = for_calls(16).expect("engine");
+        let unpooled = for_calls(usize::MAX).expect("engine");
+
+        assert!(pooled.pooling_allocator_metrics().is_some());
+        assert!(unpooled.pooling_allocator_metrics().is_none());
+        assert_eq!(compatibility(&pooled), compatibility(&unpooled), "the same code runs on both");
+    }
+}

@@ -72,7 +72,10 @@ fn stopped(error: &wasmtime::Error, instance: &InstanceContext, function: &str, 
         };
     }
     if error.is::<PoolConcurrencyLimitError>() {
-        return Error::unavailable("busy", format!("every sandbox slot is taken; `{function}` of {instance} must wait"));
+        return Error::unavailable(
+            "busy",
+            format!("every sandbox slot is taken; `{function}` of {instance} must wait"),
+        );
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => return internal("stack-limit", "ran out of stack".to_owned()),
@@ -90,9 +93,7 @@ fn stopped(error: &wasmtime::Error, instance: &InstanceContext, function: &str, 
     if text.contains("resource limit exceeded") {
         return internal(
             "instance-limit",
-            format!(
-                "needs more than {MAX_CORE_INSTANCES} instances, {MAX_TABLES} tables or {MAX_MEMORIES} memories"
-            ),
+            format!("needs more than {MAX_CORE_INSTANCES} instances, {MAX_TABLES} tables or {MAX_MEMORIES} memories"),
         );
     }
     internal("trap", format!("failed ({}{})", clean(&text, MESSAGE), frames(error)))

@@ -85,11 +85,7 @@ impl Default for Limits {
             traffic: 64 * MIB,
             concurrent_calls: 64,
             concurrent_calls_of_component: 16,
-            breaker: BreakerLimits {
-                failures: 5,
-                window: Duration::from_secs(60),
-                rest: Duration::from_secs(30),
-            },
+            breaker: BreakerLimits { failures: 5, window: Duration::from_secs(60), rest: Duration::from_secs(30) },
             component_bytes: 64 * MIB,
             compilation: Duration::from_secs(120),
         }

@@ -7,7 +7,7 @@
 use crate::{
     InstanceContext, Limits,
     call::Call,
-    failure::{Failure, GuestError},
+    failure::Failure,
     meter::Meter,
     receipt::{Outcome, Receipt},
     sandbox::Sandbox,
@@ -18,7 +18,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -37,7 +37,7 @@ pub(crate) trait Function: Send + 'static {
         self,
         pre: Self::Pre,
         store: &mut Store<Call>,
-    ) -> impl Future<Output = wasmtime::Result<Result<Self::Answer, GuestError>>> + Send;
+    ) -> impl Future<Output = wasmtime::Result<Result<Self::Answer, Failure>>> + Send;
 }
 
 /// A component made ready for one instance.
@@ -133,15 +133,11 @@ impl Running {
         let deadline = tokio::time::Instant::from_std(started + limits.wall);
         let answer = match tokio::time::timeout_at(deadline, function.call(pre, &mut store)).await {
             Ok(Ok(Ok(answer))) => Ok(answer),
-            Ok(Ok(Err(error))) => Err(Failure::Answer(error)),
+            Ok(Ok(Err(failure))) => Err(failure),
             Ok(Err(error)) => Err(Failure::Stopped(error)),
             Err(_) => Err(Failure::Wall),
         };
-        let call = store.data_mut();
-        receipt.peak_memory = call.peak_memory;
-        receipt.hosts = std::mem::take(&mut call.hosts);
-        receipt.refusals = std::mem::take(&mut call.refusals);
-        drop(store);
+        receipt.take(store.into_data());
         let answer = answer.map_err(|failure| {
             let stopped = matches!(failure, Failure::Stopped(_) | Failure::Wall);
             let error = failure.into_error(&self.instance, F::NAME, limits);
@@ -192,9 +188,6 @@ struct Unfinished {
     receipt: Option<Receipt>,
     started: Instant,
     meter: Arc<Meter>,
-    peak_memory: usize,
-    hosts: Vec<String>,
-    refusals: Vec<crate::receipt::Refusal>,
 }
 
 impl Unfinished {
@@ -204,20 +197,21 @@ impl Unfinished {
             instance: running.instance.clone(),
             function,
             started: SystemTime::now(),
-            wall: Default::default(),
-            cpu: Default::default(),
+            wall: Duration::ZERO,
+            cpu: Duration::ZERO,
             peak_memory: 0,
             hosts: Vec::new(),
             refusals: Vec::new(),
             outcome: Outcome::Cancelled,
         };
-        Self {
-            receipt: Some(receipt),
-            started,
-            meter: running.meter.clone(),
-            peak_memory: 0,
-            hosts: Vec::new(),
-            refusals: Vec::new(),
+        Self { receipt: Some(receipt), started, meter: running.meter.clone() }
+    }
+
+    fn take(&mut self, call: Call) {
+        if let Some(receipt) = &mut self.receipt {
+            receipt.peak_memory = call.peak_memory;
+            receipt.hosts = call.hosts;
+            receipt.refusals = call.refusals;
         }
     }
 
@@ -226,9 +220,6 @@ impl Unfinished {
         if let Some(receipt) = &mut self.receipt {
             receipt.outcome = outcome;
             receipt.cpu = self.meter.used();
-            receipt.peak_memory = self.peak_memory;
-            receipt.hosts = std::mem::take(&mut self.hosts);
-            receipt.refusals = std::mem::take(&mut self.refusals);
         }
     }
 }

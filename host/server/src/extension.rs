@@ -186,7 +186,7 @@ impl LogSink for ServerLog {
 }
 
 impl ReceiptSink for ServerLog {
-    fn receipt(&self, receipt: Receipt) {
+    fn record(&self, receipt: Receipt) {
         tracing::debug!(
             target: "extension",
             instance = %receipt.instance.instance,

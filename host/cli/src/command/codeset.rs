@@ -72,7 +72,7 @@ pub(crate) async fn push(arguments: PushArguments, options: &Options) -> anyhow:
         None => folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().parse().context("--name says another")?,
     };
     let git = Git::new(&client, &project, &name, &folder)?;
-    let commit = git.push(&arguments.message)?;
+    let commit = git.push(&arguments.message, exists(&client, &project, &name).await?)?;
     let address: Address = format!("{}://{project}/{name}/{commit}", Kind::Codeset.scheme()).parse()?;
     // The server registered it before git was answered; this says so, or says what is wrong.
     let codeset: Descriptor = client.get("/api/v1/artifact", &[("address", address.to_string())]).await?;
@@ -82,6 +82,15 @@ pub(crate) async fn push(arguments: PushArguments, options: &Options) -> anyhow:
     }
     crate::output::print(&format!("{}\n", codeset.address))?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn exists(client: &Client, project: &Name, name: &Name) -> Result<bool> {
+    let address = format!("{}://{project}/{name}", Kind::Codeset.scheme());
+    match client.get::<Descriptor>("/api/v1/artifact", &[("address", address)]).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.code == "unknown-artifact" => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Git with a repository of its own beside the folder, so that the folder's own repository, if it has one, and
@@ -103,10 +112,13 @@ impl Git {
     }
 
     /// Commits the folder as it is on top of the codeset's newest version and pushes it; answers the commit.
-    fn push(&self, message: &str) -> Result<String> {
+    fn push(&self, message: &str, exists: bool) -> Result<String> {
         self.run(&["add", "--all", "."], "reading the folder")?;
         let tree = self.run(&["write-tree"], "reading the folder")?;
-        let heads = self.run(&["ls-remote", &self.url, "refs/heads/main"], "asking the server")?;
+        let heads = match exists {
+            true => self.run(&["ls-remote", &self.url, "refs/heads/main"], "asking the server")?,
+            false => String::new(),
+        };
         let parent = heads.split_whitespace().next().map(ToOwned::to_owned);
         let mut commit = vec!["commit-tree", &tree, "-m", message];
         if let Some(parent) = &parent {
@@ -135,11 +147,14 @@ impl Git {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("git");
         let author = std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(|| "fuseml".to_owned());
+        if arguments[0] == "add" {
+            command.current_dir(&self.folder).env("GIT_WORK_TREE", &self.folder);
+        } else {
+            command.current_dir(self.repository.path());
+        }
         command
             .args(arguments)
-            .current_dir(if arguments[0] == "add" { &self.folder } else { self.repository.path() })
             .env("GIT_DIR", self.repository.path())
-            .env("GIT_WORK_TREE", &self.folder)
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_TERMINAL_PROMPT", "0")

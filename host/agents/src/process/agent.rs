@@ -1,0 +1,398 @@
+//! The agent: the server's side of workloads. It keeps nothing in memory; every answer is read from the folders.
+
+use super::{
+    environment,
+    folder::{self, Endpoint, Folder, State, find_program},
+    log, outputs, procfs,
+    spec::{Environments, Spec, Uv},
+    staging::{self, Scratch},
+    supervisor,
+};
+use async_trait::async_trait;
+use fuseml_domain::{
+    CollectedOutput, Error, LogChunk, Phase, Result, Workload, WorkloadKind, WorkloadStatus,
+    port::{ContentStore, RuntimeAgent},
+};
+use nix::sys::signal::Signal;
+use std::{env, ffi::OsString, fs, os::fd::OwnedFd, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, Interest, unix::AsyncFd},
+    process::Command,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+/// What a supervisor may take until it has taken its workload up.
+const LAUNCH_TIME: Duration = Duration::from_secs(30);
+/// Between two looks at what says nothing by itself: the first, and the longest.
+const LOOK: Duration = Duration::from_millis(5);
+const LONGEST_LOOK: Duration = Duration::from_millis(100);
+
+const KEY_LIMIT: usize = 120;
+
+/// The command that runs [`crate::supervise`] with the folder that is added as its last argument.
+#[derive(Debug, Clone)]
+pub struct SupervisorCommand {
+    /// An absolute path.
+    pub program: PathBuf,
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Clone)]
+pub struct ProcessAgentConfig {
+    /// The agent's own folder: workloads, environments and uv's cache.
+    pub root: PathBuf,
+    pub supervisor: SupervisorCommand,
+    pub contents: Arc<dyn ContentStore>,
+    /// uv; `None`: looked for on the server's `PATH` when an environment is to be made.
+    pub uv: Option<PathBuf>,
+    /// uv's cache; `None`: below `root`. Packages are shared with it if it lies on the same file system.
+    pub uv_cache: Option<PathBuf>,
+    /// For workloads that come without one.
+    pub default_timeout: Duration,
+    /// Between asking processes to end and killing them.
+    pub grace: Duration,
+    /// Bytes of log kept of one workload.
+    pub log_limit: u64,
+}
+
+impl ProcessAgentConfig {
+    pub fn new(root: PathBuf, supervisor: SupervisorCommand, contents: Arc<dyn ContentStore>) -> Self {
+        Self {
+            root,
+            supervisor,
+            contents,
+            uv: None,
+            uv_cache: None,
+            default_timeout: fuseml_domain::DEFAULT_TIMEOUT,
+            grace: Duration::from_secs(10),
+            log_limit: 256 * 1024 * 1024,
+        }
+    }
+}
+
+/// Runs workloads as processes of this machine.
+pub struct ProcessAgent {
+    config: ProcessAgentConfig,
+    workloads: PathBuf,
+    /// Folders that are not finished, and folders that are being removed.
+    aside: PathBuf,
+    environments: Environments,
+}
+
+impl ProcessAgent {
+    /// Takes up what an earlier agent left in the same folder.
+    pub fn new(mut config: ProcessAgentConfig) -> Result<Self> {
+        let root = config.root.clone();
+        let failed = |error| Error::io(format!("the folder of the process agent, {}", root.display()), &error);
+        staging::create_private(&config.root).map_err(failed)?;
+        // Supervisors and workloads run elsewhere, so the path must mean the same there.
+        config.root = fs::canonicalize(&config.root).map_err(failed)?;
+        let [workloads, aside, environments] =
+            ["workloads", "aside", "environments"].map(|name| config.root.join(name));
+        for folder in [&workloads, &aside, &environments] {
+            staging::create_private(folder).map_err(failed)?;
+        }
+        staging::clean(&aside).map_err(failed)?;
+        Ok(Self { config, workloads, aside, environments: Environments::new(environments) })
+    }
+
+    fn folder(&self, key: &str) -> Result<Folder> {
+        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
+        let fits = !key.is_empty() && key.len() <= KEY_LIMIT && key.bytes().all(allowed);
+        if !fits || key.starts_with('.') || key.contains("..") {
+            return Err(Error::invalid("workload-key", format!("`{}` cannot be a workload's key", key.escape_debug())));
+        }
+        Ok(Folder::new(self.workloads.join(key)))
+    }
+
+    fn spec(&self, workload: &Workload) -> Result<Spec> {
+        let makes_environment = workload.kind == WorkloadKind::Environment;
+        match &workload.environment {
+            None if makes_environment => {
+                return Err(Error::invalid("environment", "a workload that makes an environment must name it"));
+            }
+            Some(environment) if !makes_environment && !self.environments.has(&environment.digest) => {
+                let message =
+                    format!("the environment {} ({}) is not here; make it first", environment.name, environment.digest);
+                return Err(Error::invalid("environment-missing", message));
+            }
+            _ => {}
+        }
+        if workload.command.is_empty() && !makes_environment {
+            return Err(Error::invalid("command", format!("the workload {} has no command", workload.key)));
+        }
+        Ok(Spec {
+            workload: workload.clone(),
+            timeout: workload.timeout.unwrap_or(self.config.default_timeout),
+            grace: self.config.grace,
+            log_limit: self.config.log_limit,
+            environments: self.environments.clone(),
+            uv: if makes_environment { Some(self.uv()?) } else { None },
+        })
+    }
+
+    fn uv(&self) -> Result<Uv> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let program = self.config.uv.clone().or_else(|| find_program("uv", &path)).ok_or_else(|| {
+            let message = "environments are made with uv, which is not on the server's PATH; install it \
+                           (`pip install uv`) or say in the configuration where it is";
+            Error::unavailable("uv-missing", message)
+        })?;
+        let cache = self.config.uv_cache.clone().unwrap_or_else(|| self.config.root.join("uv-cache"));
+        Ok(Uv { program, cache })
+    }
+
+    /// The state, with orphans settled: their processes are gone and their end is written down.
+    async fn state(&self, folder: &Folder) -> Result<State> {
+        loop {
+            let state = folder.state().map_err(|error| unreadable(folder, &error))?;
+            if !matches!(state, State::Orphaned { .. }) {
+                return Ok(state);
+            }
+            tracing::warn!(workload = %folder.path().display(), "its supervisor is gone; ending what is left of it");
+            settle(folder).await?;
+        }
+    }
+
+    /// Starts a supervisor and returns once the workload has one, this or another.
+    async fn launch(&self, folder: &Folder, kind: WorkloadKind) -> Result<()> {
+        let failed = |why: &dyn std::fmt::Display| {
+            let program = self.config.supervisor.program.display();
+            Error::internal("supervisor", format!("{}: the supervisor {program} {why}", folder.path().display()))
+        };
+        let log = fs::File::options().create(true).append(true).open(folder.supervisor_log());
+        let mut command = Command::new(&self.config.supervisor.program);
+        command.args(&self.config.supervisor.arguments).arg(folder.path()).env_clear().current_dir("/");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.map_err(|error| failed(&error))?);
+        if kind == WorkloadKind::Environment {
+            command.envs(environment::passed_on());
+        }
+        let mut child = command.spawn().map_err(|error| failed(&format!("could not be started: {error}")))?;
+        let mut said = String::new();
+        if let Some(mut output) = child.stdout.take() {
+            // An end without a word is looked into below.
+            let _ = timeout(LAUNCH_TIME, output.read_to_string(&mut said)).await;
+        }
+        // Reaped when it ends, if this server is still there then; else whoever adopts it does.
+        tokio::spawn(async move { child.wait().await });
+        if said == supervisor::STARTED {
+            return Ok(());
+        }
+        match self.state(folder).await? {
+            State::Waiting { supervised: false } => {
+                let why = fs::read_to_string(folder.supervisor_log()).unwrap_or_default();
+                Err(failed(&format!("did not take the workload up; it said: {}", why.trim())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn stored_spec(folder: &Folder) -> Result<Option<Spec>> {
+        folder::read_json(&folder.spec()).map_err(|error| unreadable(folder, &error))
+    }
+
+    /// Starts what was submitted but never started, because the server was killed in between.
+    async fn relaunch(&self, folder: &Folder) -> Result<()> {
+        match Self::stored_spec(folder)? {
+            Some(spec) => self.launch(folder, spec.workload.kind).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Asks the supervisor to end its workload and itself, and returns when it has; kills both if it does not.
+    async fn end(&self, folder: &Folder) -> Result<()> {
+        let failed = |error| Error::io(format!("{}: it could not be ended", folder.path().display()), &error);
+        let supervisor = folder.supervisor().map_err(failed)?;
+        let handle = supervisor.as_ref().map(Identity::open).transpose().map_err(failed)?.flatten();
+        let (Some(supervisor), Some(handle)) = (supervisor, handle) else {
+            // It has just been started and has not said yet who it is, or has just ended.
+            sleep(LOOK).await;
+            return Ok(());
+        };
+        let _ = rustix::process::pidfd_send_signal(&handle, rustix::process::Signal::TERM);
+        let patience = self.config.grace + procfs::KILL_TIME + Duration::from_secs(5);
+        if timeout(patience, gone(handle)).await.is_ok() {
+            return Ok(());
+        }
+        tracing::error!(workload = %folder.path().display(), "its supervisor does not end and is killed");
+        let mut processes = procfs::descendants(supervisor.pid());
+        processes.push(supervisor.pid());
+        procfs::signal_all(&processes, Signal::SIGKILL);
+        if let Some(handle) = supervisor.open().map_err(failed)?
+            && timeout(procfs::KILL_TIME, gone(handle)).await.is_err()
+        {
+            let message = format!("{}: its supervisor cannot be killed", folder.path().display());
+            return Err(Error::internal("supervisor", message));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl RuntimeAgent for ProcessAgent {
+    async fn submit(&self, workload: &Workload) -> Result<()> {
+        let folder = self.folder(&workload.key)?;
+        if matches!(self.state(&folder).await?, State::Unknown) {
+            let spec = self.spec(workload)?;
+            staging::prepare(&spec, &*self.config.contents, &self.aside, &folder).await?;
+        }
+        match self.state(&folder).await? {
+            State::Waiting { supervised: false } => self.relaunch(&folder).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn status(&self, key: &str) -> Result<WorkloadStatus> {
+        Ok(status(key, self.state(&self.folder(key)?).await?))
+    }
+
+    async fn wait(&self, key: &str, limit: Duration) -> Result<WorkloadStatus> {
+        let folder = self.folder(key)?;
+        let until = Instant::now() + limit;
+        let serves = Self::stored_spec(&folder)?.is_some_and(|spec| spec.workload.kind == WorkloadKind::Service);
+        let mut look = LOOK;
+        loop {
+            let state = self.state(&folder).await?;
+            let over = Instant::now() >= until;
+            match &state {
+                State::Unknown | State::Ended(_) | State::Running { ready: true, .. } => return Ok(status(key, state)),
+                _ if over => return Ok(status(key, state)),
+                State::Waiting { supervised: false } => {
+                    self.relaunch(&folder).await?;
+                    continue;
+                }
+                _ => {}
+            }
+            // A supervisor's end is heard of at once; only that a service has become ready is looked for.
+            let supervisor = folder.supervisor().ok().flatten();
+            let handle = supervisor.as_ref().and_then(|supervisor| supervisor.open().ok().flatten());
+            let next = if handle.is_some() && !serves { until } else { until.min(Instant::now() + look) };
+            look = (look * 2).min(LONGEST_LOOK);
+            tokio::select! {
+                () = sleep_until(next) => {}
+                () = gone_if(handle) => {}
+            }
+        }
+    }
+
+    async fn logs(&self, key: &str, cursor: u64) -> Result<LogChunk> {
+        let folder = self.folder(key)?;
+        // Before the log is read: what is written until then is read as well.
+        let ended = match self.state(&folder).await? {
+            State::Unknown => {
+                return Err(Error::not_found("workload", format!("this agent knows no workload `{key}`")));
+            }
+            state => matches!(state, State::Ended(_)),
+        };
+        log::read(&folder.log(), cursor, ended).map_err(|error| Error::io(format!("the log of {key}"), &error))
+    }
+
+    async fn cancel(&self, key: &str) -> Result<()> {
+        let folder = self.folder(key)?;
+        loop {
+            let state = self.state(&folder).await?;
+            if matches!(state, State::Unknown | State::Ended(_)) {
+                return Ok(());
+            }
+            fs::write(folder.cancel(), "")
+                .map_err(|error| Error::io(format!("{key} could not be cancelled"), &error))?;
+            match state {
+                State::Waiting { supervised: false } => settle(&folder).await?,
+                _ => self.end(&folder).await?,
+            }
+        }
+    }
+
+    async fn outputs(&self, workload: &Workload) -> Result<Vec<CollectedOutput>> {
+        let work = self.folder(&workload.key)?.work();
+        workload.outputs.iter().map(|output| outputs::collect(&work, output)).collect()
+    }
+
+    async fn endpoint(&self, key: &str) -> Result<String> {
+        let folder = self.folder(key)?;
+        let ready = matches!(self.state(&folder).await?, State::Running { ready: true, .. });
+        let endpoint: Option<Endpoint> =
+            folder::read_json(&folder.endpoint()).map_err(|error| unreadable(&folder, &error))?;
+        match endpoint {
+            Some(Endpoint { port }) if ready => Ok(format!("http://127.0.0.1:{port}")),
+            _ => Err(Error::unavailable("service-not-ready", format!("the service {key} does not answer now"))),
+        }
+    }
+
+    async fn running(&self) -> Result<Vec<String>> {
+        let failed = |error| Error::io("the workloads could not be listed", &error);
+        let mut keys = Vec::new();
+        for entry in fs::read_dir(&self.workloads).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let state = self.state(&Folder::new(entry.path())).await?;
+            if let (Some(key), false) = (entry.file_name().to_str(), matches!(state, State::Unknown | State::Ended(_)))
+            {
+                keys.push(key.to_owned());
+            }
+        }
+        keys.sort();
+        Ok(keys)
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        let folder = self.folder(key)?;
+        match self.state(&folder).await? {
+            State::Unknown => return Ok(()),
+            State::Ended(_) => {}
+            _ => return Err(Error::conflict("workload-running", format!("{key} has not ended; cancel it first"))),
+        }
+        let aside = self.aside.clone();
+        // Working directories may be large.
+        let removed = tokio::task::spawn_blocking(move || {
+            let scratch = Scratch::name(&aside)?;
+            fs::rename(folder.path(), scratch.path())
+        });
+        let removed = removed.await;
+        removed
+            .map_err(std::io::Error::other)
+            .flatten()
+            .map_err(|error| Error::io(format!("{key} could not be removed"), &error))
+    }
+}
+
+fn status(key: &str, state: State) -> WorkloadStatus {
+    let running = |phase, started| WorkloadStatus { started: Some(started), ..WorkloadStatus::new(phase) };
+    match state {
+        State::Ended(status) => status,
+        State::Waiting { .. } => WorkloadStatus::new(Phase::Pending),
+        State::Running { started, ready: true } => running(Phase::Ready, started),
+        State::Running { started, ready: false } => running(Phase::Running, started),
+        State::Orphaned { started } => running(Phase::Lost, started),
+        State::Unknown => WorkloadStatus {
+            message: Some(format!("this agent knows no workload `{key}`")),
+            ..WorkloadStatus::new(Phase::Lost)
+        },
+    }
+}
+
+fn unreadable(folder: &Folder, error: &std::io::Error) -> Error {
+    Error::io(format!("the workload's folder {} cannot be read", folder.path().display()), error)
+}
+
+/// Looks through all processes, so not on a thread that serves others.
+async fn settle(folder: &Folder) -> Result<()> {
+    let own = folder.clone();
+    let settled = tokio::task::spawn_blocking(move || own.settle()).await;
+    settled.map_err(std::io::Error::other).flatten().map(drop).map_err(|error| unreadable(folder, &error))
+}
+
+/// Returns when the process has ended.
+async fn gone(handle: OwnedFd) {
+    match AsyncFd::register_with_interest(handle, Interest::READABLE) {
+        Ok(handle) => drop(handle.readable().await),
+        // No room to watch it: then by looking, which the caller does next.
+        Err(_) => sleep(LOOK).await,
+    }
+}
+
+async fn gone_if(handle: Option<OwnedFd>) {
+    match handle {
+        Some(handle) => gone(handle).await,
+        None => std::future::pending().await,
+    }
+}

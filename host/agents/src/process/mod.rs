@@ -1,0 +1,22 @@
+//! Workloads as processes.
+//!
+//! The *agent* (in the server) prepares a folder for each workload and starts a *supervisor* beside it: a small
+//! process of its own that runs the workload, watches it and writes down how it ended. The two speak through
+//! the folder alone ([`folder`]), so either may die: the folder and the lock that the supervisor holds say what
+//! is true.
+
+mod agent;
+mod environment;
+mod folder;
+mod log;
+mod outputs;
+mod probe;
+mod procfs;
+mod runner;
+mod service;
+mod spec;
+mod staging;
+mod supervisor;
+
+pub use agent::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};
+pub use supervisor::supervise;

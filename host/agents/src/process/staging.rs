@@ -1,0 +1,116 @@
+//! Prepares a workload's folder aside and puts it in place with one rename: it is there whole or not at all.
+
+use super::{
+    folder::{self, Folder},
+    procfs::Identity,
+    spec::Spec,
+};
+use fuseml_domain::{Error, Result, check_relative_path, port::ContentStore};
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// A folder for what is not finished, or no longer wanted. It goes when this value does, or, when this process
+/// is killed, with the next call of [`clean`].
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Names a folder below `root` that no other process will name; it does not exist yet.
+    pub(crate) fn name(root: &Path) -> io::Result<Self> {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(Self(root.join(format!("{}.{number}", Identity::of_this_process()?))))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Removes what killed processes left unfinished.
+pub(crate) fn clean(root: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.split_once('.')).and_then(|(owner, _)| owner.parse().ok());
+        if !owner.is_some_and(|owner: Identity| owner.exists()) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Readable by the server's user alone: variables may hold credentials.
+pub(crate) fn create_private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes `target` the workload's folder, its inputs staged. When it is there already, it stays as it is.
+pub(crate) async fn prepare(spec: &Spec, contents: &dyn ContentStore, aside: &Path, target: &Folder) -> Result<()> {
+    let failed = |error| Error::io(format!("{}: its folder could not be prepared", spec.workload.key), &error);
+    let scratch = Scratch::name(aside).map_err(failed)?;
+    let folder = Folder::new(scratch.path().to_owned());
+    for path in [folder.path(), &folder.work(), &folder.home(), &folder.temporary()] {
+        create_private(path).map_err(failed)?;
+    }
+    for input in &spec.workload.inputs {
+        check_relative_path(&input.path)?;
+        let path = inside(&folder.work(), &input.path)?;
+        contents.stage(&input.contents, &path).await.map_err(|error| error.context(format!("input {}", input.name)))?;
+    }
+    for (path, text) in &spec.workload.files {
+        write_file(&inside(&folder.work(), path)?, text).map_err(|error| Error::io(path, &error))?;
+    }
+    for output in &spec.workload.outputs {
+        for path in output.report.iter().chain([&output.path]) {
+            inside(&folder.work(), path)?;
+        }
+    }
+    folder::write_json(&folder.spec(), spec).map_err(failed)?;
+    match fs::rename(folder.path(), target.path()) {
+        // Another submission of the same key was faster.
+        Err(_) if target.spec().exists() => Ok(()),
+        result => result.map_err(failed),
+    }
+}
+
+/// The path below `work`, its parent made. Refuses ways through symbolic links, which a staged input may hold.
+fn inside(work: &Path, path: &str) -> Result<PathBuf> {
+    check_relative_path(path)?;
+    let mut place = work.to_owned();
+    let mut parts = path.split('/').peekable();
+    while let Some(part) = parts.next() {
+        place.push(part);
+        let link = fs::symlink_metadata(&place).is_ok_and(|found| found.is_symlink());
+        if link {
+            return Err(Error::invalid("path", format!("`{path}` leads through a symbolic link of an input")));
+        }
+        if parts.peek().is_some() {
+            match fs::create_dir(&place) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(Error::io(path, &error)),
+                _ => {}
+            }
+        }
+    }
+    Ok(place)
+}
+
+/// Scripts with a `#!` line can be run as they are.
+fn write_file(path: &Path, text: &str) -> io::Result<()> {
+    fs::write(path, text)?;
+    if text.starts_with("#!") {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,269 @@
+//! The catalog's promises, on a real database file.
+
+use fuseml_catalog::{Catalog, Instance, RunFilter};
+use fuseml_domain::{
+    Address, Attributes, Cause, Descriptor, ErrorKind, Kind, Location, Name, Origin, Pipeline, Run, RunState,
+    StepEvent, StepState, Store, Template, Value,
+    port::{Build, Catalog as _, Change, InstanceState as _, Participation, Role},
+};
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+const TEMPLATE: &str = "
+schema_version: 1
+name: train
+description: trains
+inputs: {code: {kind: codeset}}
+steps: {train: {run: {kind: trainer}, inputs: {code: '${inputs.code}'}}}
+outputs: {model: {kind: model, from: '${steps.train.model}'}}
+";
+
+fn name(text: &str) -> Name {
+    text.parse().expect(text)
+}
+
+async fn open(folder: &tempfile::TempDir) -> Catalog {
+    Catalog::open(&folder.path().join("catalog.db")).await.expect("catalog")
+}
+
+async fn with_project() -> (tempfile::TempDir, Catalog) {
+    let folder = tempfile::tempdir().expect("folder");
+    let catalog = open(&folder).await;
+    catalog.create_project(&name("shop")).await.expect("project");
+    (folder, catalog)
+}
+
+fn artifact(kind: Kind, series: &str, id: &str) -> Descriptor {
+    Descriptor {
+        address: Address::of_version(kind, &name("shop"), &name(series), &name(id)),
+        name: name(series),
+        id: name(id),
+        digest: None,
+        created: Timestamp::now(),
+        attributes: Attributes::new(),
+        metrics: BTreeMap::new(),
+        labels: Attributes::new(),
+        tags: Vec::new(),
+        location: Location::new("git", "x"),
+        store: Store::BuiltIn,
+        runnable: None,
+        origin: Origin::Push { reference: "main".into(), subject: "first".into() },
+    }
+}
+
+fn pipeline(name_of: &str) -> Pipeline {
+    let template = Template::parse(TEMPLATE, "train.yaml").expect("template");
+    let inputs = [("code".to_owned(), "code://*".to_owned())].into();
+    Pipeline::new(name("shop"), name(name_of), template, &inputs, BTreeMap::new(), Timestamp::now()).expect("pipeline")
+}
+
+fn run_of(pipeline: &Pipeline, root: &Descriptor) -> Run {
+    let address = root.address.clone();
+    let cause = Cause { reason: "pushed".into(), artifact: Some(address.clone()), root: Some(address), chain: vec![] };
+    Run::new(pipeline, IndexMap::new(), cause, Timestamp::now())
+}
+
+#[tokio::test]
+async fn an_artifact_is_found_by_every_form_of_its_address() {
+    let (_folder, catalog) = with_project().await;
+    let first = artifact(Kind::Codeset, "app", "aaaa1111");
+    let second = artifact(Kind::Codeset, "app", "aaaa2222");
+    let model = artifact(Kind::Model, "app", "bbbb3333");
+    catalog.register(&[first.clone(), second.clone(), model.clone()]).await.expect("register");
+
+    for (address, found) in [
+        ("code://shop/app/aaaa1111", &first),
+        ("code://shop/app/aaaa1", &first),
+        ("code://shop/app", &second),
+        ("code://shop/aaaa2", &second),
+        ("model://shop/bbbb3333", &model),
+        ("model://shop/bb", &model),
+        ("model://shop/app", &model),
+    ] {
+        assert_eq!(&catalog.artifact(&address.parse().expect(address)).await.expect(address), found, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_of_nothing_or_of_several_says_so() {
+    let (_folder, catalog) = with_project().await;
+    catalog
+        .register(&[artifact(Kind::Codeset, "app", "aaaa1111"), artifact(Kind::Codeset, "app", "aaaa2222")])
+        .await
+        .expect("register");
+    for (address, code) in [
+        ("code://shop/app/aaaa", "ambiguous"),
+        ("code://shop/app/ffff", "unknown-artifact"),
+        ("code://shop/other", "unknown-artifact"),
+        ("code://nowhere/app", "unknown-project"),
+        ("code://shop/app@production", "unknown-tag"),
+    ] {
+        assert_eq!(
+            catalog.artifact(&address.parse().expect(address)).await.expect_err(address).code,
+            code,
+            "{address}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn registering_twice_makes_one_artifact_and_one_event() {
+    let (_folder, catalog) = with_project().await;
+    let code = artifact(Kind::Codeset, "app", "aaaa1111");
+    assert_eq!(catalog.register(std::slice::from_ref(&code)).await.expect("first"), 1);
+    assert_eq!(catalog.register(std::slice::from_ref(&code)).await.expect("second"), 0);
+    assert_eq!(catalog.pending_events(10).await.expect("events").len(), 1);
+}
+
+#[tokio::test]
+async fn a_settled_event_starts_nothing_again_even_after_reopening() {
+    let (folder, catalog) = with_project().await;
+    let code = artifact(Kind::Codeset, "app", "aaaa1111");
+    let pipeline = pipeline("training");
+    catalog.add_pipeline(&pipeline).await.expect("pipeline");
+    catalog.register(std::slice::from_ref(&code)).await.expect("register");
+    let event = catalog.pending_events(10).await.expect("events").remove(0);
+
+    let started = catalog.settle(event.sequence, vec![run_of(&pipeline, &code)]).await.expect("settle");
+    assert_eq!(started[0].label(), "training/1");
+    catalog.close().await;
+
+    let catalog = open(&folder).await;
+    let again = catalog.settle(event.sequence, vec![run_of(&pipeline, &code)]).await.expect("settle again");
+    assert!(again.is_empty());
+    assert_eq!(catalog.open_runs().await.expect("runs"), started);
+    assert!(!catalog.settled(&code.address, &code.id).await.expect("settled"), "its run goes on");
+}
+
+#[tokio::test]
+async fn a_transition_brings_everything_or_nothing() {
+    let (_folder, catalog) = with_project().await;
+    let code = artifact(Kind::Codeset, "app", "aaaa1111");
+    let pipeline = pipeline("training");
+    catalog.add_pipeline(&pipeline).await.expect("pipeline");
+    catalog.register(std::slice::from_ref(&code)).await.expect("register");
+    let event = catalog.pending_events(10).await.expect("events").remove(0);
+    let mut run = catalog.settle(event.sequence, vec![run_of(&pipeline, &code)]).await.expect("settle").remove(0);
+
+    let model = artifact(Kind::Model, "app", "bbbb3333");
+    let outputs = [("model".to_owned(), Value::Artifact(model.address.clone()))].into();
+    run.apply(&name("train"), StepEvent::Succeeded { outputs, note: None }, Timestamp::now()).expect("apply");
+    let part = |slot: &str, role, artifact: &Descriptor| Participation {
+        step: name("train"),
+        slot: slot.into(),
+        role,
+        artifact: artifact.address.clone(),
+    };
+    let digest = fuseml_domain::Digest::of(b"environment");
+    let change = Change {
+        artifacts: vec![model.clone()],
+        lineage: vec![part("code", Role::Used, &code), part("model", Role::Made, &model)],
+        build: Some(Build { codeset: code.address.clone(), environment_digest: digest, runnables: vec![] }),
+        ..Change::of(run.clone())
+    };
+    catalog.save(&change).await.expect("save");
+
+    let stale = catalog.save(&change).await.expect_err("the same transition twice");
+    assert_eq!((stale.kind, stale.code.as_str()), (ErrorKind::Conflict, "stale-run"));
+    assert_eq!(catalog.run(run.id).await.expect("run").state, RunState::Succeeded);
+    assert_eq!(catalog.artifact(&model.address).await.expect("model"), model);
+    assert_eq!(catalog.pending_events(10).await.expect("events")[0].run, Some(run.id));
+    assert!(catalog.last_build(&name("shop"), &name("app")).await.expect("build").is_some());
+    let lineage = catalog.lineage(&model.address).await.expect("lineage");
+    let edges: Vec<_> =
+        lineage.edges.iter().map(|edge| (edge.distance, edge.role.as_str(), edge.artifact.as_str())).collect();
+    assert_eq!(edges, [(-1, "used", "code://shop/app/aaaa1111"), (-1, "made", "model://shop/bbbb3333")]);
+}
+
+#[tokio::test]
+async fn a_request_to_cancel_is_kept_and_an_ended_run_ignores_it() {
+    let (_folder, catalog) = with_project().await;
+    let code = artifact(Kind::Codeset, "app", "aaaa1111");
+    let pipeline = pipeline("training");
+    catalog.add_pipeline(&pipeline).await.expect("pipeline");
+    let mut run = catalog.start(run_of(&pipeline, &code)).await.expect("start");
+
+    assert!(catalog.request_cancel(run.id).await.expect("cancel").cancel_requested);
+    let stored = catalog.run(run.id).await.expect("run");
+    assert_eq!((stored.cancel_requested, stored.revision), (true, 1));
+
+    run = stored;
+    run.apply(&name("train"), StepEvent::Cancelled, Timestamp::now()).expect("apply");
+    assert_eq!(run.steps[0].state, StepState::Cancelled);
+    catalog.save(&Change::of(run.clone())).await.expect("save");
+    assert_eq!(catalog.request_cancel(run.id).await.expect("cancel").revision, run.revision);
+}
+
+#[tokio::test]
+async fn runs_are_listed_newest_first_and_by_what_began_them() {
+    let (_folder, catalog) = with_project().await;
+    let pipeline = pipeline("training");
+    catalog.add_pipeline(&pipeline).await.expect("pipeline");
+    let [old, new] = ["aaaa1111", "aaaa2222"].map(|id| artifact(Kind::Codeset, "app", id));
+    for code in [&old, &new] {
+        catalog.start(run_of(&pipeline, code)).await.expect("start");
+    }
+    let labels = async |filter| {
+        let runs = catalog.list_runs(&name("shop"), &filter).await.expect("runs");
+        runs.iter().map(Run::label).collect::<Vec<_>>()
+    };
+    let all = RunFilter { limit: 10, ..RunFilter::default() };
+    assert_eq!(labels(all.clone()).await, ["training/2", "training/1"]);
+    assert_eq!(labels(RunFilter { root: Some(old.address.clone()), ..all.clone() }).await, ["training/1"]);
+    assert_eq!(labels(RunFilter { limit: 1, ..all }).await, ["training/2"]);
+}
+
+#[tokio::test]
+async fn a_pipeline_name_is_taken_once_and_unknown_things_are_named() {
+    let (_folder, catalog) = with_project().await;
+    catalog.add_pipeline(&pipeline("training")).await.expect("pipeline");
+    assert_eq!(catalog.add_pipeline(&pipeline("training")).await.expect_err("taken").code, "pipeline-exists");
+    assert_eq!(catalog.create_project(&name("shop")).await.expect_err("taken").code, "project-exists");
+    assert_eq!(catalog.pipeline(&name("shop"), &name("other")).await.expect_err("unknown").code, "unknown-pipeline");
+    assert_eq!(catalog.template("other").await.expect_err("unknown").code, "unknown-template");
+    assert_eq!(catalog.instance(&name("other")).await.expect_err("unknown").code, "unknown-instance");
+}
+
+#[tokio::test]
+async fn an_instances_state_is_its_own() {
+    let (_folder, catalog) = with_project().await;
+    let [mine, other] = [name("mine"), name("other")];
+    assert!(catalog.compare_and_set(&mine, "cursor", None, b"1").await.expect("set"));
+    assert!(!catalog.compare_and_set(&mine, "cursor", None, b"2").await.expect("set"));
+    assert!(catalog.compare_and_set(&mine, "cursor", Some(b"1"), b"2").await.expect("set"));
+    catalog.set(&mine, "cursor-b", Some(b"x")).await.expect("set");
+    catalog.set(&mine, "other", Some(b"y")).await.expect("set");
+
+    assert_eq!(catalog.get(&mine, "cursor").await.expect("get").as_deref(), Some(b"2".as_slice()));
+    assert_eq!(catalog.get(&other, "cursor").await.expect("get"), None);
+    assert_eq!(catalog.list_keys(&mine, "cursor", None, 10).await.expect("keys"), ["cursor", "cursor-b"]);
+    assert_eq!(catalog.list_keys(&mine, "", Some("cursor-b"), 10).await.expect("keys"), ["other"]);
+    catalog.set(&mine, "cursor", None).await.expect("delete");
+    assert_eq!(catalog.get(&mine, "cursor").await.expect("get"), None);
+}
+
+#[tokio::test]
+async fn two_extensions_cannot_bring_one_template() {
+    let (_folder, catalog) = with_project().await;
+    let install = async |extension: &str| {
+        let manifest = fuseml_domain::Manifest::parse(&format!(
+            "schema_version = 1\nname = \"{extension}\"\nversion = \"0.1.0\"\ntitle = \"T\"\ndescription = \"d\"\nlicense = \"MIT\""
+        ))
+        .expect("manifest");
+        let installed =
+            fuseml_catalog::InstalledExtension { manifest, components: BTreeMap::new(), installed: Timestamp::now() };
+        let template = Template::parse(TEMPLATE, "train.yaml").expect("template");
+        let instance = Instance {
+            name: name(extension),
+            extension: name(extension),
+            settings: Attributes::new(),
+            granted: Default::default(),
+        };
+        catalog.install_extension(&installed, &[template], &instance).await
+    };
+    install("one").await.expect("first");
+    install("one").await.expect("again");
+    assert_eq!(install("two").await.expect_err("taken").code, "template-exists");
+    assert!(catalog.instance(&name("two")).await.is_err(), "nothing of a refused extension stays");
+}

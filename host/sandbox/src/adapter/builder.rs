@@ -1,0 +1,68 @@
+//! A builder component as the domain's `Builder`.
+
+use crate::{
+    api::v0_1::{BuilderPre, build, building},
+    call::Call,
+    failure::Failure,
+    run::{Bound, Function},
+};
+use async_trait::async_trait;
+use fuseml_domain::{
+    BuildPlan, Name, Result,
+    port::{Builder, CodesetToBuild, PreviousBuild},
+};
+use wasmtime::Store;
+
+pub(crate) struct ComponentBuilder(pub(crate) Bound<BuilderPre<Call>>);
+
+#[async_trait]
+impl Builder for ComponentBuilder {
+    async fn detect(&self, codeset: &CodesetToBuild) -> Result<(u8, String)> {
+        self.0.call(Detect, Some(codeset.files.clone())).await
+    }
+
+    async fn plan(&self, codeset: &CodesetToBuild, previous: Option<&PreviousBuild>) -> Result<BuildPlan> {
+        let plan = Plan {
+            codeset: building::codeset(codeset),
+            previous: previous.map(building::previous),
+            instance: self.0.instance.instance.clone(),
+        };
+        self.0.call(plan, Some(codeset.files.clone())).await
+    }
+}
+
+struct Detect;
+
+impl Function for Detect {
+    type Pre = BuilderPre<Call>;
+    type Answer = (u8, String);
+    const NAME: &'static str = "detect";
+
+    async fn call(self, pre: Self::Pre, store: &mut Store<Call>) -> wasmtime::Result<Result<Self::Answer, Failure>> {
+        let builder = pre.instantiate_async(&mut *store).await?;
+        let answer = builder.fuseml_builder_build().call_detect(&mut *store).await?;
+        Ok(answer.map(building::matched).map_err(Failure::from))
+    }
+}
+
+struct Plan {
+    codeset: build::Codeset,
+    previous: Option<build::Previous>,
+    instance: Name,
+}
+
+impl Function for Plan {
+    type Pre = BuilderPre<Call>;
+    type Answer = BuildPlan;
+    const NAME: &'static str = "plan";
+
+    async fn call(self, pre: Self::Pre, store: &mut Store<Call>) -> wasmtime::Result<Result<Self::Answer, Failure>> {
+        let builder = pre.instantiate_async(&mut *store).await?;
+        let build = builder.fuseml_builder_build();
+        let answer = build.call_plan(&mut *store, &self.codeset, self.previous.as_ref()).await?;
+        Ok(match answer {
+            Ok(plan) => building::plan(plan, &self.instance).map_err(Failure::Nonsense),
+            Err(error) => Err(error.into()),
+        })
+    }
+}

@@ -1,0 +1,168 @@
+//! `fuseml:*@0.1.0`: generated bindings, and the host's functions as calls into the capabilities.
+
+pub(crate) mod building;
+mod convert;
+pub(crate) mod storing;
+
+/// Imports everything that any world does, so its interfaces serve the other worlds too.
+pub(crate) mod builder {
+    wasmtime::component::bindgen!({
+        path: [
+            "../../wit/types/0.1.0",
+            "../../wit/logging/0.1.0",
+            "../../wit/clock/0.1.0",
+            "../../wit/random/0.1.0",
+            "../../wit/configuration/0.1.0",
+            "../../wit/state/0.1.0",
+            "../../wit/http/0.1.0",
+            "../../wit/files/0.1.0",
+            "../../wit/builder/0.1.0",
+        ],
+        world: "fuseml:builder/builder@0.1.0",
+        imports: {
+            "fuseml:state/state@0.1.0": async,
+            "fuseml:http/http@0.1.0": async,
+            "fuseml:files/files@0.1.0": async,
+        },
+        exports: { default: async },
+        include_component_type: true,
+    });
+}
+
+pub(crate) mod artifact_store {
+    wasmtime::component::bindgen!({
+        path: [
+            "../../wit/types/0.1.0",
+            "../../wit/logging/0.1.0",
+            "../../wit/clock/0.1.0",
+            "../../wit/random/0.1.0",
+            "../../wit/configuration/0.1.0",
+            "../../wit/state/0.1.0",
+            "../../wit/http/0.1.0",
+            "../../wit/artifact-store/0.1.0",
+        ],
+        world: "fuseml:artifact-store/artifact-store@0.1.0",
+        exports: { default: async },
+        with: {
+            "fuseml:types/types@0.1.0": super::builder::fuseml::types::types,
+            "fuseml:logging/logging@0.1.0": super::builder::fuseml::logging::logging,
+            "fuseml:clock/clock@0.1.0": super::builder::fuseml::clock::clock,
+            "fuseml:random/random@0.1.0": super::builder::fuseml::random::random,
+            "fuseml:configuration/configuration@0.1.0": super::builder::fuseml::configuration::configuration,
+            "fuseml:state/state@0.1.0": super::builder::fuseml::state::state,
+            "fuseml:http/http@0.1.0": super::builder::fuseml::http::http,
+        },
+        include_component_type: true,
+    });
+}
+
+pub(crate) use artifact_store::{ArtifactStorePre, exports::fuseml::artifact_store::store};
+pub(crate) use builder::{
+    BuilderPre,
+    exports::fuseml::builder::build,
+    fuseml::{clock, configuration, files, http, logging, random, state, types},
+};
+
+use crate::{call::Call, capability, instance::LogLevel};
+use std::time::Duration;
+use types::types::{Error, Page};
+use wasmtime::{
+    Engine,
+    component::{HasSelf, Linker},
+};
+
+/// The functions that a builder may import.
+pub(crate) fn builder_linker(engine: &Engine) -> wasmtime::Result<Linker<Call>> {
+    let mut linker = Linker::new(engine);
+    builder::Builder::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call)?;
+    Ok(linker)
+}
+
+/// The functions that an artifact store may import.
+pub(crate) fn artifact_store_linker(engine: &Engine) -> wasmtime::Result<Linker<Call>> {
+    let mut linker = Linker::new(engine);
+    artifact_store::ArtifactStore::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call)?;
+    Ok(linker)
+}
+
+impl types::types::Host for Call {}
+
+impl clock::clock::Host for Call {
+    fn now(&mut self) -> u64 {
+        capability::clock::now()
+    }
+}
+
+impl random::random::Host for Call {
+    fn bytes(&mut self, length: u32) -> Vec<u8> {
+        capability::random::bytes(length)
+    }
+}
+
+impl configuration::configuration::Host for Call {
+    fn get(&mut self, name: String) -> Option<String> {
+        self.setting(&name)
+    }
+}
+
+impl logging::logging::Host for Call {
+    fn log(&mut self, level: logging::logging::Level, message: String, fields: Vec<(String, String)>) {
+        let level = match level {
+            logging::logging::Level::Debug => LogLevel::Debug,
+            logging::logging::Level::Info => LogLevel::Info,
+            logging::logging::Level::Warn => LogLevel::Warn,
+            logging::logging::Level::Error => LogLevel::Error,
+        };
+        Call::log(self, level, &message, fields);
+    }
+}
+
+impl state::state::Host for Call {
+    async fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.state_get(&key).await?)
+    }
+
+    async fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), Error> {
+        Ok(self.state_set(&key, Some(&value)).await?)
+    }
+
+    async fn compare_and_set(&mut self, key: String, expected: Option<Vec<u8>>, value: Vec<u8>) -> Result<bool, Error> {
+        Ok(self.state_swap(&key, expected.as_deref(), &value).await?)
+    }
+
+    async fn delete(&mut self, key: String) -> Result<(), Error> {
+        Ok(self.state_set(&key, None).await?)
+    }
+
+    async fn list_keys(&mut self, prefix: String, page: Page) -> Result<(Vec<String>, Option<String>), Error> {
+        Ok(self.state_keys(&prefix, page.cursor.as_deref(), page.limit).await?)
+    }
+}
+
+impl files::files::Host for Call {
+    async fn find(&mut self, glob: String, after: Option<String>) -> Result<Vec<files::files::Entry>, Error> {
+        Ok(self.find_files(glob, after).await?.into_iter().map(Into::into).collect())
+    }
+
+    async fn read(&mut self, path: String) -> Result<Vec<u8>, Error> {
+        Ok(self.read_file(path).await?)
+    }
+}
+
+impl http::http::Host for Call {
+    async fn fetch(&mut self, request: http::http::Request) -> Result<http::http::Response, Error> {
+        let response = Call::fetch(
+            self,
+            capability::http::Request {
+                method: request.method,
+                url: request.url,
+                headers: request.headers,
+                secrets: request.secret_headers.into_iter().map(|header| header.secret).collect(),
+                body: request.body,
+                timeout: request.timeout_ms.map(|millis| Duration::from_millis(millis.into())),
+            },
+        )
+        .await?;
+        Ok(http::http::Response { status: response.status, headers: response.headers, body: response.body })
+    }
+}

@@ -1,0 +1,160 @@
+//! Outgoing HTTP inside the grant. In this order: the grant is there, the method and the URL are plain, the
+//! URL lies inside a granted host, the headers are the guest's to set, the sizes fit; then the name is resolved
+//! once, the addresses are judged, and exactly those are dialled. Redirects are answers. Secrets stay here.
+
+pub(crate) mod address;
+mod client;
+pub(crate) use client::Client;
+
+use crate::{
+    call::Call,
+    failure::clean,
+    limits::{MAX_REQUEST_BODY, MAX_RESPONSE_BODY},
+};
+use fuseml_domain::{Capability, Error, Result};
+use reqwest::{
+    Method,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
+use std::time::Duration;
+use url::Url;
+
+/// A request in the core's own words.
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(String, String)>,
+    /// Names of secrets whose values the host is to put in.
+    pub(crate) secrets: Vec<String>,
+    pub(crate) body: Option<Vec<u8>>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Headers that belong to the connection, to the host, or would smuggle a second request: dropped from
+/// requests and answers alike.
+const DROPPED: [&str; 13] = [
+    "connection",
+    "content-length",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+/// `CONNECT` and `TRACE` speak to proxies, not to tools.
+const METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+impl Call {
+    pub(crate) async fn fetch(&mut self, request: Request) -> Result<Response> {
+        self.require(Capability::Http)?;
+        let (method, url) = self.check_target(&request)?;
+        let headers = headers(request.headers)?;
+        let body = request.body.unwrap_or_default();
+        self.check_sizes(body.len(), &url)?;
+        if let Some(secret) = request.secrets.first() {
+            return Err(Error::denied(
+                "secret-unknown",
+                format!("{} has no secret `{}`: none are kept for it yet", self.instance, clean(secret, 64)),
+            ));
+        }
+        // A tool that does not answer is the component's to report, so a tenth is left for its words.
+        let left = self.remaining().mul_f32(0.9);
+        let timeout = request.timeout.map_or(left, |asked| asked.min(left));
+        let origin = url.origin().ascii_serialization();
+        let instance = self.instance.clone();
+        let client = Client::of(&instance.live.http, &instance.rights.hosts)?;
+        self.reached(origin.clone());
+        self.traffic += body.len();
+        let most = MAX_RESPONSE_BODY.min(self.limits.traffic.saturating_sub(self.traffic));
+        let answer = client.send(method, url, headers, body, timeout, most).await;
+        match answer {
+            Ok(response) => {
+                self.traffic += response.body.len();
+                Ok(Response { headers: kept(response.headers), ..response })
+            }
+            Err(error) => {
+                if error.code == "address-refused" {
+                    self.refused(Some(Capability::Http), &origin);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn check_target(&mut self, request: &Request) -> Result<(Method, Url)> {
+        let method = METHODS.into_iter().find(|method| method.as_str() == request.method).ok_or_else(|| {
+            let known: Vec<_> = METHODS.iter().map(Method::as_str).collect();
+            Error::invalid("method", format!("`{}` is not one of {}", clean(&request.method, 32), known.join(", ")))
+        })?;
+        let shown = clean(&request.url, 256);
+        let url = Url::parse(&request.url)
+            .map_err(|error| Error::invalid("url", format!("`{shown}` is not a URL: {error}")))?;
+        if !self.instance.rights.hosts.iter().any(|host| host.allows(&url)) {
+            // Path and query may hold what nobody should read in a receipt.
+            let origin = match url.origin() {
+                origin if origin.is_tuple() => origin.ascii_serialization(),
+                _ => format!("{}:", url.scheme()),
+            };
+            self.refused(Some(Capability::Http), &origin);
+            let granted: Vec<_> = self.instance.rights.hosts.iter().map(ToString::to_string).collect();
+            let granted = if granted.is_empty() { "nothing".to_owned() } else { granted.join(", ") };
+            return Err(Error::denied(
+                "host-not-granted",
+                format!("{} may not call {origin} (`{shown}`); granted: {granted}", self.instance),
+            ));
+        }
+        Ok((method, url))
+    }
+
+    fn check_sizes(&mut self, body: usize, url: &Url) -> Result<()> {
+        if body > MAX_REQUEST_BODY {
+            return Err(Error::invalid(
+                "request-too-large",
+                format!("the request to {url} has {body} bytes; at most {MAX_REQUEST_BODY} are sent"),
+            ));
+        }
+        let limits = self.limits.clone();
+        if self.requests >= limits.requests || self.traffic.saturating_add(body) > limits.traffic {
+            let what = format!("traffic-limit: {} requests or {} MiB a call", limits.requests, limits.traffic >> 20);
+            self.refused(Some(Capability::Http), &what);
+            return Err(Error::denied("traffic-limit", what));
+        }
+        self.requests += 1;
+        Ok(())
+    }
+}
+
+fn headers(given: Vec<(String, String)>) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(given.len());
+    for (name, value) in given {
+        let refuse = || Error::invalid("header", format!("the header `{}` is not one", clean(&name, 64)));
+        let parsed = HeaderName::try_from(name.as_str()).map_err(|_| refuse())?;
+        if dropped(&parsed) {
+            continue;
+        }
+        let value = HeaderValue::try_from(value).map_err(|_| refuse())?;
+        headers.try_append(parsed, value).map_err(|_| refuse())?;
+    }
+    Ok(headers)
+}
+
+fn dropped(name: &HeaderName) -> bool {
+    DROPPED.contains(&name.as_str())
+}
+
+fn kept(headers: Vec<(String, String)>) -> Vec<(String, String)> {
+    headers.into_iter().filter(|(name, _)| !DROPPED.contains(&name.as_str())).collect()
+}

@@ -1,0 +1,178 @@
+//! Judges a component's bytes before anything is compiled, in words that its author can act on: is it a
+//! component, is it whole, does it fit its world, does it import only what its manifest requests.
+
+use crate::api::v0_1;
+use fuseml_domain::{Capability, Component, Error, Result, World};
+use std::{collections::BTreeSet, sync::LazyLock};
+use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+use wit_parser::{Resolve, WorldId, WorldItem, WorldKey};
+
+/// A world that this host runs, with the interfaces it names.
+struct Known {
+    world: World,
+    resolve: Resolve,
+    id: WorldId,
+    imports: BTreeSet<String>,
+    exports: BTreeSet<String>,
+}
+
+static WORLDS: LazyLock<Vec<Known>> = LazyLock::new(|| {
+    let encoded =
+        [(World::Builder, v0_1::builder::COMPONENT_TYPE), (World::ArtifactStore, v0_1::artifact_store::COMPONENT_TYPE)];
+    encoded.into_iter().filter_map(|(world, bytes)| known(world, bytes)).collect()
+});
+
+fn known(world: World, encoded: &[u8]) -> Option<Known> {
+    let (resolve, id) = wit_parser::decoding::decode_world(encoded).ok()?;
+    let names = |items: &wit_parser::IndexMap<WorldKey, WorldItem>| {
+        items.keys().map(|key| resolve.name_world_key(key)).collect::<BTreeSet<_>>()
+    };
+    let (imports, exports) = (names(&resolve.worlds[id].imports), names(&resolve.worlds[id].exports));
+    Some(Known { world, imports, exports, id, resolve })
+}
+
+/// The names that a component imports and exports.
+#[derive(Default)]
+struct Interfaces {
+    imports: Vec<String>,
+    exports: Vec<String>,
+}
+
+/// See [`crate::Sandbox::inspect`].
+pub(crate) fn inspect(bytes: &[u8], component: &Component, features: WasmFeatures, most: usize) -> Result<()> {
+    let refuse = |code: &str, why: String| Err(Error::invalid(code, format!("{} {why}", component.file)));
+    if let Err(why) = is_component(bytes, most) {
+        return refuse("not-a-component", why);
+    }
+    if let Err(error) = Validator::new_with_features(features).validate_all(bytes) {
+        return refuse("broken-component", format!("is broken or uses what this server does not run: {error}"));
+    }
+    let interfaces = match interfaces(bytes) {
+        Ok(interfaces) => interfaces,
+        Err(error) => return refuse("broken-component", format!("is broken: {error}")),
+    };
+    let world = known_world(component)?;
+    check_exports(&interfaces.exports, world, component)?;
+    check_imports(interfaces.imports.iter().map(String::as_str), component)?;
+    if let Err(error) = wit_component::targets(&world.resolve, world.id, bytes) {
+        return refuse(
+            "world-mismatch",
+            format!("does not fit its world {}: {:#}; build it against that version's WIT", world.world, error),
+        );
+    }
+    Ok(())
+}
+
+/// Refuses imports that the world does not offer or the manifest does not request. Done again whenever a
+/// component is loaded, whatever was said when it was installed.
+pub(crate) fn check_imports<'a>(imports: impl Iterator<Item = &'a str>, component: &Component) -> Result<()> {
+    let world = known_world(component)?;
+    for import in imports {
+        if !world.imports.contains(import) {
+            let offered: Vec<_> = world.imports.iter().map(String::as_str).collect();
+            return Err(Error::invalid(
+                "import-unknown",
+                format!(
+                    "{} imports `{import}`, which the world {} does not offer; it offers {}",
+                    component.file,
+                    world.world,
+                    offered.join(", ")
+                ),
+            ));
+        }
+        let needed = Capability::of_interface(import);
+        if let Some(capability) =
+            needed.filter(|needed| !component.requests.iter().any(|request| request.capability == *needed))
+        {
+            return Err(Error::invalid(
+                "import-unrequested",
+                format!(
+                    "{} imports `{import}`, but the component `{}` does not request `{capability}` in extension.toml; request it with a reason, or remove the import",
+                    component.file, component.name
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_exports(exports: &[String], world: &Known, component: &Component) -> Result<()> {
+    let has = |known: &Known| known.exports.iter().all(|export| exports.contains(export));
+    if has(world) {
+        return Ok(());
+    }
+    if let Some(other) = WORLDS.iter().find(|known| has(known)) {
+        return Err(Error::invalid(
+            "other-world",
+            format!(
+                "{} implements the world {}, but extension.toml says that the component `{}` implements {}",
+                component.file, other.world, component.name, world.world
+            ),
+        ));
+    }
+    let missing: Vec<_> =
+        world.exports.iter().filter(|export| !exports.contains(export)).map(|name| format!("`{name}`")).collect();
+    let exported = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+    Err(Error::invalid(
+        "export-missing",
+        format!(
+            "{} does not export {}, which the world {} demands; it exports {exported}",
+            component.file,
+            missing.join(", "),
+            world.world
+        ),
+    ))
+}
+
+fn known_world(component: &Component) -> Result<&'static Known> {
+    let world = component.world()?;
+    WORLDS
+        .iter()
+        .find(|known| known.world == world)
+        .ok_or_else(|| Error::unsupported("world", format!("this server runs no components of the world {world} yet")))
+}
+
+/// By its first bytes.
+fn is_component(bytes: &[u8], most: usize) -> Result<(), String> {
+    if bytes.len() > most {
+        return Err(format!("has {} bytes; a component has at most {most}", bytes.len()));
+    }
+    if bytes.starts_with(b"\x7fELF") {
+        return Err("is code compiled for one machine, not a component; publish the .wasm it was made from".to_owned());
+    }
+    match bytes.get(..8) {
+        _ if bytes.is_empty() => Err("is empty".to_owned()),
+        Some(b"\0asm\x01\0\0\0") => {
+            Err("is a core WebAssembly module, not a component; make one of it with `wasm-tools component new` or your language's component tools".to_owned())
+        }
+        Some(b"\0asm\x0d\0\x01\0") => Ok(()),
+        Some([b'\0', b'a', b's', b'm', ..]) => {
+            Err("is WebAssembly of a version that this server does not know".to_owned())
+        }
+        _ => Err("is no WebAssembly at all".to_owned()),
+    }
+}
+
+/// Of the outermost component.
+fn interfaces(bytes: &[u8]) -> wasmparser::Result<Interfaces> {
+    let mut interfaces = Interfaces::default();
+    let mut depth = 0usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload? {
+            Payload::Version { encoding: Encoding::Component | Encoding::Module, .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    interfaces.imports.push(import?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    interfaces.exports.push(export?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(interfaces)
+}

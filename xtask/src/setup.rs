@@ -1,0 +1,100 @@
+//! What tests and demo need beside Rust, installed below `target/tools` from the package registries, each once.
+
+use crate::guest;
+use anyhow::{Context as _, Result, bail};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Raised when a tool's requirements change: what was installed before is then installed anew.
+const UV: &str = "uv>=0.9,<1";
+const MLFLOW: [&str; 2] = ["mlflow>=3.1,<4", "scikit-learn>=1.5,<2"];
+
+/// Where the tools are.
+pub(crate) struct Tools {
+    pub(crate) uv: PathBuf,
+    pub(crate) uv_cache: PathBuf,
+    pub(crate) mlflow: PathBuf,
+    pub(crate) mlflow_extension: PathBuf,
+}
+
+pub(crate) fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_owned()
+}
+
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Installs what is missing.
+pub(crate) fn all() -> Result<Tools> {
+    let tools = target().join("tools");
+    fs::create_dir_all(&tools)?;
+    let uv = uv(&tools)?;
+    let uv_cache = tools.join("uv-cache");
+    let mlflow = mlflow(&tools, &uv, &uv_cache)?;
+    guest::ensure_toolchain()?;
+    let mlflow_extension = target().join("extensions/mlflow");
+    guest::build_extension(&root().join("plugins/mlflow"), &mlflow_extension)?;
+    Ok(Tools { uv, uv_cache, mlflow, mlflow_extension })
+}
+
+fn uv(tools: &Path) -> Result<PathBuf> {
+    let folder = tools.join("uv");
+    let program = folder.join("bin/uv");
+    once(&folder, &[UV], || {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).context("Python with its module venv is needed")?;
+        run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", UV]))
+    })?;
+    Ok(program)
+}
+
+fn mlflow(tools: &Path, uv: &Path, cache: &Path) -> Result<PathBuf> {
+    let folder = tools.join("mlflow");
+    once(&folder, &MLFLOW, || {
+        let uv = |arguments: &[&str]| {
+            let mut command = Command::new(uv);
+            command.args(arguments).env("UV_CACHE_DIR", cache).env("VIRTUAL_ENV", &folder);
+            command
+        };
+        run(uv(&["venv", "--quiet", "--clear"]).arg(&folder))?;
+        run(uv(&["pip", "install", "--quiet", "--compile-bytecode"]).args(MLFLOW))
+    })?;
+    Ok(folder.join("bin/mlflow"))
+}
+
+/// Does the work unless it was done for the same requirements; half-done work is done again.
+fn once(folder: &Path, requirements: &[&str], work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let stamp = folder.join("fuseml-setup");
+    let wanted = requirements.join("\n");
+    if fs::read_to_string(&stamp).is_ok_and(|done| done == wanted) {
+        return Ok(());
+    }
+    println!("installing {} …", requirements.join(", "));
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    work()?;
+    fs::write(stamp, wanted)?;
+    Ok(())
+}
+
+/// Runs a command to its end; its failure is an error that shows the whole command.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let shown = format!("{command:?}");
+    let status = command.status().with_context(|| format!("cannot run {shown}"))?;
+    if !status.success() {
+        bail!("{status}: {shown}");
+    }
+    Ok(())
+}
+
+/// Cargo, with this workspace's own settings.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(root());
+    command
+}

@@ -1,0 +1,20 @@
+//! All tests: the workspace's and the guests' own, with every tool they need.
+
+use crate::setup::{self, cargo, run};
+use anyhow::{Context as _, Result};
+
+pub(crate) fn run_all() -> Result<()> {
+    let tools = setup::all()?;
+    if !cargo(&["nextest", "--version"]).output().is_ok_and(|output| output.status.success()) {
+        run(&mut cargo(&["install", "--locked", "cargo-nextest"])).context("the test runner cannot be installed")?;
+    }
+    run(&mut cargo(&["nextest", "run", "--manifest-path", "plugins/Cargo.toml"]))?;
+    // End-to-end tests drive the built program.
+    run(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
+    run(cargo(&["nextest", "run", "--workspace"])
+        .env("FUSEML_TEST_PROGRAM", setup::target().join("debug/fuseml"))
+        .env("FUSEML_TEST_MLFLOW", &tools.mlflow)
+        .env("FUSEML_TEST_EXTENSION", &tools.mlflow_extension)
+        .env("FUSEML_UV", &tools.uv)
+        .env("UV_CACHE_DIR", &tools.uv_cache))
+}
