@@ -113,10 +113,11 @@ impl World {
 
     pub fn start(&mut self) {
         let log = self.folder.path().join("server.log");
-        self.server = Some(Group::start(self.command(&["server", "start", "--listen", "127.0.0.1:0"]).env("FUSEML_UV", tool("FUSEML_UV")), &log));
-        until("the server is ready", || {
-            fs::read_to_string(&log).is_ok_and(|log| log.contains("Ready."))
-        });
+        self.server = Some(Group::start(
+            self.command(&["server", "start", "--listen", "127.0.0.1:0"]).env("FUSEML_UV", tool("FUSEML_UV")),
+            &log,
+        ));
+        until("the server is ready", || fs::read_to_string(&log).is_ok_and(|log| log.contains("Ready.")));
     }
 
     /// `kill -9`.
@@ -169,7 +170,12 @@ impl World {
     }
 
     /// An answered request with the admin's token.
-    pub fn http(&self, method: reqwest::Method, url: &str, body: Option<serde_json::Value>) -> (u16, serde_json::Value) {
+    pub fn http(
+        &self,
+        method: reqwest::Method,
+        url: &str,
+        body: Option<serde_json::Value>,
+    ) -> (u16, serde_json::Value) {
         let request = reqwest::blocking::Client::new().request(method, url).bearer_auth(self.token()).timeout(PATIENCE);
         let request = match &body {
             Some(body) => request.json(body),
@@ -250,14 +256,13 @@ pub struct Said {
 }
 
 impl Said {
-    #[must_use]
+    /// Succeeded.
     pub fn good(self) -> Self {
         assert!(self.output.status.success(), "fuseml {} failed:\n{}{}", self.line, self.stdout(), self.stderr());
         self
     }
 
     /// Failed with this exit code.
-    #[must_use]
     pub fn bad(self, code: i32) -> Self {
         assert_eq!(self.output.status.code(), Some(code), "fuseml {}:\n{}{}", self.line, self.stdout(), self.stderr());
         self

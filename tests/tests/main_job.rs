@@ -22,8 +22,20 @@ fn pushed_code_becomes_a_trained_registered_and_served_model() {
     let code = world.example();
     let path = code.display().to_string();
     let push = ["codeset", "push", &path, "--name", "myapp", "--wait"];
-    world.fuseml(&["pipeline", "add", "mlflow-training", "--name", "training-pipeline", "--input", "mlflow_code=code://*"]).good();
-    world.fuseml(&["pipeline", "add", "mlflow-serving", "--name", "serving-pipeline", "--input", "model=model://*"]).good();
+    world
+        .fuseml(&[
+            "pipeline",
+            "add",
+            "mlflow-training",
+            "--name",
+            "training-pipeline",
+            "--input",
+            "mlflow_code=code://*",
+        ])
+        .good();
+    world
+        .fuseml(&["pipeline", "add", "mlflow-serving", "--name", "serving-pipeline", "--input", "model=model://*"])
+        .good();
 
     let first = world.fuseml(&push).good();
     insta::assert_snapshot!("first_push", world.steady(&first.stderr()));
@@ -52,7 +64,8 @@ fn pushed_code_becomes_a_trained_registered_and_served_model() {
 
     // A dependency: the environment is built again.
     let conda = fs::read_to_string(code.join("conda.yaml")).expect("conda.yaml");
-    fs::write(code.join("conda.yaml"), conda.replace("      - pandas", "      - tabulate\n      - pandas")).expect("conda.yaml");
+    fs::write(code.join("conda.yaml"), conda.replace("      - pandas", "      - tabulate\n      - pandas"))
+        .expect("conda.yaml");
     let third = world.fuseml(&push).good();
     insta::assert_snapshot!("third_push", world.steady(&third.stderr()));
 
@@ -67,7 +80,9 @@ fn pushed_code_becomes_a_trained_registered_and_served_model() {
 fn without_an_mlflow_server_the_built_in_store_takes_the_model_and_verifies_it() {
     let world = World::with_mlflow(None);
     let code = world.example().display().to_string();
-    world.fuseml(&["pipeline", "add", "mlflow-end-to-end", "--name", "full-pipeline", "--input", "mlflow_code=code://*"]).good();
+    world
+        .fuseml(&["pipeline", "add", "mlflow-end-to-end", "--name", "full-pipeline", "--input", "mlflow_code=code://*"])
+        .good();
     world.fuseml(&["codeset", "push", &code, "--name", "myapp", "--wait"]).good();
     let results = world.fuseml(&["pipeline", "results", "show", "--current-code", "--recursive"]).good();
     insta::assert_snapshot!("built_in_results", world.steady(&results.stdout()));

@@ -36,7 +36,12 @@ impl Client {
         self.read(self.request(Method::GET, path).query(query)).await
     }
 
-    pub(crate) async fn send<T: DeserializeOwned>(&self, method: Method, path: &str, body: &impl Serialize) -> Result<T> {
+    pub(crate) async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T> {
         self.read(self.request(method, path).json(body)).await
     }
 
@@ -67,7 +72,10 @@ impl Client {
     pub(crate) async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {
         let bytes = self.call(request).await?;
         serde_json::from_slice(&bytes).map_err(|error| {
-            Error::internal("answer", format!("{} answered something else than this program understands: {error}", self.url))
+            Error::internal(
+                "answer",
+                format!("{} answered something else than this program understands: {error}", self.url),
+            )
         })
     }
 }

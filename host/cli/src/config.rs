@@ -53,7 +53,9 @@ impl Options {
     /// The data folder of the server on this machine.
     pub(crate) fn folder(&self) -> Result<DataFolder> {
         match &self.data {
-            Some(path) => Ok(DataFolder::new(std::path::absolute(path).map_err(|error| Error::io(path.display(), &error))?)),
+            Some(path) => {
+                Ok(DataFolder::new(std::path::absolute(path).map_err(|error| Error::io(path.display(), &error))?))
+            }
             None => Ok(DataFolder::new(xdg("XDG_DATA_HOME", ".local/share")?.join("fuseml"))),
         }
     }
@@ -64,7 +66,10 @@ impl Options {
             return Ok(project.parse()?);
         }
         Ok(Config::load()?.project.ok_or_else(|| {
-            Error::invalid("no-project", "no project is chosen; `fuseml project set NAME` chooses one, --project names one for this command")
+            Error::invalid(
+                "no-project",
+                "no project is chosen; `fuseml project set NAME` chooses one, --project names one for this command",
+            )
         })?)
     }
 
@@ -76,7 +81,10 @@ impl Options {
         folder.running().map(|running| running.url).ok_or_else(|| {
             Error::unavailable(
                 "no-server",
-                format!("no server runs on {}; start one with `fuseml server start`, or name one with --server", folder.path().display()),
+                format!(
+                    "no server runs on {}; start one with `fuseml server start`, or name one with --server",
+                    folder.path().display()
+                ),
             )
         })
     }

@@ -85,7 +85,9 @@ fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "fuseml", &mut std::io::stdout());
             ExitCode::SUCCESS
         }
-        command => run(command, Options { output: cli.output, project: cli.project, server: cli.server, data: cli.data }),
+        command => {
+            run(command, Options { output: cli.output, project: cli.project, server: cli.server, data: cli.data })
+        }
     }
 }
 
@@ -131,7 +133,10 @@ async fn ask(command: Command, options: &Options) -> anyhow::Result<ExitCode> {
         Command::Lineage(arguments) => command::artifact::lineage(arguments, options).await,
         Command::Run(command) => command::run::execute(command, options).await,
         Command::Service(command) => command::run::execute_service(command, options).await,
-        Command::Server(_) | Command::Completion { .. } | Command::ProcessSupervisor { .. } | Command::ComponentCompiler => {
+        Command::Server(_)
+        | Command::Completion { .. }
+        | Command::ProcessSupervisor { .. }
+        | Command::ComponentCompiler => {
             unreachable!("answered without a server")
         }
     }

@@ -97,10 +97,13 @@ fn show(artifact: &Descriptor) -> Rows {
     row("created", moment(artifact.created));
     row("origin", origin(&artifact.origin));
     row("contents", artifact.location.uri.clone());
-    row("store", match &artifact.store {
-        Store::BuiltIn => "built in".to_owned(),
-        Store::Extension { instance, id } => format!("{instance}: {id}"),
-    });
+    row(
+        "store",
+        match &artifact.store {
+            Store::BuiltIn => "built in".to_owned(),
+            Store::Extension { instance, id } => format!("{instance}: {id}"),
+        },
+    );
     if let Some(digest) = &artifact.digest {
         row("digest", digest.to_string());
     }
@@ -151,7 +154,8 @@ fn graph(lineage: &Lineage) -> Rows {
         let Some(run) = lineage.runs.iter().find(|run| run.id.to_string() == edge.run) else { continue };
         let Ok(step) = edge.step.parse::<Name>() else { continue };
         let url = run.step(&step).and_then(|step| step.outputs.get("url")).map(|url| format!("url: {}", url.shown()));
-        let cells = steps.entry((edge.distance, run.label(), step)).or_insert_with(|| [Vec::new(), url.into_iter().collect()]);
+        let cells =
+            steps.entry((edge.distance, run.label(), step)).or_insert_with(|| [Vec::new(), url.into_iter().collect()]);
         let shown = edge.artifact.parse::<Address>().map_or_else(|_| edge.artifact.clone(), |address| address.short());
         let mark = if edge.artifact == lineage.artifact.to_string() { " *" } else { "" };
         cells[usize::from(edge.role == "made")].push(format!("{}: {shown}{mark}", edge.slot));

@@ -61,15 +61,21 @@ pub(crate) async fn execute(command: CodesetCommand, options: &Options) -> anyho
 pub(crate) async fn push(arguments: PushArguments, options: &Options) -> anyhow::Result<ExitCode> {
     let client = Client::new(options)?;
     let project = options.project()?;
-    let folder = arguments.path.canonicalize().map_err(|error| {
-        Error::invalid("path", format!("{} cannot be pushed: {error}", arguments.path.display()))
-    })?;
+    let folder = arguments
+        .path
+        .canonicalize()
+        .map_err(|error| Error::invalid("path", format!("{} cannot be pushed: {error}", arguments.path.display())))?;
     if !folder.is_dir() {
         return Err(Error::invalid("path", format!("{} is not a folder", folder.display())).into());
     }
     let name: Name = match &arguments.name {
         Some(name) => name.parse()?,
-        None => folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().parse().context("--name says another")?,
+        None => folder
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default()
+            .parse()
+            .context("--name says another")?,
     };
     let git = Git::new(&client, &project, &name, &folder)?;
     let commit = git.push(&arguments.message, exists(&client, &project, &name).await?)?;

@@ -56,7 +56,13 @@ pub(crate) async fn execute(command: ExtensionCommand, options: &Options) -> any
                 let mut rows = Rows::new(&["Extension", "Version", "Granted", "Health", "Title"]);
                 for ExtensionView { manifest, granted, health, .. } in views {
                     let health = health.clone().unwrap_or_else(|| "-".to_owned());
-                    rows.push([manifest.name.to_string(), manifest.version.to_string(), names(granted), health, manifest.title.clone()]);
+                    rows.push([
+                        manifest.name.to_string(),
+                        manifest.version.to_string(),
+                        names(granted),
+                        health,
+                        manifest.title.clone(),
+                    ]);
                 }
                 rows
             })?;
@@ -64,7 +70,10 @@ pub(crate) async fn execute(command: ExtensionCommand, options: &Options) -> any
         ExtensionCommand::Show { name } => {
             let views: Vec<ExtensionView> = client.get("/api/v1/extensions", &[]).await?;
             let view = views.into_iter().find(|view| *view.manifest.name == *name).ok_or_else(|| {
-                Error::not_found("unknown-extension", format!("the extension {name} is not installed; `fuseml extension list` shows those that are"))
+                Error::not_found(
+                    "unknown-extension",
+                    format!("the extension {name} is not installed; `fuseml extension list` shows those that are"),
+                )
             })?;
             options.output.print(&view, show)?;
         }
@@ -104,7 +113,10 @@ async fn install(client: &Client, arguments: &InstallArguments) -> anyhow::Resul
 fn read_manifest(folder: &Path) -> anyhow::Result<Manifest> {
     let path = folder.join("extension.toml");
     let text = std::fs::read_to_string(&path).map_err(|error| {
-        Error::invalid("package", format!("{} is no extension: {} cannot be read: {error}", folder.display(), path.display()))
+        Error::invalid(
+            "package",
+            format!("{} is no extension: {} cannot be read: {error}", folder.display(), path.display()),
+        )
     })?;
     Ok(Manifest::parse(&text)?)
 }
@@ -142,7 +154,10 @@ fn decide(manifest: &Manifest, grant: Option<&str>) -> anyhow::Result<BTreeSet<C
             let parse = |name: &str| {
                 Capability::ALL.into_iter().find(|capability| capability.name() == name).ok_or_else(|| {
                     let known: Vec<_> = Capability::ALL.iter().map(|capability| capability.name()).collect();
-                    Error::invalid("grant", format!("`{name}` is no capability; there are {}, all and none", known.join(", ")))
+                    Error::invalid(
+                        "grant",
+                        format!("`{name}` is no capability; there are {}, all and none", known.join(", ")),
+                    )
                 })
             };
             return Ok(list.split(',').map(parse).collect::<Result<_, _>>()?);
@@ -153,7 +168,11 @@ fn decide(manifest: &Manifest, grant: Option<&str>) -> anyhow::Result<BTreeSet<C
         return Ok(requested);
     }
     if !std::io::stdin().is_terminal() {
-        let message = format!("{} asks for {}; nobody is here to answer, so say --grant all, --grant none or which", manifest.name, names(&requested));
+        let message = format!(
+            "{} asks for {}; nobody is here to answer, so say --grant all, --grant none or which",
+            manifest.name,
+            names(&requested)
+        );
         return Err(Error::denied("not-granted", message).into());
     }
     eprint!("Grant all of this? [y/N] ");

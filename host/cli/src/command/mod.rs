@@ -16,9 +16,10 @@ use std::collections::BTreeMap;
 pub(crate) fn pairs(arguments: &[String], what: &str) -> Result<BTreeMap<String, String>> {
     let mut pairs = BTreeMap::new();
     for argument in arguments {
-        let (name, value) = argument.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
-            Error::invalid("argument", format!("`{argument}` is not {what}; write name=value"))
-        })?;
+        let (name, value) = argument
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(|| Error::invalid("argument", format!("`{argument}` is not {what}; write name=value")))?;
         if pairs.insert(name.to_owned(), value.to_owned()).is_some() {
             return Err(Error::invalid("argument", format!("{what} `{name}` is given twice")));
         }
@@ -31,7 +32,10 @@ pub(crate) fn parameters(arguments: &[String]) -> Result<BTreeMap<fuseml_domain:
     let mut by_step = BTreeMap::<_, fuseml_domain::Attributes>::new();
     for (name, value) in pairs(arguments, "a parameter")? {
         let (step, parameter) = name.split_once('.').ok_or_else(|| {
-            Error::invalid("argument", format!("`{name}` does not say whose parameter it is; write step.parameter=value"))
+            Error::invalid(
+                "argument",
+                format!("`{name}` does not say whose parameter it is; write step.parameter=value"),
+            )
         })?;
         by_step.entry(step.parse()?).or_default().insert(parameter.to_owned(), value);
     }

@@ -165,8 +165,7 @@ async fn results(client: &Client, project: &Name, arguments: &ResultsArguments) 
     let mut found = Vec::new();
     let codesets: Vec<Descriptor> = client.get(&format!("/api/v1/projects/{project}/codesets"), &[]).await?;
     for codeset in codesets {
-        let mut runs: Vec<Run> =
-            client.get(&path, &[("root", codeset.address.to_string()), limit.clone()]).await?;
+        let mut runs: Vec<Run> = client.get(&path, &[("root", codeset.address.to_string()), limit.clone()]).await?;
         runs.reverse();
         runs.retain(|run| arguments.recursive || run.cause.chain.is_empty());
         found.extend(runs);
@@ -194,7 +193,8 @@ fn table(runs: &[Run]) -> Rows {
                 format!("{name}: {}{mark}", input.value.shown())
             })
             .collect();
-        let mut outputs: Vec<_> = run.outputs.iter().map(|(name, value)| format!("{name}: {}", value.shown())).collect();
+        let mut outputs: Vec<_> =
+            run.outputs.iter().map(|(name, value)| format!("{name}: {}", value.shown())).collect();
         if run.state != RunState::Succeeded {
             outputs.push(format!("({})", run.state));
         }

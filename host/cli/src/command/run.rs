@@ -75,7 +75,10 @@ impl Label {
     fn parse(text: &str) -> anyhow::Result<Self> {
         let parts = text.rsplit_once('/').and_then(|(pipeline, number)| Some((pipeline, number.parse().ok()?)));
         let (pipeline, number) = parts.ok_or_else(|| {
-            Error::invalid("run", format!("`{text}` is not a run; write <pipeline>/<number> such as training-pipeline/1"))
+            Error::invalid(
+                "run",
+                format!("`{text}` is not a run; write <pipeline>/<number> such as training-pipeline/1"),
+            )
         })?;
         Ok(Self { pipeline: pipeline.parse()?, number })
     }
@@ -121,7 +124,10 @@ async fn start(client: &Client, project: &Name, arguments: StartArguments) -> an
     let pipeline: Name = arguments.pipeline.parse()?;
     let inputs = pairs(&arguments.inputs, "an input")?;
     let request = RunRequest {
-        inputs: inputs.into_iter().map(|(name, address)| Ok((name.parse()?, address))).collect::<fuseml_domain::Result<_>>()?,
+        inputs: inputs
+            .into_iter()
+            .map(|(name, address)| Ok((name.parse()?, address)))
+            .collect::<fuseml_domain::Result<_>>()?,
         parameters: parameters(&arguments.parameters)?,
     };
     let path = format!("/api/v1/projects/{project}/pipelines/{pipeline}/runs");
@@ -185,7 +191,13 @@ async fn logs(client: &Client, project: &Name, arguments: LogsArguments) -> anyh
     Ok(())
 }
 
-pub(super) async fn log_chunk(client: &Client, project: &Name, run: &Run, step: &Name, cursor: u64) -> fuseml_domain::Result<LogChunk> {
+pub(super) async fn log_chunk(
+    client: &Client,
+    project: &Name,
+    run: &Run,
+    step: &Name,
+    cursor: u64,
+) -> fuseml_domain::Result<LogChunk> {
     let path = format!("/api/v1/projects/{project}/runs/{}/{}/logs", run.pipeline, run.number);
     client.get(&path, &[("step", step.to_string()), ("cursor", cursor.to_string())]).await
 }
@@ -200,7 +212,10 @@ pub(crate) async fn execute_service(command: ServiceCommand, options: &Options) 
         let mut rows = Rows::new(&["Service", "State", "Model", "Since", "URL"]);
         for service in services {
             let name = format!("{}/{}", service.pipeline, service.name);
-            let model = service.model.parse().map_or_else(|_| service.model.clone(), |model: fuseml_domain::Address| model.short());
+            let model = service
+                .model
+                .parse()
+                .map_or_else(|_| service.model.clone(), |model: fuseml_domain::Address| model.short());
             rows.push([name, service.state.clone(), model, moment(service.updated), service.url.clone()]);
         }
         rows

@@ -78,7 +78,10 @@ async fn interrupted() {
 fn status(options: &Options) -> anyhow::Result<ExitCode> {
     let folder = options.folder()?;
     let running = folder.running().ok_or_else(|| {
-        Error::unavailable("no-server", format!("no server runs on {}; `fuseml server start` starts one", folder.path().display()))
+        Error::unavailable(
+            "no-server",
+            format!("no server runs on {}; `fuseml server start` starts one", folder.path().display()),
+        )
     })?;
     options.output.print(&running, |running| {
         let mut rows = crate::output::Rows::new(&["URL", "Process", "Data folder"]);

@@ -114,10 +114,13 @@ impl Display {
         if before == Some(step.state) {
             return;
         }
+        // Plain lines tell of beginning and end, whichever states between them were seen.
+        if before.is_none() && !self.live && step.state != StepState::Skipped {
+            self.say(&format!("{key} started"));
+        }
         if !step.state.ended() {
-            match self.live {
-                true => self.bar(&key).set_message(format!("{key} {}", step.state)),
-                false => self.say(&format!("{key} {}", step.state)),
+            if self.live {
+                self.bar(&key).set_message(format!("{key} {}", step.state));
             }
             return;
         }
@@ -134,7 +137,8 @@ impl Display {
 
     fn bar(&mut self, key: &str) -> &ProgressBar {
         self.moving.entry(key.to_owned()).or_insert_with(|| {
-            let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
             let bar = self.bars.add(ProgressBar::new_spinner().with_style(style));
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
