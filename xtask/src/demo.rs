@@ -44,7 +44,8 @@ impl Group {
 
     fn signal(&self, signal: &str) {
         // Gone already is as good.
-        let _ = Command::new("kill").arg(signal).arg("--").arg(format!("-{}", self.0.id())).stderr(Stdio::null()).status();
+        let _ =
+            Command::new("kill").arg(signal).arg("--").arg(format!("-{}", self.0.id())).stderr(Stdio::null()).status();
     }
 }
 
@@ -97,8 +98,24 @@ impl Demo {
         self.fuseml(&["extension", "install", &extension, "--set", &endpoint, "--grant", "all"])?;
         self.fuseml(&["project", "create", "myproj"])?;
         self.fuseml(&["project", "set", "myproj"])?;
-        self.fuseml(&["pipeline", "add", "mlflow-training", "--name", "training-pipeline", "--input", "mlflow_code=code://*"])?;
-        self.fuseml(&["pipeline", "add", "mlflow-serving", "--name", "serving-pipeline", "--input", "model=model://*"])?;
+        self.fuseml(&[
+            "pipeline",
+            "add",
+            "mlflow-training",
+            "--name",
+            "training-pipeline",
+            "--input",
+            "mlflow_code=code://*",
+        ])?;
+        self.fuseml(&[
+            "pipeline",
+            "add",
+            "mlflow-serving",
+            "--name",
+            "serving-pipeline",
+            "--input",
+            "model=model://*",
+        ])?;
         self.fuseml(&["codeset", "push", &path, "--name", "myapp", "--wait"])?;
         self.fuseml(&["pipeline", "results", "show", "--current-code", "--recursive"])?;
         self.predict(&code)?;
@@ -129,7 +146,8 @@ impl Demo {
         let url = services.split('"').find(|part| part.ends_with("/predict")).context("nothing is served")?;
         let request = code.join("request.json");
         say(&format!("curl -H \"Authorization: Bearer $TOKEN\" -d @{} {url}", request.display()));
-        let header = format!("Authorization: Bearer {}", fs::read_to_string(self.folder.join("data/admin-token"))?.trim());
+        let header =
+            format!("Authorization: Bearer {}", fs::read_to_string(self.folder.join("data/admin-token"))?.trim());
         // The header comes from a file of this process: arguments can be listed by everyone.
         let headers = self.folder.join("header");
         fs::write(&headers, header)?;
@@ -145,13 +163,18 @@ impl Demo {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(arguments).env("FUSEML_DATA", self.folder.join("data")).env("XDG_CONFIG_HOME", self.folder.join("config"));
+        command
+            .args(arguments)
+            .env("FUSEML_DATA", self.folder.join("data"))
+            .env("XDG_CONFIG_HOME", self.folder.join("config"));
         command
     }
 
     fn fuseml(&self, arguments: &[&str]) -> Result<()> {
-        let quoted: Vec<_> =
-            arguments.iter().map(|word| if word.contains('*') { format!("'{word}'") } else { (*word).to_owned() }).collect();
+        let quoted: Vec<_> = arguments
+            .iter()
+            .map(|word| if word.contains('*') { format!("'{word}'") } else { (*word).to_owned() })
+            .collect();
         say(&format!("fuseml {}", quoted.join(" ")));
         run(&mut self.command(arguments))
     }

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         Command::Extension { source, out } => extension(&source, out),
         Command::Demo { keep } => demo::run_demo(keep),
         Command::Test => test::run_all(),
-        Command::Bench => bench::run(),
+        Command::Bench => bench::run_all(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -57,7 +57,8 @@ fn main() -> ExitCode {
 }
 
 fn extension(source: &std::path::Path, out: Option<PathBuf>) -> anyhow::Result<()> {
-    let name = source.file_name().map(PathBuf::from).ok_or_else(|| anyhow::anyhow!("{} has no name", source.display()))?;
+    let name =
+        source.file_name().map(PathBuf::from).ok_or_else(|| anyhow::anyhow!("{} has no name", source.display()))?;
     let out = out.unwrap_or_else(|| setup::target().join("extensions").join(name));
     guest::build_extension(source, &out)?;
     println!("{}", out.display());

@@ -46,7 +46,8 @@ fn uv(tools: &Path) -> Result<PathBuf> {
     let folder = tools.join("uv");
     let program = folder.join("bin/uv");
     once(&folder, &[UV], || {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).context("Python with its module venv is needed")?;
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder))
+            .context("Python with its module venv is needed")?;
         run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", UV]))
     })?;
     Ok(program)

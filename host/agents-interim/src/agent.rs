@@ -83,7 +83,9 @@ impl ProcessAgent {
             && !key.starts_with('.');
         match fits {
             true => Ok(Folder::new(self.config.root.join("workloads").join(key))),
-            false => Err(Error::invalid("workload-key", format!("`{}` cannot be the key of a workload", key.escape_debug()))),
+            false => {
+                Err(Error::invalid("workload-key", format!("`{}` cannot be the key of a workload", key.escape_debug())))
+            }
         }
     }
 
@@ -113,7 +115,8 @@ impl ProcessAgent {
     async fn prepare(&self, workload: &Workload, folder: &Folder) -> Result<()> {
         let spec = self.spec(workload)?;
         let io = |error: std::io::Error| Error::io(format!("the folder of {}", workload.key), &error);
-        let made = tempfile::Builder::new().prefix(".new-").tempdir_in(self.config.root.join("workloads")).map_err(io)?;
+        let made =
+            tempfile::Builder::new().prefix(".new-").tempdir_in(self.config.root.join("workloads")).map_err(io)?;
         let draft = Folder::new(made.path());
         fs::create_dir(draft.work()).map_err(io)?;
         for input in &workload.inputs {
@@ -193,7 +196,10 @@ fn read_report(path: &Path) -> Result<OutputReport> {
     let mut bytes = Vec::new();
     file.take(MAX_REPORT + 1).read_to_end(&mut bytes).map_err(|error| Error::io(path.display(), &error))?;
     if bytes.len() as u64 > MAX_REPORT {
-        return Err(Error::invalid("output-report", format!("the report {} is longer than {MAX_REPORT} bytes", path.display())));
+        return Err(Error::invalid(
+            "output-report",
+            format!("the report {} is longer than {MAX_REPORT} bytes", path.display()),
+        ));
     }
     OutputReport::parse(&bytes, path.file_name().map_or(path, Path::new))
 }
@@ -292,7 +298,10 @@ impl RuntimeAgent for ProcessAgent {
         let folder = self.folder(key)?;
         match (folder.status()?.phase, folder.endpoint()?) {
             (Phase::Ready, Some(Endpoint { port })) => Ok(format!("http://127.0.0.1:{port}")),
-            (phase, _) => Err(Error::unavailable("not-ready", format!("the service is not ready, it is {phase:?}").to_lowercase())),
+            (phase, _) => Err(Error::unavailable(
+                "not-ready",
+                format!("the service is not ready, it is {phase:?}").to_lowercase(),
+            )),
         }
     }
 
@@ -301,7 +310,9 @@ impl RuntimeAgent for ProcessAgent {
         let entries = fs::read_dir(&root).map_err(|error| Error::io(root.display(), &error))?;
         let keys = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
         let keys = keys.filter(|key| !key.starts_with('.'));
-        Ok(keys.filter(|key| self.folder(key).and_then(|folder| folder.status()).is_ok_and(|status| !status.phase.ended())).collect())
+        Ok(keys
+            .filter(|key| self.folder(key).and_then(|folder| folder.status()).is_ok_and(|status| !status.phase.ended()))
+            .collect())
     }
 
     async fn delete(&self, key: &str) -> Result<()> {

@@ -46,7 +46,11 @@ impl Draft {
         let python_program = self.folder.join("bin/python");
         let lock = self.folder.join("requirements.lock");
         let words = |words: &[&dyn AsRef<std::ffi::OsStr>]| -> Vec<OsString> {
-            [uv.as_os_str()].into_iter().chain(words.iter().map(|word| (*word).as_ref())).map(ToOwned::to_owned).collect()
+            [uv.as_os_str()]
+                .into_iter()
+                .chain(words.iter().map(|word| (*word).as_ref()))
+                .map(ToOwned::to_owned)
+                .collect()
         };
         let mut venv = words(&[&"venv", &"--relocatable", &self.folder]);
         if let Some(python) = python {
@@ -54,7 +58,17 @@ impl Draft {
         }
         vec![
             venv,
-            words(&[&"pip", &"compile", &"--quiet", &"--generate-hashes", &"--python", &python_program, &"--output-file", &lock, &"requirements.in"]),
+            words(&[
+                &"pip",
+                &"compile",
+                &"--quiet",
+                &"--generate-hashes",
+                &"--python",
+                &python_program,
+                &"--output-file",
+                &lock,
+                &"requirements.in",
+            ]),
             words(&[&"pip", &"sync", &"--require-hashes", &"--python", &python_program, &lock]),
         ]
     }

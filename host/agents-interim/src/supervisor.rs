@@ -56,7 +56,8 @@ pub fn supervise(directory: &Path) -> i32 {
 }
 
 fn begin(folder: &Folder) -> Result<()> {
-    let _lock = folder.lock(FlockArg::LockExclusive).map_err(|_| Error::internal("lock", "the folder cannot be locked"))?;
+    let _lock =
+        folder.lock(FlockArg::LockExclusive).map_err(|_| Error::internal("lock", "the folder cannot be locked"))?;
     if folder.started() || folder.exit()?.is_some() {
         return Ok(());
     }
@@ -102,8 +103,12 @@ impl End {
     fn of(status: WaitStatus) -> Self {
         match status {
             WaitStatus::Exited(_, 0) => Self::Succeeded,
-            WaitStatus::Exited(_, code) => Self::Failed { message: format!("exited with code {code}"), code: Some(code) },
-            WaitStatus::Signaled(_, signal, _) => Self::Failed { message: format!("was ended by {signal}"), code: None },
+            WaitStatus::Exited(_, code) => {
+                Self::Failed { message: format!("exited with code {code}"), code: Some(code) }
+            }
+            WaitStatus::Signaled(_, signal, _) => {
+                Self::Failed { message: format!("was ended by {signal}"), code: None }
+            }
             other => Self::Failed { message: format!("ended in an unknown way: {other:?}"), code: None },
         }
     }
@@ -225,15 +230,19 @@ impl Supervisor<'_> {
             Error::invalid("command", format!("`{}` cannot be started: {error}", program.to_string_lossy()))
         })?;
         self.log.follow(reader);
-        let process = i32::try_from(spawned.id()).map_err(|_| Error::internal("process", "a process number is too large"))?;
+        let process =
+            i32::try_from(spawned.id()).map_err(|_| Error::internal("process", "a process number is too large"))?;
         Ok(Pid::from_raw(process))
     }
 
     /// What a workload sees: nothing of the server's own environment.
     fn variables(&self) -> Vec<(OsString, OsString)> {
         let work = self.folder.work();
-        let mut variables: Vec<(OsString, OsString)> =
-            vec![("HOME".into(), work.clone().into()), ("LANG".into(), "C.UTF-8".into()), ("TMPDIR".into(), self.folder.path().join("tmp").into())];
+        let mut variables: Vec<(OsString, OsString)> = vec![
+            ("HOME".into(), work.clone().into()),
+            ("LANG".into(), "C.UTF-8".into()),
+            ("TMPDIR".into(), self.folder.path().join("tmp").into()),
+        ];
         let _ = fs::create_dir_all(self.folder.path().join("tmp"));
         let mut path = OsString::from(SYSTEM_PATH);
         if self.spec.workload.kind == WorkloadKind::Environment {
@@ -257,7 +266,9 @@ impl Supervisor<'_> {
     }
 
     fn make_environment(&mut self) -> Result<End> {
-        let (Some(environment), Some(target), Some(uv)) = (&self.spec.workload.environment, &self.spec.environment, &self.spec.uv) else {
+        let (Some(environment), Some(target), Some(uv)) =
+            (&self.spec.workload.environment, &self.spec.environment, &self.spec.uv)
+        else {
             return Err(Error::internal("environment", "no environment is described"));
         };
         // Two builds of one environment: the second finds it made.
@@ -270,7 +281,9 @@ impl Supervisor<'_> {
             let soon = Instant::now() + Duration::from_millis(100);
             match self.signals.next(Some(self.deadline.map_or(soon, |deadline| deadline.min(soon)))) {
                 Event::Stop => return Ok(End::Cancelled),
-                Event::Timeout if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) => return Ok(End::TimedOut),
+                Event::Timeout if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                    return Ok(End::TimedOut);
+                }
                 Event::Timeout | Event::Child => {}
             }
         };
@@ -289,7 +302,9 @@ impl Supervisor<'_> {
                     return Ok(End::Failed { message, code });
                 }
                 Err(error) if error.code == "command" => {
-                    let message = format!("the environment cannot be made: {error}; install uv, or say where it is with FUSEML_UV");
+                    let message = format!(
+                        "the environment cannot be made: {error}; install uv, or say where it is with FUSEML_UV"
+                    );
                     return Err(Error::unavailable("uv", message));
                 }
                 other => return other,

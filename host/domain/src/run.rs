@@ -230,7 +230,7 @@ impl Run {
                 states.iter().find(|(_, state)| state.ended() && *state != StepState::Succeeded)
             {
                 step.state = StepState::Skipped;
-                step.note = Some(format!("step {blocker} was {state}"));
+                step.note = Some(format!("step {blocker} {state}"));
                 step.ended = Some(now);
             } else if states.iter().all(|(_, state)| *state == StepState::Succeeded) {
                 step.state = StepState::Ready;

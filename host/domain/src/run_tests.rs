@@ -64,7 +64,7 @@ fn what_needs_a_failed_step_is_skipped_and_what_does_not_goes_on() {
     assert_eq!(run.state, RunState::Running);
     succeed(&mut run, "right");
     assert_eq!(run.state, RunState::Failed);
-    assert_eq!(run.steps[3].note.as_deref(), Some("step left was failed"));
+    assert_eq!(run.steps[3].note.as_deref(), Some("step left failed"));
 }
 
 #[test]

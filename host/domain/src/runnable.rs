@@ -110,7 +110,8 @@ pub struct Runnable {
     pub name: Name,
     /// `trainer`, `predictor`, `builder`, `converter`, `validator`, …
     pub kind: String,
-    pub environment: Environment,
+    /// `None` runs with what the machine itself has.
+    pub environment: Option<Environment>,
     pub command: Vec<String>,
     /// Path and text.
     pub scripts: IndexMap<String, String>,

@@ -65,6 +65,9 @@ struct StepText {
     inputs: IndexMap<String, Reference>,
     #[serde(default)]
     parameters: IndexMap<String, String>,
+    /// Steps to wait for of which nothing is taken.
+    #[serde(default)]
+    after: Vec<Name>,
     timeout: Option<String>,
 }
 
@@ -92,6 +95,9 @@ pub struct Work {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     pub name: Name,
+    /// Steps that come before it although it takes nothing of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<Name>,
     #[serde(flatten)]
     pub action: Action,
 }
@@ -114,7 +120,7 @@ impl Step {
         }
     }
 
-    /// The steps whose outputs it needs.
+    /// The steps that must have succeeded before it.
     pub fn needs(&self) -> BTreeSet<Name> {
         let references = self.references().unwrap_or_default();
         references
@@ -123,6 +129,7 @@ impl Step {
                 Reference::Output { step, .. } => Some(step),
                 _ => None,
             })
+            .chain(self.after.iter().cloned())
             .collect()
     }
 }
@@ -220,6 +227,9 @@ impl Template {
         let here = |error: Error| error.context(format!("step {}", step.name));
         for reference in step.references().map_err(here)? {
             self.kind_of(&reference).map_err(here)?;
+        }
+        if let Some(unknown) = step.after.iter().find(|name| self.step(name).is_none()) {
+            return Err(here(Error::invalid("reference", format!("it comes after `{unknown}`, which is no step"))));
         }
         match &step.action {
             Action::Build { codeset, .. } => fits(codeset, self.kind_of(codeset)?, Some(Kind::Codeset)).map_err(here),
@@ -319,7 +329,7 @@ fn read_step(name: Name, step: StepText) -> Result<Step> {
         (None, None, Some(runnable)) => Action::Serve(work(runnable)),
         _ => return Err(refuse("a step is exactly one of `build`, `run` and `serve`")),
     };
-    Ok(Step { name, action })
+    Ok(Step { name, after: step.after, action })
 }
 
 /// `90s`, `30m`, `2h`.

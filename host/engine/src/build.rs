@@ -48,7 +48,7 @@ pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Resul
     let mut artifacts = Vec::new();
     let mut outputs = BTreeMap::new();
     for runnable in &plan.runnables {
-        let artifact = describe(run, step, runnable, &codeset)?;
+        let artifact = describe(run, step, runnable, environment(&plan)?, &codeset)?;
         outputs.insert(runnable.kind.clone(), Value::Artifact(artifact.address.clone()));
         artifacts.push(artifact);
     }
@@ -133,10 +133,15 @@ fn environment(plan: &BuildPlan) -> Result<&Environment> {
     }
 }
 
-fn describe(run: &Run, step: &StepRun, runnable: &fuseml_domain::Runnable, codeset: &Descriptor) -> Result<Descriptor> {
+fn describe(
+    run: &Run,
+    step: &StepRun,
+    runnable: &fuseml_domain::Runnable,
+    environment: &Environment,
+    codeset: &Descriptor,
+) -> Result<Descriptor> {
     let digest: Digest = runnable.digest();
     let id: Name = digest.hex().parse()?;
-    let environment = &runnable.environment;
     let mut attributes = Attributes::from([
         ("runnable-kind".to_owned(), runnable.kind.clone()),
         ("environment".to_owned(), environment.digest.to_string()),

@@ -30,7 +30,7 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Resu
     let mut workload = Workload {
         key: key_of(run, &step.name),
         kind: if runnable.service.is_some() { WorkloadKind::Service } else { WorkloadKind::Job },
-        environment: Some(runnable.environment.clone()),
+        environment: runnable.environment.clone(),
         command: runnable.command.clone(),
         variables: runnable
             .variables

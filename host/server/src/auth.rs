@@ -96,10 +96,17 @@ mod tests {
 
     #[test]
     fn pages_of_other_origins_are_not_answered() {
-        for (origin, answered) in
-            [("http://127.0.0.1:8760", true), ("http://127.0.0.1:9000", false), ("https://evil.example", false), ("null", false)]
-        {
-            assert_eq!(origin_is_ours(&headers(&[("host", "127.0.0.1:8760"), ("origin", origin)])), answered, "{origin}");
+        for (origin, answered) in [
+            ("http://127.0.0.1:8760", true),
+            ("http://127.0.0.1:9000", false),
+            ("https://evil.example", false),
+            ("null", false),
+        ] {
+            assert_eq!(
+                origin_is_ours(&headers(&[("host", "127.0.0.1:8760"), ("origin", origin)])),
+                answered,
+                "{origin}"
+            );
         }
         assert!(origin_is_ours(&headers(&[("host", "127.0.0.1:8760")])));
     }

@@ -62,8 +62,9 @@ impl Registry {
         let installed = InstalledExtension { manifest, components: digests, installed: Timestamp::now() };
         let place = self.place(&installed);
         if !place.exists() {
-            std::fs::rename(folder.keep(), &place)
-                .map_err(|error| Error::io(format!("{} cannot be put in its place", installed.manifest.name), &error))?;
+            std::fs::rename(folder.keep(), &place).map_err(|error| {
+                Error::io(format!("{} cannot be put in its place", installed.manifest.name), &error)
+            })?;
         }
         let instance = Instance {
             name: installed.manifest.name.clone(),
@@ -78,7 +79,8 @@ impl Registry {
 
     /// Where an installed version's files lie: its name says exactly which bytes.
     fn place(&self, extension: &InstalledExtension) -> PathBuf {
-        let identity = Digest::of(&serde_json::to_vec(&(&extension.manifest, &extension.components)).unwrap_or_default());
+        let identity =
+            Digest::of(&serde_json::to_vec(&(&extension.manifest, &extension.components)).unwrap_or_default());
         let manifest = &extension.manifest;
         self.folder.extensions().join(format!("{}-{}-{}", manifest.name, manifest.version, &identity.hex()[..16]))
     }
@@ -107,7 +109,10 @@ impl Registry {
 
     async fn extension_of(&self, instance: &Instance) -> Result<InstalledExtension> {
         self.catalog.extension(&instance.extension).await?.ok_or_else(|| {
-            Error::internal("catalog", format!("the instance {} has lost its extension {}", instance.name, instance.extension))
+            Error::internal(
+                "catalog",
+                format!("the instance {} has lost its extension {}", instance.name, instance.extension),
+            )
         })
     }
 
@@ -125,17 +130,12 @@ impl Registry {
         if let Some(ready) = self.ready.read().await.get(&key) {
             return Ok(Some(ready.clone()));
         }
+        let digest = extension.components.get(&component.name).ok_or_else(|| {
+            Error::internal("catalog", format!("{name} has lost the digest of its component {}", component.name))
+        })?;
+        // The file is read and checked against the digest only when its compiled code is not at hand.
         let path = self.place(&extension).join(&component.file);
-        let bytes = tokio::fs::read(&path)
-            .await
-            .map_err(|error| Error::io(format!("the component {} of {name} cannot be read", component.name), &error))?;
-        if extension.components.get(&component.name) != Some(&Digest::of(&bytes)) {
-            return Err(Error::denied(
-                "component-changed",
-                format!("{} of {name} is not the file that was installed; install the extension again", component.file),
-            ));
-        }
-        let loaded = self.sandbox.load(&bytes, component).await?;
+        let loaded = self.sandbox.load_file(&path, digest, component).await?;
         let context = Arc::new(InstanceContext {
             extension: extension.manifest.name.to_string(),
             version: extension.manifest.version.to_string(),

@@ -110,7 +110,10 @@ impl DataFolder {
             .map_err(|error| Error::io(format!("the admin token {} cannot be read", path.display()), &error))?;
         let token = text.trim();
         if token.is_empty() {
-            return Err(Error::invalid("token", format!("{} is empty; delete it and start the server", path.display())));
+            return Err(Error::invalid(
+                "token",
+                format!("{} is empty; delete it and start the server", path.display()),
+            ));
         }
         Ok(token.to_owned())
     }

@@ -31,7 +31,10 @@ pub(crate) fn unpack(bytes: impl Read, target: &Path) -> Result<()> {
         check_relative_path(&path).map_err(|error| error.context("the package has a file that it may not have"))?;
         total += entry.size();
         if index >= MAX_FILES || total > MAX_BYTES {
-            return Err(Error::invalid("package", format!("the package has over {MAX_FILES} files or {MAX_BYTES} bytes")));
+            return Err(Error::invalid(
+                "package",
+                format!("the package has over {MAX_FILES} files or {MAX_BYTES} bytes"),
+            ));
         }
         let place = target.join(&path);
         let made = match kind {
@@ -40,7 +43,12 @@ pub(crate) fn unpack(bytes: impl Read, target: &Path) -> Result<()> {
                 let mut file = fs::File::create_new(&place)?;
                 std::io::copy(&mut entry, &mut file).map(drop)
             }),
-            _ => return Err(Error::invalid("package", format!("`{path}` in the package is neither a file nor a folder"))),
+            _ => {
+                return Err(Error::invalid(
+                    "package",
+                    format!("`{path}` in the package is neither a file nor a folder"),
+                ));
+            }
         };
         made.map_err(|error| Error::io(format!("`{path}` of the package cannot be unpacked"), &error))?;
     }

@@ -84,7 +84,10 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
     let contents = Arc::new(Contents::new(trees, repositories.clone())?);
     let sandbox = Sandbox::new(SandboxConfig {
         cache: folder.compiled(),
-        compiler: CompilerCommand { program: config.program.clone(), arguments: vec![OsString::from("component-compiler")] },
+        compiler: CompilerCommand {
+            program: config.program.clone(),
+            arguments: vec![OsString::from("component-compiler")],
+        },
         limits: Limits::default(),
     })?;
     let registry = Arc::new(Registry::new(catalog.clone(), sandbox, folder.clone()));
@@ -111,5 +114,16 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
         .no_proxy()
         .build()
         .map_err(|error| Error::internal("client", error.to_string()))?;
-    Ok(App { folder: folder.clone(), url: url.to_owned(), token, hosts, catalog, repositories, agent, registry, engine, client })
+    Ok(App {
+        folder: folder.clone(),
+        url: url.to_owned(),
+        token,
+        hosts,
+        catalog,
+        repositories,
+        agent,
+        registry,
+        engine,
+        client,
+    })
 }

@@ -36,7 +36,10 @@ pub(super) async fn list(
     Ok(Json(app.catalog.list_artifacts(&project, query.kind, query.name.as_deref(), limit).await?))
 }
 
-pub(super) async fn current_codesets(State(app): State<Arc<App>>, Path(project): Path<Name>) -> Answer<Json<Vec<Descriptor>>> {
+pub(super) async fn current_codesets(
+    State(app): State<Arc<App>>,
+    Path(project): Path<Name>,
+) -> Answer<Json<Vec<Descriptor>>> {
     app.catalog.check_project(&project).await?;
     Ok(Json(app.catalog.current_codesets(&project).await?))
 }

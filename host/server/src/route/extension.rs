@@ -22,15 +22,19 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Answer<Json<Vec<Extensi
 }
 
 /// Two parts: `options` (JSON, [`InstallOptions`]) and `package` (tar).
-pub(super) async fn install(State(app): State<Arc<App>>, mut form: Multipart) -> Answer<(StatusCode, Json<ExtensionView>)> {
+pub(super) async fn install(
+    State(app): State<Arc<App>>,
+    mut form: Multipart,
+) -> Answer<(StatusCode, Json<ExtensionView>)> {
     let damaged = |error: MultipartError| Problem(Error::invalid("form", error.body_text()));
     let mut options = InstallOptions::default();
     let mut package = None;
     while let Some(field) = form.next_field().await.map_err(damaged)? {
         match field.name() {
             Some("options") => {
-                options = serde_json::from_slice(&field.bytes().await.map_err(damaged)?)
-                    .map_err(|error| Error::invalid("options", format!("the install options are not valid: {error}")))?;
+                options = serde_json::from_slice(&field.bytes().await.map_err(damaged)?).map_err(|error| {
+                    Error::invalid("options", format!("the install options are not valid: {error}"))
+                })?;
             }
             Some("package") => package = Some(field.bytes().await.map_err(damaged)?.to_vec()),
             _ => return Err(Error::invalid("form", "the form has the parts `options` and `package`").into()),
@@ -53,7 +57,8 @@ pub(super) async fn configure(
 async fn view(app: &App, name: &Name) -> Answer<ExtensionView> {
     let instance = app.catalog.instance(name).await?;
     let extension = app.catalog.extension(&instance.extension).await?;
-    let extension = extension.ok_or_else(|| Error::not_found("unknown-extension", format!("{name} is not installed")))?;
+    let extension =
+        extension.ok_or_else(|| Error::not_found("unknown-extension", format!("{name} is not installed")))?;
     let health = app.registry.health(name).await?.map(|health| match health {
         Ok(()) => "ok".to_owned(),
         Err(error) => error.message,

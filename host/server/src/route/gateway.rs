@@ -52,7 +52,10 @@ pub(super) async fn forward(
         .await
         .map_err(|error| {
             let error = error.without_url();
-            Problem(Error::unavailable("service-silent", format!("the service {pipeline}/{name} does not answer: {error}")))
+            Problem(Error::unavailable(
+                "service-silent",
+                format!("the service {pipeline}/{name} does not answer: {error}"),
+            ))
         })?;
     let mut response = Response::builder().status(answer.status());
     if let Some(headers) = response.headers_mut() {

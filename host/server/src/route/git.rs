@@ -66,8 +66,7 @@ async fn answer(app: &Arc<App>, project: &str, name: &str, service: String, requ
 
 /// The push is answered only once its commits are registered: what git reports as done is done.
 async fn received(app: &App, project: &Name, name: &Name, response: GitResponse) -> Result<Response> {
-    let parts: Vec<_> =
-        response.body.try_collect().await.map_err(|error| Error::io("the push was cut off", &error))?;
+    let parts: Vec<_> = response.body.try_collect().await.map_err(|error| Error::io("the push was cut off", &error))?;
     push::register_tips(app, project, name).await?;
     respond(response.status, &response.headers, Body::from(parts.concat()))
 }

@@ -55,7 +55,10 @@ pub(super) async fn add(
     Ok((StatusCode::CREATED, Json(pipeline)))
 }
 
-pub(super) async fn remove(State(app): State<Arc<App>>, Path((project, name)): Path<(Name, Name)>) -> Answer<StatusCode> {
+pub(super) async fn remove(
+    State(app): State<Arc<App>>,
+    Path((project, name)): Path<(Name, Name)>,
+) -> Answer<StatusCode> {
     app.catalog.check_project(&project).await?;
     app.catalog.remove_pipeline(&project, &name).await?;
     Ok(StatusCode::NO_CONTENT)

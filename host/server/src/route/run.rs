@@ -67,9 +67,12 @@ pub(super) async fn start(
     let pipeline = app.catalog.pipeline(&project, &name).await?;
     let mut inputs = BTreeMap::new();
     for (input, text) in request.inputs {
-        let kind = pipeline.template.inputs.get(&input).and_then(|input| input.kind).ok_or_else(|| {
-            Error::invalid("unknown-input", format!("{name} has no artifact input `{input}`"))
-        })?;
+        let kind = pipeline
+            .template
+            .inputs
+            .get(&input)
+            .and_then(|input| input.kind)
+            .ok_or_else(|| Error::invalid("unknown-input", format!("{name} has no artifact input `{input}`")))?;
         let address = Address::parse_in(&text, kind, &project)?;
         if address.kind != kind {
             return Err(Error::invalid("type", format!("the input `{input}` takes a {kind}, not {address}")).into());
@@ -89,7 +92,10 @@ pub(super) async fn logs(
     let run = app.catalog.run_by_number(&project, &pipeline, number).await?;
     let step = run.step(&query.step).ok_or_else(|| {
         let steps: Vec<_> = run.steps.iter().map(|step| &*step.name).collect();
-        Error::not_found("unknown-step", format!("{} has no step {}; it has {}", run.label(), query.step, steps.join(", ")))
+        Error::not_found(
+            "unknown-step",
+            format!("{} has no step {}; it has {}", run.label(), query.step, steps.join(", ")),
+        )
     })?;
     let empty = LogChunk { text: String::new(), cursor: query.cursor, ended: step.state.ended() };
     match &step.workload {
@@ -108,7 +114,10 @@ pub(super) async fn cancel(
     Ok(Json(run))
 }
 
-pub(super) async fn activity(State(app): State<Arc<App>>, Query(query): Query<ActivityQuery>) -> Answer<Json<ActivityView>> {
+pub(super) async fn activity(
+    State(app): State<Arc<App>>,
+    Query(query): Query<ActivityQuery>,
+) -> Answer<Json<ActivityView>> {
     let root = app.catalog.artifact(&query.root).await?;
     // Settled is read first: a run that begins in between is then still in the list.
     let settled = app.catalog.settled(&root.address, &root.id).await?;

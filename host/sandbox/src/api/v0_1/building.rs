@@ -72,7 +72,7 @@ fn runnable(described: build::Runnable, environments: &[Environment], instance: 
     let runnable = Runnable {
         name: described.name.parse().map_err(said)?,
         kind: described.kind,
-        environment: environment.clone(),
+        environment: Some(environment.clone()),
         command: described.command,
         scripts: unique("script", described.scripts)?,
         variables: unique("variable", described.variables)?,

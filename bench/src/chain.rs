@@ -1,0 +1,251 @@
+//! The engine's own cost: a push until its first step is submitted, and chains of steps that do nothing, beside
+//! the same processes started plainly.
+
+use crate::figures::{heading, line, ratio, spread};
+use anyhow::{Context as _, Result};
+use async_trait::async_trait;
+use fuseml_agents::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};
+use fuseml_catalog::Catalog;
+use fuseml_contents::{Contents, Repositories, TreeStore};
+use fuseml_domain::{
+    Address, Attributes, CollectedOutput, Descriptor, Error, Kind, Location, LogChunk, Name, Origin, Pipeline,
+    Runnable, Store, Template, Workload, WorkloadStatus,
+    port::{ArtifactStore, Builder, Catalog as _, Extensions, RuntimeAgent},
+};
+use fuseml_engine::{Engine, EngineConfig, Ports};
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::Path,
+    process::Command,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+const PUSHES: usize = 100;
+
+/// The process agent, which also notes when it is asked.
+struct Noted {
+    agent: ProcessAgent,
+    submissions: Mutex<Vec<Instant>>,
+}
+
+#[async_trait]
+impl RuntimeAgent for Noted {
+    async fn submit(&self, workload: &Workload) -> fuseml_domain::Result<()> {
+        let now = Instant::now();
+        if let Ok(mut submissions) = self.submissions.lock() {
+            submissions.push(now);
+        }
+        self.agent.submit(workload).await
+    }
+    async fn status(&self, key: &str) -> fuseml_domain::Result<WorkloadStatus> {
+        self.agent.status(key).await
+    }
+    async fn wait(&self, key: &str, limit: Duration) -> fuseml_domain::Result<WorkloadStatus> {
+        self.agent.wait(key, limit).await
+    }
+    async fn logs(&self, key: &str, cursor: u64) -> fuseml_domain::Result<LogChunk> {
+        self.agent.logs(key, cursor).await
+    }
+    async fn cancel(&self, key: &str) -> fuseml_domain::Result<()> {
+        self.agent.cancel(key).await
+    }
+    async fn outputs(&self, workload: &Workload) -> fuseml_domain::Result<Vec<CollectedOutput>> {
+        self.agent.outputs(workload).await
+    }
+    async fn endpoint(&self, key: &str) -> fuseml_domain::Result<String> {
+        self.agent.endpoint(key).await
+    }
+    async fn running(&self) -> fuseml_domain::Result<Vec<String>> {
+        self.agent.running().await
+    }
+    async fn delete(&self, key: &str) -> fuseml_domain::Result<()> {
+        self.agent.delete(key).await
+    }
+}
+
+/// No extension takes part.
+struct NoExtensions;
+
+#[async_trait]
+impl Extensions for NoExtensions {
+    async fn builder(&self, instance: &Name) -> fuseml_domain::Result<Arc<dyn Builder>> {
+        Err(Error::not_found("no-builder", format!("{instance} is not installed")))
+    }
+    async fn store(&self, _: &Name, _: Kind) -> fuseml_domain::Result<Option<Arc<dyn ArtifactStore>>> {
+        Ok(None)
+    }
+    async fn settings(&self, _: &Name) -> fuseml_domain::Result<Attributes> {
+        Ok(Attributes::new())
+    }
+}
+
+struct World {
+    _folder: tempfile::TempDir,
+    catalog: Catalog,
+    agent: Arc<Noted>,
+    engine: Arc<Engine>,
+    project: Name,
+    noop: Address,
+}
+
+impl World {
+    async fn new(program: &Path) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let catalog = Catalog::open(&folder.path().join("catalog.db")).await?;
+        let project: Name = "bench".parse()?;
+        catalog.create_project(&project).await?;
+        let repositories = Arc::new(Repositories::new(folder.path().join("git"))?);
+        let trees = Arc::new(TreeStore::new(folder.path().join("contents"))?);
+        let contents = Arc::new(Contents::new(trees, repositories.clone())?);
+        let supervisor =
+            SupervisorCommand { program: program.to_owned(), arguments: vec!["process-supervisor".into()] };
+        let config = ProcessAgentConfig::new(folder.path().join("agent"), supervisor, contents.clone());
+        let agent = Arc::new(Noted { agent: ProcessAgent::new(config)?, submissions: Mutex::default() });
+        let ports = Ports {
+            catalog: Arc::new(catalog.clone()),
+            contents,
+            codesets: repositories,
+            agent: agent.clone(),
+            extensions: Arc::new(NoExtensions),
+        };
+        let engine = Engine::start(ports, EngineConfig::default()).await?;
+        let noop = noop(&project)?;
+        catalog.register(std::slice::from_ref(&noop)).await?;
+        Ok(Self { _folder: folder, catalog, agent, engine, project, noop: noop.address })
+    }
+
+    async fn pipeline(&self, name: &str, steps: usize, listens: bool) -> Result<Pipeline> {
+        let mut text = format!("schema_version: 1\nname: {name}\ndescription: does nothing\n");
+        text += if listens { "inputs: {code: {kind: codeset}}\nsteps:\n" } else { "inputs: {}\nsteps:\n" };
+        for step in 0..steps {
+            write!(text, "  s{step}: {{run: '{}'", self.noop)?;
+            if step > 0 {
+                write!(text, ", after: [s{}]", step - 1)?;
+            }
+            text += "}\n";
+        }
+        let template = Template::parse(&text, "bench.yaml")?;
+        let inputs = if listens { [("code".to_owned(), "code://*".to_owned())].into() } else { BTreeMap::new() };
+        let pipeline =
+            Pipeline::new(self.project.clone(), name.parse()?, template, &inputs, BTreeMap::new(), Timestamp::now())?;
+        self.catalog.add_pipeline(&pipeline).await?;
+        Ok(pipeline)
+    }
+
+    async fn chain(&self, steps: usize) -> Result<Duration> {
+        let pipeline = self.pipeline(&format!("chain-{steps}"), steps, false).await?;
+        let run = self.engine.plan_manual(&pipeline, BTreeMap::new(), BTreeMap::new(), "measured".into()).await?;
+        let begun = Instant::now();
+        let run = self.engine.start_run(run).await?;
+        loop {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let now = self.catalog.run(run.id).await?;
+            if now.state.ended() {
+                anyhow::ensure!(now.state == fuseml_domain::RunState::Succeeded, "the chain failed: {:?}", now.steps);
+                return Ok(begun.elapsed());
+            }
+        }
+    }
+
+    /// From the registration of a commit to the agent's first word.
+    async fn push(&self, number: usize) -> Result<Duration> {
+        let before = self.submissions();
+        let id: Name = format!("{number:040x}").parse()?;
+        let name: Name = "app".parse()?;
+        let code = Descriptor {
+            address: Address::of_version(Kind::Codeset, &self.project, &name, &id),
+            runnable: None,
+            origin: Origin::Push { reference: "main".into(), subject: "measured".into() },
+            ..descriptor(Kind::Codeset, &self.project, name, id)
+        };
+        let begun = Instant::now();
+        self.catalog.register(&[code]).await?;
+        self.engine.wake();
+        while self.submissions() == before {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        let submitted = self.agent.submissions.lock().ok().and_then(|all| all.last().copied());
+        let time = submitted.context("nothing was submitted")?.duration_since(begun);
+        while !self.catalog.open_runs().await?.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(time)
+    }
+
+    fn submissions(&self) -> usize {
+        self.agent.submissions.lock().map_or(0, |all| all.len())
+    }
+}
+
+fn descriptor(kind: Kind, project: &Name, name: Name, id: Name) -> Descriptor {
+    Descriptor {
+        address: Address::of_version(kind, project, &name, &id),
+        name,
+        id,
+        digest: None,
+        created: Timestamp::now(),
+        attributes: Attributes::new(),
+        metrics: BTreeMap::new(),
+        labels: Attributes::new(),
+        tags: Vec::new(),
+        location: Location::new("none", ""),
+        store: Store::BuiltIn,
+        runnable: None,
+        origin: Origin::Push { reference: "main".into(), subject: "measured".into() },
+    }
+}
+
+fn noop(project: &Name) -> Result<Descriptor> {
+    let runnable = Runnable {
+        name: "noop".parse()?,
+        kind: "noop".into(),
+        environment: None,
+        command: vec!["/bin/true".into()],
+        scripts: IndexMap::new(),
+        variables: Attributes::new(),
+        inputs: IndexMap::new(),
+        outputs: IndexMap::new(),
+        parameters: IndexMap::new(),
+        service: None,
+        resources: Attributes::new(),
+        labels: Attributes::new(),
+        instance: None,
+    };
+    let id: Name = runnable.digest().hex().parse()?;
+    Ok(Descriptor {
+        runnable: Some(Box::new(runnable.clone())),
+        ..descriptor(Kind::Runnable, project, runnable.name, id)
+    })
+}
+
+pub(crate) async fn measure(program: &Path) -> Result<()> {
+    let world = World::new(program).await?;
+    heading("Chains of steps that do nothing, on the process agent");
+    for steps in [1_usize, 10, 50] {
+        let begun = Instant::now();
+        for _ in 0..steps {
+            Command::new("/bin/true").status()?;
+        }
+        let plain = begun.elapsed();
+        let chain = world.chain(steps).await?;
+        let own = (chain.saturating_sub(plain)) / u32::try_from(steps)?;
+        line(
+            &format!("{steps} steps; the same as plain spawns"),
+            &format!("{chain:.1?}; {plain:.1?}  {}  {own:.1?} more a step", ratio(chain, plain)),
+        );
+    }
+
+    heading("From an accepted push to the first step's submission");
+    world.pipeline("listening", 1, true).await?;
+    let mut times = Vec::new();
+    for number in 0..PUSHES {
+        times.push(world.push(number).await?);
+    }
+    let spread = spread(times);
+    line(&format!("{PUSHES} pushes"), &format!("{:.1?}  p99 {:.1?}", spread.median, spread.p99));
+    Ok(())
+}
