@@ -3,7 +3,8 @@
 use super::{
     environment,
     folder::{self, Endpoint, Folder, State, find_program},
-    log, outputs, procfs,
+    log, outputs,
+    procfs::{self, Identity},
     spec::{Environments, Spec, Uv},
     staging::{self, Scratch},
     supervisor,
@@ -383,7 +384,8 @@ async fn settle(folder: &Folder) -> Result<()> {
 
 /// Returns when the process has ended.
 async fn gone(handle: OwnedFd) {
-    match AsyncFd::register_with_interest(handle, Interest::READABLE) {
+    // SAFETY: the descriptor is owned by the value that is moved in, which is neither replaced nor taken out.
+    match unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE) } {
         Ok(handle) => drop(handle.readable().await),
         // No room to watch it: then by looking, which the caller does next.
         Err(_) => sleep(LOOK).await,

@@ -1,0 +1,470 @@
+//! The engine's ports in memory. The catalog can die before or after any of its writes, which is all that a crash
+//! of the server is to the engine.
+
+use async_trait::async_trait;
+use fuseml_domain::{
+    Address, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, Digest, Environment, Error, Kind, Location,
+    LogChunk, Name, Origin, OutputReport, OutputSlot, Phase, Pipeline, Result, Run, Runnable, Selector, ServiceSpec,
+    Store, Tree, TreeFile, Workload, WorkloadStatus,
+    port::{self, *},
+};
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use uuid::Uuid;
+
+pub fn name(text: &str) -> Name {
+    text.parse().expect(text)
+}
+
+pub fn codeset(commit: &str) -> Descriptor {
+    describe(Kind::Codeset, "app", commit)
+}
+
+fn describe(kind: Kind, series: &str, id: &str) -> Descriptor {
+    Descriptor {
+        address: Address::of_version(kind, &name("p"), &name(series), &name(id)),
+        name: name(series),
+        id: name(id),
+        digest: None,
+        created: Timestamp::now(),
+        attributes: Attributes::new(),
+        metrics: BTreeMap::new(),
+        labels: Attributes::new(),
+        tags: Vec::new(),
+        location: Location::new("none", "x"),
+        store: Store::BuiltIn,
+        runnable: None,
+        origin: Origin::Push { reference: "main".into(), subject: "s".into() },
+    }
+}
+
+#[derive(Default)]
+struct Records {
+    artifacts: Vec<Descriptor>,
+    /// Artifact, run, settled.
+    events: Vec<(usize, Option<Uuid>, bool)>,
+    pipelines: Vec<Pipeline>,
+    runs: Vec<Run>,
+    builds: HashMap<Name, Build>,
+    services: HashMap<(Name, Name), Service>,
+}
+
+/// What survives a crash.
+#[derive(Default)]
+pub struct Disk {
+    records: Mutex<Records>,
+    writes: AtomicUsize,
+}
+
+impl Disk {
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().expect("records")
+    }
+
+    pub fn register(&self, artifact: Descriptor) {
+        insert(&mut self.records(), artifact, None);
+    }
+
+    pub fn add(&self, pipeline: Pipeline) {
+        self.records().pipelines.push(pipeline);
+    }
+
+    pub fn runs(&self) -> Vec<Run> {
+        self.records().runs.clone()
+    }
+
+    pub fn artifacts(&self, kind: Kind) -> Vec<Descriptor> {
+        self.records().artifacts.iter().filter(|artifact| artifact.kind() == kind).cloned().collect()
+    }
+
+    pub fn services(&self) -> Vec<Service> {
+        self.records().services.values().cloned().collect()
+    }
+
+    pub fn quiet(&self) -> bool {
+        let records = self.records();
+        records.events.iter().all(|(_, _, settled)| *settled) && records.runs.iter().all(|run| run.state.ended())
+    }
+
+    pub fn writes(&self) -> usize {
+        self.writes.load(Ordering::SeqCst)
+    }
+}
+
+fn insert(records: &mut Records, artifact: Descriptor, run: Option<Uuid>) {
+    if records.artifacts.iter().all(|known| known.address != artifact.address) {
+        records.artifacts.push(artifact);
+        let index = records.artifacts.len() - 1;
+        records.events.push((index, run, false));
+    }
+}
+
+/// When a server dies.
+#[derive(Debug, Clone, Copy)]
+pub enum Crash {
+    Never,
+    /// The write does not reach the disk.
+    Before(usize),
+    /// It does, but the server never learns of it.
+    After(usize),
+}
+
+/// One server's view of the disk.
+pub struct MemoryCatalog {
+    pub disk: Arc<Disk>,
+    pub crash: Crash,
+}
+
+impl MemoryCatalog {
+    async fn write<T>(&self, write: impl FnOnce(&mut Records) -> Result<T>) -> Result<T> {
+        let number = self.disk.writes.fetch_add(1, Ordering::SeqCst);
+        let (before, after) = match self.crash {
+            Crash::Never => (false, false),
+            Crash::Before(at) => (number >= at, false),
+            Crash::After(at) => (number > at, number == at),
+        };
+        if before {
+            return std::future::pending().await;
+        }
+        let result = write(&mut self.disk.records());
+        if after {
+            return std::future::pending().await;
+        }
+        result
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Records) -> Option<T>) -> Result<T> {
+        read(&self.disk.records()).ok_or_else(|| Error::not_found("missing", "it is not there"))
+    }
+}
+
+fn number(records: &Records, run: &mut Run) {
+    run.number = records.runs.iter().filter(|other| other.pipeline == run.pipeline).count() as u64 + 1;
+}
+
+#[async_trait]
+impl port::Catalog for MemoryCatalog {
+    async fn pending_events(&self, limit: u32) -> Result<Vec<ArtifactEvent>> {
+        let records = self.disk.records();
+        let pending = records.events.iter().enumerate().filter(|(_, (_, _, settled))| !settled).take(limit as usize);
+        let event = |(sequence, (artifact, run, _)): (usize, &(usize, Option<Uuid>, bool))| ArtifactEvent {
+            sequence: sequence as i64,
+            artifact: records.artifacts[*artifact].clone(),
+            run: *run,
+        };
+        Ok(pending.map(event).collect())
+    }
+
+    async fn settle(&self, event: i64, mut runs: Vec<Run>) -> Result<Vec<Run>> {
+        self.write(|records| {
+            let settled = &mut records.events[event as usize].2;
+            if std::mem::replace(settled, true) {
+                return Ok(Vec::new());
+            }
+            for run in &mut runs {
+                number(records, run);
+                records.runs.push(run.clone());
+            }
+            Ok(runs)
+        })
+        .await
+    }
+
+    async fn start(&self, mut run: Run) -> Result<Run> {
+        self.write(|records| {
+            number(records, &mut run);
+            records.runs.push(run.clone());
+            Ok(run)
+        })
+        .await
+    }
+
+    async fn run(&self, id: Uuid) -> Result<Run> {
+        self.read(|records| records.runs.iter().find(|run| run.id == id).cloned())
+    }
+
+    async fn open_runs(&self) -> Result<Vec<Run>> {
+        self.read(|records| Some(records.runs.iter().filter(|run| !run.state.ended()).cloned().collect()))
+    }
+
+    async fn save(&self, change: &Change) -> Result<()> {
+        self.write(|records| {
+            let stored = records.runs.iter_mut().find(|run| run.id == change.run.id).expect("run");
+            if stored.revision + 1 != change.run.revision {
+                return Err(Error::conflict("stale-run", "changed meanwhile"));
+            }
+            *stored = change.run.clone();
+            for artifact in &change.artifacts {
+                insert(records, artifact.clone(), Some(change.run.id));
+            }
+            if let Some(build) = &change.build {
+                records.builds.insert(build.codeset.name.clone(), build.clone());
+            }
+            if let Some(service) = &change.service {
+                records.services.insert((service.pipeline.clone(), service.name.clone()), service.clone());
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn pipelines(&self, _: &Name) -> Result<Vec<Pipeline>> {
+        self.read(|records| Some(records.pipelines.clone()))
+    }
+
+    async fn artifact(&self, address: &Address) -> Result<Descriptor> {
+        self.read(|records| records.artifacts.iter().find(|artifact| artifact.address == *address).cloned())
+    }
+
+    async fn newest(&self, _: &Name, selector: &Selector) -> Result<Option<Descriptor>> {
+        self.read(|records| Some(records.artifacts.iter().rfind(|artifact| artifact.kind() == selector.kind).cloned()))
+    }
+
+    async fn runnable(&self, address: &Address) -> Result<Runnable> {
+        Ok(*self.artifact(address).await?.runnable.expect("runnable"))
+    }
+
+    async fn runnables(&self, _: &Name, kind: &str) -> Result<Vec<Descriptor>> {
+        let of_kind = |artifact: &&Descriptor| artifact.runnable.as_ref().is_some_and(|runnable| runnable.kind == kind);
+        self.read(|records| Some(records.artifacts.iter().rev().filter(of_kind).cloned().collect()))
+    }
+
+    async fn last_build(&self, _: &Name, codeset: &Name) -> Result<Option<Build>> {
+        self.read(|records| Some(records.builds.get(codeset).cloned()))
+    }
+
+    async fn service(&self, _: &Name, pipeline: &Name, name: &Name) -> Result<Option<Service>> {
+        self.read(|records| Some(records.services.get(&(pipeline.clone(), name.clone())).cloned()))
+    }
+
+    async fn services(&self) -> Result<Vec<Service>> {
+        Ok(self.disk.services())
+    }
+
+    async fn restart_service(&self, service: &Service) -> Result<()> {
+        self.write(|records| {
+            records.services.insert((service.pipeline.clone(), service.name.clone()), service.clone());
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// An engine whose workloads end at once; it survives crashes of the server.
+#[derive(Default)]
+pub struct MemoryAgent {
+    /// How often each workload really began, and whether it still runs.
+    workloads: Mutex<BTreeMap<String, (Workload, bool)>>,
+    begun: Mutex<Vec<String>>,
+    /// Workloads whose key ends so fail.
+    failing: Option<&'static str>,
+}
+
+impl MemoryAgent {
+    pub fn failing(key: &'static str) -> Self {
+        Self { failing: Some(key), ..Self::default() }
+    }
+
+    pub fn begun(&self) -> Vec<String> {
+        self.begun.lock().expect("begun").clone()
+    }
+}
+
+#[async_trait]
+impl RuntimeAgent for MemoryAgent {
+    async fn submit(&self, workload: &Workload) -> Result<()> {
+        let mut workloads = self.workloads.lock().expect("workloads");
+        if !workloads.contains_key(&workload.key) {
+            workloads.insert(workload.key.clone(), (workload.clone(), true));
+            self.begun.lock().expect("begun").push(workload.key.clone());
+        }
+        Ok(())
+    }
+
+    async fn status(&self, key: &str) -> Result<WorkloadStatus> {
+        let workloads = self.workloads.lock().expect("workloads");
+        let (workload, runs) = workloads.get(key).ok_or_else(|| Error::not_found("unknown", key))?;
+        let mut status = WorkloadStatus::new(match (workload.kind, runs) {
+            (fuseml_domain::WorkloadKind::Service, true) => Phase::Ready,
+            (fuseml_domain::WorkloadKind::Service, false) => Phase::Cancelled,
+            _ => Phase::Succeeded,
+        });
+        if self.failing.is_some_and(|failing| key.ends_with(failing)) {
+            status.phase = Phase::Failed;
+            status.message = Some("exited with code 1".into());
+        }
+        Ok(status)
+    }
+
+    async fn wait(&self, key: &str, _: Duration) -> Result<WorkloadStatus> {
+        self.status(key).await
+    }
+
+    async fn logs(&self, _: &str, cursor: u64) -> Result<LogChunk> {
+        Ok(LogChunk { text: String::new(), cursor, ended: true })
+    }
+
+    async fn cancel(&self, key: &str) -> Result<()> {
+        if let Some((_, runs)) = self.workloads.lock().expect("workloads").get_mut(key) {
+            *runs = false;
+        }
+        Ok(())
+    }
+
+    async fn outputs(&self, workload: &Workload) -> Result<Vec<CollectedOutput>> {
+        let left = |output: &fuseml_domain::WorkloadOutput| CollectedOutput {
+            name: output.name.clone(),
+            path: Path::new("/").join(&workload.key),
+            report: OutputReport::default(),
+        };
+        Ok(workload.outputs.iter().map(left).collect())
+    }
+
+    async fn endpoint(&self, _: &str) -> Result<String> {
+        Ok("http://127.0.0.1:1".into())
+    }
+
+    async fn running(&self) -> Result<Vec<String>> {
+        let workloads = self.workloads.lock().expect("workloads");
+        let runs =
+            |(workload, runs): &&(Workload, bool)| *runs && workload.kind == fuseml_domain::WorkloadKind::Service;
+        Ok(workloads.values().filter(runs).map(|(workload, _)| workload.key.clone()).collect())
+    }
+
+    async fn delete(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Every directory is a tree of one file, named by its path.
+pub struct MemoryContents;
+
+#[async_trait]
+impl ContentStore for MemoryContents {
+    async fn stage(&self, _: &Contents, _: &Path) -> Result<()> {
+        Ok(())
+    }
+    async fn store_tree(&self, directory: &Path) -> Result<Tree> {
+        let digest = Digest::of(directory.to_string_lossy().as_bytes());
+        Tree::new(vec![TreeFile { path: "model".into(), size_bytes: 1, digest, executable: false }])
+    }
+    async fn store_listing(&self, directory: &Path) -> Result<Tree> {
+        self.store_tree(directory).await
+    }
+    async fn tree(&self, digest: &Digest) -> Result<Tree> {
+        Err(Error::not_found("tree", digest.to_string()))
+    }
+    fn location(&self, tree: &Tree) -> Location {
+        Location::new("contents", tree.digest().to_string())
+    }
+}
+
+struct NoFiles;
+
+impl CodesetFiles for NoFiles {
+    fn find(&self, _: &str, _: Option<&str>) -> Result<Vec<FileEntry>> {
+        Ok(Vec::new())
+    }
+    fn read(&self, path: &str) -> Result<Vec<u8>> {
+        Err(Error::not_found("file", path))
+    }
+}
+
+pub struct MemoryCodesets;
+
+#[async_trait]
+impl Codesets for MemoryCodesets {
+    async fn files(&self, _: &Descriptor) -> Result<Arc<dyn CodesetFiles>> {
+        Ok(Arc::new(NoFiles))
+    }
+    async fn changed_files(&self, _: &Descriptor, _: &Descriptor) -> Result<Vec<String>> {
+        Ok(vec!["train.py".into()])
+    }
+}
+
+/// One builder that plans a trainer and a predictor for anything.
+pub struct MemoryExtensions;
+
+#[async_trait]
+impl Extensions for MemoryExtensions {
+    async fn builder(&self, _: &Name) -> Result<Arc<dyn port::Builder>> {
+        Ok(Arc::new(MemoryBuilder))
+    }
+    async fn store(&self, _: &Name, _: Kind) -> Result<Option<Arc<dyn port::ArtifactStore>>> {
+        Ok(None)
+    }
+    async fn settings(&self, _: &Name) -> Result<Attributes> {
+        Ok(Attributes::new())
+    }
+}
+
+struct MemoryBuilder;
+
+#[async_trait]
+impl port::Builder for MemoryBuilder {
+    async fn detect(&self, _: &CodesetToBuild) -> Result<(u8, String)> {
+        Ok((100, "anything".into()))
+    }
+
+    async fn plan(&self, _: &CodesetToBuild, previous: Option<&PreviousBuild>) -> Result<BuildPlan> {
+        let environment = Environment {
+            name: "e".into(),
+            dockerfile: "FROM scratch".into(),
+            python: None,
+            requirements: Vec::new(),
+            digest: Digest::of(b"environment"),
+        };
+        let runnable = |of_kind: &str, input: (&str, Kind), outputs: IndexMap<String, OutputSlot>| Runnable {
+            name: name(&format!("app-{of_kind}")),
+            kind: of_kind.into(),
+            environment: Some(environment.clone()),
+            command: vec!["run".into()],
+            scripts: IndexMap::new(),
+            variables: Attributes::new(),
+            inputs: [(input.0.to_owned(), slot(input.1))].into_iter().collect(),
+            service: (of_kind == "predictor")
+                .then(|| ServiceSpec { readiness_path: "/ready".into(), predict_path: "/predict".into() }),
+            outputs,
+            parameters: IndexMap::new(),
+            resources: Attributes::new(),
+            labels: Attributes::new(),
+            instance: None,
+        };
+        let model = OutputSlot {
+            description: None,
+            kind: Kind::Model,
+            provides: Attributes::new(),
+            path: "outputs/model".into(),
+            report: None,
+        };
+        Ok(BuildPlan {
+            rebuild: previous.is_none(),
+            reason: "because".into(),
+            runnables: vec![
+                runnable("trainer", ("code", Kind::Codeset), [("model".to_owned(), model)].into_iter().collect()),
+                runnable("predictor", ("model", Kind::Model), IndexMap::new()),
+            ],
+            environments: vec![environment],
+        })
+    }
+}
+
+fn slot(kind: Kind) -> fuseml_domain::InputSlot {
+    fuseml_domain::InputSlot {
+        description: None,
+        kind,
+        requires: Attributes::new(),
+        optional: false,
+        path: "inputs/in".into(),
+        change_filter: Vec::new(),
+    }
+}

@@ -1,0 +1,160 @@
+//! The engine whole, in memory: what it does once, it does once, wherever the server dies.
+
+mod memory;
+
+use fuseml_domain::{Kind, Pipeline, RunState, StepState, Template};
+use fuseml_engine::{Engine, EngineConfig, Ports};
+use jiff::Timestamp;
+use memory::{
+    Crash, Disk, MemoryAgent, MemoryCatalog, MemoryCodesets, MemoryContents, MemoryExtensions, codeset, name,
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+const TRAINING: &str = "
+schema_version: 1
+name: training
+description: d
+inputs: {code: {kind: codeset}}
+steps:
+  build: {build: any, codeset: '${inputs.code}'}
+  train: {run: '${steps.build.trainer}', inputs: {code: '${inputs.code}'}}
+outputs: {model: {kind: model, from: '${steps.train.model}'}}
+";
+const SERVING: &str = "
+schema_version: 1
+name: serving
+description: d
+inputs: {model: {kind: model}}
+steps: {serve: {serve: {kind: predictor}, inputs: {model: '${inputs.model}'}}}
+outputs: {url: {from: '${steps.serve.url}'}}
+";
+
+fn pipeline(text: &str, input: &str, selector: &str) -> Pipeline {
+    let template = Template::parse(text, "template").expect("template");
+    let inputs = [(input.to_owned(), selector.to_owned())].into();
+    Pipeline::new(name("p"), template.name.clone(), template, &inputs, BTreeMap::new(), Timestamp::now())
+        .expect("pipeline")
+}
+
+fn disk() -> Arc<Disk> {
+    let disk = Arc::new(Disk::default());
+    disk.add(pipeline(TRAINING, "code", "code://*"));
+    disk.add(pipeline(SERVING, "model", "model://*"));
+    disk
+}
+
+async fn server(disk: &Arc<Disk>, agent: &Arc<MemoryAgent>, crash: Crash) -> Option<Arc<Engine>> {
+    let ports = Ports {
+        catalog: Arc::new(MemoryCatalog { disk: disk.clone(), crash }),
+        contents: Arc::new(MemoryContents),
+        codesets: Arc::new(MemoryCodesets),
+        agent: agent.clone(),
+        extensions: Arc::new(MemoryExtensions),
+    };
+    let start = Engine::start(ports, EngineConfig { retry: Duration::from_millis(1), ..EngineConfig::default() });
+    // A crash in the middle of the start leaves nothing that runs.
+    tokio::time::timeout(Duration::from_secs(1), start).await.ok().map(|started| started.expect("engine"))
+}
+
+/// Until all is quiet, or nothing is written any more because the server is dead.
+async fn let_it_work(disk: &Disk) {
+    let mut writes = disk.writes();
+    let mut still = 0;
+    while !disk.quiet() && still < 20 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        still = if disk.writes() == writes { still + 1 } else { 0 };
+        writes = disk.writes();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_trains_and_the_model_is_served() {
+    let (disk, agent) = (disk(), Arc::new(MemoryAgent::default()));
+    let engine = server(&disk, &agent, Crash::Never).await.expect("engine");
+    disk.register(codeset("c1"));
+    engine.wake();
+    let_it_work(&disk).await;
+
+    let runs = disk.runs();
+    assert_eq!(
+        runs.iter().map(|run| (run.label(), run.state)).collect::<Vec<_>>(),
+        [("training/1".into(), RunState::Succeeded), ("serving/1".into(), RunState::Succeeded)]
+    );
+    assert_eq!(runs[1].cause.root, Some(codeset("c1").address), "the chain goes back to the push");
+    assert_eq!(disk.services().len(), 1);
+    assert_eq!(agent.begun().len(), 3, "environment, training, service");
+}
+
+#[tokio::test(start_paused = true)]
+async fn wherever_the_server_dies_the_next_one_ends_the_work_and_nothing_is_begun_twice() {
+    let writes = {
+        let (disk, agent) = (disk(), Arc::new(MemoryAgent::default()));
+        let engine = server(&disk, &agent, Crash::Never).await.expect("engine");
+        disk.register(codeset("c1"));
+        engine.wake();
+        let_it_work(&disk).await;
+        disk.writes()
+    };
+    assert!(writes > 10, "there is something to interrupt");
+    for at in 0..writes {
+        for crash in [Crash::Before(at), Crash::After(at)] {
+            let (disk, agent) = (disk(), Arc::new(MemoryAgent::default()));
+            disk.register(codeset("c1"));
+            let first = server(&disk, &agent, crash).await;
+            let_it_work(&disk).await;
+            if let Some(first) = first {
+                first.stop();
+            }
+
+            let _second = server(&disk, &agent, Crash::Never).await.expect("engine");
+            let_it_work(&disk).await;
+
+            let states: Vec<_> = disk.runs().iter().map(|run| (run.label(), run.state)).collect();
+            assert_eq!(
+                states,
+                [("training/1".into(), RunState::Succeeded), ("serving/1".into(), RunState::Succeeded)],
+                "{crash:?}"
+            );
+            assert_eq!(agent.begun().len(), 3, "{crash:?}: {:?}", agent.begun());
+            assert_eq!(disk.artifacts(Kind::Model).len(), 1, "{crash:?}");
+            assert_eq!(disk.services().len(), 1, "{crash:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_step_ends_its_run_and_starts_nothing_else() {
+    let disk = disk();
+    let agent = Arc::new(MemoryAgent::failing(".train"));
+    let engine = server(&disk, &agent, Crash::Never).await.expect("engine");
+    disk.register(codeset("c1"));
+    engine.wake();
+    let_it_work(&disk).await;
+
+    let runs = disk.runs();
+    assert_eq!(runs.len(), 1);
+    assert_eq!(runs[0].state, RunState::Failed);
+    assert_eq!(runs[0].steps[1].state, StepState::Failed);
+    assert_eq!(runs[0].steps[1].note.as_deref(), Some("exited with code 1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_model_takes_the_service_over_and_the_old_workload_ends() {
+    use fuseml_domain::port::RuntimeAgent as _;
+    let (disk, agent) = (disk(), Arc::new(MemoryAgent::default()));
+    let engine = server(&disk, &agent, Crash::Never).await.expect("engine");
+    for commit in ["c1", "c2"] {
+        disk.register(codeset(commit));
+        engine.wake();
+        let_it_work(&disk).await;
+    }
+    // The old workload is ended beside the run.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+
+    let services = disk.services();
+    assert_eq!(services.len(), 1);
+    assert_eq!(services[0].run, 2);
+    assert_eq!(agent.running().await.expect("running"), [services[0].workload.key.clone()]);
+    let second = disk.runs().into_iter().find(|run| run.label() == "training/2").expect("run");
+    assert!(second.steps[0].note.as_deref().is_some_and(|note| note.starts_with("environment reused: because")));
+}
