@@ -129,17 +129,25 @@ pub fn build_extension(source: &Path, out: &Path) -> Result<()> {
 
     let modules = toolchain.build(&workspace, &components)?;
     let staging = beside(out, "new")?;
-    remove(&staging)?;
+    let result = lay_out(&source, &manifest, &components, &modules, &staging).and_then(|()| replace(out, &staging));
+    // After a failure nothing half-made stays behind; the error that counts is the first.
+    if result.is_err() {
+        let _ = remove(&staging);
+    }
+    result
+}
+
+fn lay_out(source: &Path, manifest: &str, components: &[Component], modules: &Path, staging: &Path) -> Result<()> {
+    remove(staging)?;
     fs::create_dir_all(staging.join("components"))?;
-    for component in &components {
+    for component in components {
         let module = modules.join(format!("{}.wasm", component.package.replace('-', "_")));
         let bytes = component_of(&module).with_context(|| format!("`{}` as a component", component.package))?;
         println!("  {} {} KiB", component.file(), bytes.len().div_ceil(1024));
         fs::write(staging.join(component.file()), bytes)?;
     }
-    copy_rest(&source, &staging)?;
-    check_layout(&manifest, &components, &staging)?;
-    replace(out, &staging)
+    copy_rest(source, staging)?;
+    check_layout(manifest, components, staging)
 }
 
 struct Component {

@@ -7,6 +7,7 @@ use crate::{
     work,
 };
 use fuseml_domain::{Error, Kind, Name, Phase, Result, Run, StepEvent, StepRun, StepState, Value, port::Service};
+use futures::future::join_all;
 use jiff::Timestamp;
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -140,10 +141,13 @@ fn next_key(key: &str) -> String {
 impl Engine {
     /// Ends every service, for a server that shuts down in order; the next start brings them back.
     pub async fn stop_services(self: &Arc<Self>) {
-        for service in self.ports.catalog.services().await.unwrap_or_default() {
+        let services = self.ports.catalog.services().await.unwrap_or_default();
+        // Each may take its grace to end; together they take it once.
+        join_all(services.iter().map(async |service| {
             if let Err(error) = self.ports.agent.cancel(&service.workload.key).await {
-                tracing::warn!(service = %base_path(&service), %error, "a service could not be ended");
+                tracing::warn!(service = %base_path(service), %error, "a service could not be ended");
             }
-        }
+        }))
+        .await;
     }
 }

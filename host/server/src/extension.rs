@@ -19,6 +19,9 @@ use tokio::sync::RwLock;
 /// Components ready to be called, by instance and component. Filled at first use, emptied by any change.
 type Ready = HashMap<(Name, Name), (Arc<LoadedComponent>, Arc<InstanceContext>)>;
 
+/// How folders of packages begin that are not installed yet.
+const INCOMING: &str = ".incoming-";
+
 pub(crate) struct Registry {
     catalog: Catalog,
     sandbox: Arc<Sandbox>,
@@ -27,7 +30,13 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
+    /// What an install left that was cut off is thrown away.
     pub(crate) fn new(catalog: Catalog, sandbox: Arc<Sandbox>, folder: DataFolder) -> Self {
+        for entry in std::fs::read_dir(folder.extensions()).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(INCOMING) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
         Self { catalog, sandbox, folder, ready: RwLock::new(HashMap::new()) }
     }
 
@@ -37,7 +46,7 @@ impl Registry {
         let incoming = tokio::task::spawn_blocking(move || -> Result<(tempfile::TempDir, Package)> {
             let io = |error: std::io::Error| Error::io("the package cannot be unpacked", &error);
             std::fs::create_dir_all(&root).map_err(io)?;
-            let folder = tempfile::Builder::new().prefix(".incoming-").tempdir_in(&root).map_err(io)?;
+            let folder = tempfile::Builder::new().prefix(INCOMING).tempdir_in(&root).map_err(io)?;
             package::unpack(tar.as_slice(), folder.path())?;
             let package = package::read(folder.path())?;
             Ok((folder, package))

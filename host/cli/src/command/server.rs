@@ -38,7 +38,12 @@ pub(crate) fn execute(command: ServerCommand, options: &Options) -> anyhow::Resu
 fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCode> {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FUSEML_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,fuseml_engine=info,fuseml_server=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(crate::output::live())
+        .init();
     let config = ServerConfig {
         data: options.folder()?.path().to_owned(),
         listen: arguments.listen,

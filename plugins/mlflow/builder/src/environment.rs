@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 
 /// What `train.py` and `predict.py` need beside the project's own packages.
-const OWN_REQUIREMENTS: [&str; 3] = ["mlflow>=3,<4", "mlserver>=1.7,<2", "mlserver-mlflow>=1.7,<2"];
+const OWN_REQUIREMENTS: [&str; 3] = ["mlflow>=3.1,<4", "mlserver>=1.7,<2", "mlserver-mlflow>=1.7,<2"];
 
 const NAME: &str = "mlflow";
 const PYTHON_ENV: &str = "python_env.yaml";

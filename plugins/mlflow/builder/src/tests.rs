@@ -65,7 +65,7 @@ fn plans_trainer_and_predictor_in_one_environment() {
         environment.requirements,
         [
             "mlflow>=2.3",
-            "mlflow>=3,<4",
+            "mlflow>=3.1,<4",
             "mlserver>=1.7,<2",
             "mlserver-mlflow>=1.7,<2",
             "pandas[parquet]>=2,<3",
@@ -105,7 +105,7 @@ fn reads_each_form_of_environment() {
     let bare = "entry_points: {main: {command: python train.py}}\n";
     let named = format!("python_env: env/py.yaml\n{bare}");
     let py = "python: 3.12\nbuild_dependencies: [pip==24.0, setuptools]\ndependencies:\n  - -r ../r.txt\n";
-    let own = ["mlflow>=3,<4", "mlserver>=1.7,<2", "mlserver-mlflow>=1.7,<2"];
+    let own = ["mlflow>=3.1,<4", "mlserver>=1.7,<2", "mlserver-mlflow>=1.7,<2"];
     type Case<'a> = (&'a str, Vec<(&'a str, &'a str)>, &'a str, &'a [&'a str]);
     let cases: [Case; 5] = [
         ("nothing", vec![("MLproject", bare)], "3.11", &[]),

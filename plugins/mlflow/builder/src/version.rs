@@ -5,8 +5,8 @@ use fuseml_extension::Result;
 
 type Minor = (u32, u32);
 
-/// What MLflow 3 and MLServer run on, the preferred first.
-const SUPPORTED: [Minor; 4] = [(3, 11), (3, 12), (3, 13), (3, 10)];
+/// What MLflow 3 and MLServer (below 3.13) run on, the preferred first.
+const SUPPORTED: [Minor; 3] = [(3, 11), (3, 12), (3, 10)];
 
 /// The version to take where nothing is asked for.
 pub(crate) fn default() -> String {
