@@ -236,12 +236,14 @@ impl Default for World {
 }
 
 impl Drop for World {
-    /// Services and jobs outlive a killed server: ends them through a server in order.
+    /// Jobs and services outlive a killed server: their supervisors are asked to end them.
     fn drop(&mut self) {
         self.stop();
-        for entry in fs::read_dir(self.data().join("agents/process/workloads")).into_iter().flatten().flatten() {
-            let Ok(text) = fs::read_to_string(entry.path().join("supervisor.pid")) else { continue };
-            if let Some(pid) = text.split_whitespace().next().and_then(|pid| pid.parse().ok()) {
+        let folder = self.folder.path().display().to_string();
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let command = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(pid) = pid.filter(|_| command.contains("process-supervisor") && command.contains(&folder)) {
                 let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM);
             }
         }

@@ -1,4 +1,5 @@
 //! Environments, made by the real uv from the real package index.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

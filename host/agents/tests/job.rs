@@ -1,4 +1,5 @@
 //! Jobs: how they end, what they leave, what they see.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Services: ready when they answer, started again when they crash, ended when asked.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

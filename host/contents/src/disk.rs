@@ -30,7 +30,8 @@ pub(crate) fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Resul
     let next = AtomicUsize::new(0);
     let worker = || -> Result<Vec<(usize, R)>> {
         let mut done = Vec::new();
-        while let Some((index, item)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?)))
+        while let Some((index, item)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?)))
         {
             match work(item) {
                 Ok(result) => done.push((index, result)),

@@ -1,30 +1,60 @@
-//! Bare repositories, one a codeset (S107–S108), and codesets read straight from their commits.
+//! Bare repositories, one a codeset (S107–S108).
+//!
+//! A registered commit stays readable for ever, whatever clients do to its branch: a hidden reference of its own
+//! keeps it, and nothing collects garbage by itself.
 
-use crate::git::{self, CommitInfo};
-use async_trait::async_trait;
-use fuseml_domain::{
-    Descriptor, Error, Name, Result,
-    port::{CodesetFiles, Codesets, FileEntry},
+use crate::{
+    codeset::Listings,
+    git::{self, CommitInfo},
 };
-use globset::GlobBuilder;
+use fuseml_domain::{Error, Name, Result};
+use jiff::Timestamp;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
-    sync::Arc,
 };
 
-/// The largest file that a component may read, in bytes (`fuseml:files`).
-const MAX_READ: u64 = 4 << 20;
-/// Entries in one answer (`fuseml:files`).
-const MAX_ENTRIES: usize = 10_000;
 /// Where registered commits are kept reachable, out of clients' sight.
 const RETAINED: &str = "refs/fuseml/commits";
+/// Every push reads all references; so many are gathered into one file.
+const LOOSE_REFERENCES: usize = 256;
+
+/// What each repository is set to.
+const CONFIG: &str = "\
+[core]
+\t# What a client was told is pushed survives a power cut.
+\tfsync = committed,reference
+\tfsyncMethod = batch
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+[http]
+\treceivepack = true
+\tgetanyfile = false
+[receive]
+\tautogc = false
+\tdenyDeletes = false
+\tdenyDeleteCurrent = ignore
+\tadvertisePushOptions = true
+\tfsckObjects = true
+[receive \"fsck\"]
+\t# Harmless faults that old and honest histories have.
+\tbadTimezone = ignore
+\tmissingSpaceBeforeDate = ignore
+\tzeroPaddedFilemode = ignore
+[transfer]
+\thideRefs = refs/fuseml
+[uploadpack]
+\tallowFilter = true
+\tallowAnySHA1InWant = true
+";
 
 /// All repositories below one folder, at `<project>/<name>.git`.
 #[derive(Debug, Clone)]
 pub struct Repositories {
     root: PathBuf,
+    pub(crate) listings: Listings,
 }
 
 impl Repositories {
@@ -32,7 +62,7 @@ impl Repositories {
         let root = root.into();
         fs::create_dir_all(&root)
             .map_err(|error| Error::io(format!("the folder {} cannot be made", root.display()), &error))?;
-        Ok(Self { root })
+        Ok(Self { root, listings: Listings::default() })
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -53,161 +83,131 @@ impl Repositories {
         if path.is_dir() {
             return Ok(());
         }
-        let io = |error: std::io::Error| Error::io(format!("the repository {project}/{name} cannot be made"), &error);
+        let what = format!("the repository {project}/{name} cannot be made");
+        let io = |error: std::io::Error| Error::io(&what, &error);
         let folder = self.root.join(&**project);
         fs::create_dir_all(&folder).map_err(io)?;
         let made = tempfile::Builder::new().prefix(".new-").tempdir_in(&folder).map_err(io)?;
-        let mut init = git::command(made.path());
-        git::output(init.args(["init", "--quiet", "--bare", "--initial-branch=main"]), "making a repository").await?;
-        for (key, value) in [
-            // A registered commit must never be thrown away, whatever becomes of its branch.
-            ("gc.auto", "0"),
-            ("receive.autogc", "false"),
-            ("receive.denyDeleteCurrent", "ignore"),
-            ("receive.fsckObjects", "true"),
-            ("http.receivepack", "true"),
-            ("transfer.hideRefs", "refs/fuseml"),
-            ("uploadpack.allowFilter", "true"),
-            ("uploadpack.allowAnySHA1InWant", "true"),
-        ] {
-            git::output(git::command(made.path()).args(["config", key, value]), "making a repository").await?;
-        }
+        let init = ["init", "--quiet", "--bare", "--initial-branch=main", "--template="];
+        git::output(git::command(made.path(), init), &what).await?;
+        let config = made.path().join("config");
+        let mut settings = fs::read_to_string(&config).map_err(io)?;
+        settings.push_str(CONFIG);
+        fs::write(&config, settings).map_err(io)?;
         match fs::rename(made.path(), &path) {
-            Ok(()) => drop(made.keep()),
+            // The guard of the temporary folder finds nothing under the old name, which is no error to it.
+            Ok(()) => Ok(()),
             // Somebody else was quicker; theirs is as good.
-            Err(_) if path.is_dir() => {}
-            Err(error) => return Err(io(error)),
+            Err(_) if path.is_dir() => Ok(()),
+            Err(error) => Err(io(error)),
         }
-        Ok(())
     }
 
     /// Every branch as `(refs/heads/…, commit)`.
     pub async fn branches(&self, project: &Name, name: &Name) -> Result<Vec<(String, String)>> {
-        let mut list = git::command(&self.path(project, name));
-        let text = git::text(
-            list.args(["for-each-ref", "--format=%(refname) %(objectname)", "refs/heads"]),
-            "reading branches",
-        )
-        .await?;
-        let pairs = text.lines().filter_map(|line| line.split_once(' '));
-        Ok(pairs.map(|(reference, commit)| (reference.to_owned(), commit.to_owned())).collect())
+        branches(&self.existing(project, name)?).await
     }
 
     /// Keeps a commit reachable for ever.
     pub async fn retain(&self, project: &Name, name: &Name, commit: &str) -> Result<()> {
-        let mut update = git::command(&self.path(project, name));
-        update.args(["update-ref", &format!("{RETAINED}/{commit}"), commit]);
-        git::output(&mut update, "keeping a commit").await.map(drop)
+        check_commit(commit)?;
+        let repository = self.existing(project, name)?;
+        let what = format!("keeping {commit} of {project}/{name}");
+        let update = ["update-ref", &format!("{RETAINED}/{commit}"), &format!("{commit}^{{commit}}")];
+        git::output(git::command(&repository, update), &what).await?;
+        if fs::read_dir(repository.join(RETAINED)).is_ok_and(|loose| loose.count() > LOOSE_REFERENCES) {
+            git::output(git::command(&repository, ["pack-refs", "--all"]), &what).await?;
+        }
+        Ok(())
     }
 
     pub async fn commit_info(&self, project: &Name, name: &Name, commit: &str) -> Result<CommitInfo> {
-        let mut show = git::command(&self.path(project, name));
-        show.args(["show", "--no-patch", "--format=%an%x00%s", "--end-of-options", commit]);
-        let text = git::text(&mut show, "reading a commit").await?;
-        let (author, subject) = text.split_once('\0').unwrap_or(("", &text));
-        Ok(CommitInfo { author: author.to_owned(), subject: subject.to_owned() })
+        check_commit(commit)?;
+        let show = ["log", "-1", "--no-show-signature", "--format=%an%x00%ct%x00%s", "--end-of-options", commit];
+        let what = format!("reading {commit} of {project}/{name}");
+        let text = git::text(git::command(&self.existing(project, name)?, show), &what).await?;
+        let mut parts = text.splitn(3, '\0').map(str::to_owned);
+        let mut part = || parts.next().unwrap_or_default();
+        let (author, seconds, subject) = (part(), part(), part());
+        // A date beyond what time can be is a joke of the author's clock and no reason to refuse the push.
+        let committed = seconds.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        Ok(CommitInfo { author, committed: committed.unwrap_or(Timestamp::UNIX_EPOCH), subject })
     }
 
-    /// Writes the commit's files into a folder, which must be there and empty.
+    /// The one commit whose digits begin so.
+    pub async fn resolve(&self, project: &Name, name: &Name, prefix: &str) -> Result<String> {
+        let unknown = || Error::not_found("unknown-commit", format!("{project}/{name} has no commit {prefix}"));
+        if !(4..=64).contains(&prefix.len()) || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let message =
+                format!("`{}` is not the beginning of a commit: at least 4 hex digits", prefix.escape_debug());
+            return Err(Error::invalid("commit", message));
+        }
+        let prefix = prefix.to_ascii_lowercase();
+        let repository = self.existing(project, name)?;
+        let candidates = git::command(&repository, ["rev-parse", &format!("--disambiguate={prefix}")]);
+        let candidates = git::text(candidates, "resolving a commit").await?;
+        let mut found = None;
+        for object in candidates.lines() {
+            let kind = git::text(git::command(&repository, ["cat-file", "-t", object]), "resolving a commit").await?;
+            if kind == "commit" && found.replace(object.to_owned()).is_some() {
+                let message = format!("{project}/{name} has more than one commit {prefix}: give more digits");
+                return Err(Error::conflict("ambiguous-commit", message));
+            }
+        }
+        found.ok_or_else(unknown)
+    }
+
+    /// Writes the commit's files into a folder, which must be there and empty. Git checked every object when it
+    /// was pushed; reading, it notices a damaged one by its checksum, but not one that was forged on this disk.
     pub(crate) async fn check_out(&self, project: &Name, name: &Name, commit: &str, target: &Path) -> Result<()> {
-        let repository = self.path(project, name);
+        let repository = self.existing(project, name)?;
         let index = tempfile::tempdir().map_err(|error| Error::io("a temporary folder", &error))?;
         let index = index.path().join("index");
         let what = format!("checking out {commit} of {project}/{name}");
-        let mut read = git::command(&repository);
-        git::output(read.env("GIT_INDEX_FILE", &index).args(["read-tree", "--end-of-options", commit]), &what).await?;
-        let mut write = git::command(&repository);
-        write.arg("--work-tree").arg(target).env("GIT_INDEX_FILE", &index).args(["checkout-index", "--all", "--quiet"]);
-        git::output(&mut write, &what).await.map(drop)
-    }
-}
-
-#[async_trait]
-impl Codesets for Repositories {
-    async fn files(&self, codeset: &Descriptor) -> Result<Arc<dyn CodesetFiles>> {
-        let repository = self.path(codeset.project(), &codeset.name);
-        let mut list = git::command(&repository);
-        list.args(["ls-tree", "-r", "-z", "--long", "--full-tree", "--end-of-options", &codeset.id]);
-        let listing = git::output(&mut list, &format!("reading {}", codeset.address.short())).await?;
-        let entries = listing.split(|byte| *byte == 0).filter(|line| !line.is_empty()).map(read_entry);
-        let mut entries: Vec<_> = entries.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Arc::new(CommitFiles { repository, entries }))
+        let mut read = git::command(&repository, ["read-tree", "--end-of-options", commit]);
+        read.env("GIT_INDEX_FILE", &index);
+        git::output(read, &what).await?;
+        let mut write = git::isolated();
+        write.arg("--git-dir").arg(&repository).arg("--work-tree").arg(target);
+        write.env("GIT_INDEX_FILE", &index).args(["checkout-index", "--all", "--quiet"]).current_dir(target);
+        git::output(write, &what).await.map(drop)
     }
 
-    async fn changed_files(&self, from: &Descriptor, to: &Descriptor) -> Result<Vec<String>> {
-        let mut diff = git::command(&self.path(to.project(), &to.name));
-        diff.args(["diff-tree", "-r", "-z", "--name-only", "--no-renames", "--end-of-options", &from.id, &to.id]);
-        let listing = git::output(&mut diff, "comparing two versions").await?;
-        let paths = listing.split(|byte| *byte == 0).filter(|path| !path.is_empty());
-        Ok(paths.map(|path| String::from_utf8_lossy(path).into_owned()).collect())
-    }
-}
-
-/// `<mode> <type> <object> <size>\t<path>`; symbolic links and submodules are no files of the codeset, and a
-/// name that is no text cannot cross the contract.
-fn read_entry(line: &[u8]) -> Result<Option<FileEntry>> {
-    let damaged = || Error::internal("git", "git listed a tree in an unknown form");
-    let tab = line.iter().position(|byte| *byte == b'\t').ok_or_else(damaged)?;
-    let (fields, path) = line.split_at(tab);
-    let fields = std::str::from_utf8(fields).map_err(|_| damaged())?;
-    let mut fields = fields.split_whitespace();
-    let (Some(mode), Some(kind), Some(object), Some(size)) =
-        (fields.next(), fields.next(), fields.next(), fields.next())
-    else {
-        return Err(damaged());
-    };
-    let Ok(path) = std::str::from_utf8(&path[1..]) else { return Ok(None) };
-    if kind != "blob" || mode == "120000" {
-        return Ok(None);
-    }
-    Ok(Some(FileEntry {
-        path: path.to_owned(),
-        size_bytes: size.parse().map_err(|_| damaged())?,
-        digest: format!("git:{object}"),
-        executable: mode == "100755",
-    }))
-}
-
-/// The files of one commit: the list is read once, a file when it is asked for.
-struct CommitFiles {
-    repository: PathBuf,
-    entries: Vec<FileEntry>,
-}
-
-impl CodesetFiles for CommitFiles {
-    fn find(&self, glob: &str, after: Option<&str>) -> Result<Vec<FileEntry>> {
-        let matcher = GlobBuilder::new(glob)
-            .literal_separator(true)
-            .build()
-            .map_err(|error| Error::invalid("glob", format!("`{}` is no pattern: {error}", glob.escape_debug())))?
-            .compile_matcher();
-        let start = after.map_or(0, |after| self.entries.partition_point(|entry| entry.path.as_str() <= after));
-        let found = self.entries[start..].iter().filter(|entry| matcher.is_match(&entry.path));
-        Ok(found.take(MAX_ENTRIES).cloned().collect())
-    }
-
-    fn read(&self, path: &str) -> Result<Vec<u8>> {
-        let found = self.entries.binary_search_by(|entry| entry.path.as_str().cmp(path));
-        let entry = found.map(|index| &self.entries[index]).map_err(|_| {
-            Error::not_found("unknown-file", format!("the codeset has no file `{}`", path.escape_debug()))
-        })?;
-        if entry.size_bytes > MAX_READ {
-            return Err(Error::invalid(
-                "file-too-large",
-                format!("`{path}` has {} bytes; at most {MAX_READ} can be read at once", entry.size_bytes),
-            ));
-        }
-        let object = entry.digest.trim_start_matches("git:");
-        let mut show = git::command(&self.repository).into_std();
-        let output = show
-            .args(["cat-file", "blob", object])
-            .stderr(Stdio::piped())
-            .output()
-            .map_err(|error| Error::io("git cannot be run", &error))?;
-        match output.status.success() {
-            true => Ok(output.stdout),
-            false => Err(Error::internal("git", format!("`{path}` cannot be read from its repository"))),
+    pub(crate) fn existing(&self, project: &Name, name: &Name) -> Result<PathBuf> {
+        let path = self.path(project, name);
+        match path.is_dir() {
+            // Git runs in other folders too.
+            true => std::path::absolute(&path).map_err(|error| Error::io("the repositories", &error)),
+            false => Err(Error::not_found("unknown-codeset", format!("the project {project} has no codeset {name}"))),
         }
     }
+}
+
+/// What git is told must be a whole commit id and not another of its many notations.
+pub(crate) fn check_commit(commit: &str) -> Result<()> {
+    match matches!(commit.len(), 40 | 64) && commit.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(()),
+        false => Err(Error::invalid("commit", format!("`{}` is not a commit", commit.escape_debug()))),
+    }
+}
+
+async fn branches(repository: &Path) -> Result<Vec<(String, String)>> {
+    let list = ["for-each-ref", "--format=%(refname) %(objectname)", "refs/heads"];
+    let text = git::text(git::command(repository, list), "reading branches").await?;
+    let pairs = text.lines().filter_map(|line| line.split_once(' '));
+    Ok(pairs.map(|(reference, commit)| (reference.to_owned(), commit.to_owned())).collect())
+}
+
+/// Who pushed only `master` or `trunk` gets it checked out by a clone: a repository whose default branch does not
+/// exist takes another.
+pub(crate) async fn settle_default_branch(repository: &Path) -> Result<()> {
+    let head = git::command(repository, ["rev-parse", "--verify", "--quiet", "HEAD"]);
+    if git::output(head, "").await.is_ok() {
+        return Ok(());
+    }
+    let branches = branches(repository).await?;
+    let wanted = ["refs/heads/main", "refs/heads/master"];
+    let known = wanted.into_iter().find(|wanted| branches.iter().any(|(branch, _)| branch == wanted));
+    let Some(branch) = known.or_else(|| branches.first().map(|(branch, _)| branch.as_str())) else { return Ok(()) };
+    git::output(git::command(repository, ["symbolic-ref", "HEAD", branch]), "the default branch").await.map(drop)
 }

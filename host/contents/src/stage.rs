@@ -1,14 +1,21 @@
 //! Brings contents to a workload, from wherever they lie.
 
-use crate::{Repositories, TreeStore, fetch};
+use crate::{
+    Repositories, TreeStore,
+    disk::{Staging, blocking, parallel},
+    fetch,
+    store::copy_checked,
+    verify::Source,
+};
 use async_trait::async_trait;
-use fuseml_domain::{Contents as Wanted, Digest, Error, Location, Name, Result, Tree, port::ContentStore};
+use fuseml_domain::{Contents as Wanted, Digest, Error, Location, Name, Result, Tree, TreeFile, port::ContentStore};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-/// The content store of the engine: its own trees, git, and tools that serve files over HTTP.
+/// The content store of the engine: its own trees, git, directories of this machine, and tools that serve files
+/// over HTTP.
 pub struct Contents {
     trees: Arc<TreeStore>,
     repositories: Arc<Repositories>,
@@ -17,83 +24,109 @@ pub struct Contents {
 
 impl Contents {
     pub fn new(trees: Arc<TreeStore>, repositories: Arc<Repositories>) -> Result<Self> {
-        Ok(Self { trees, repositories, client: fetch::client()? })
+        Ok(Self { trees, repositories, client: fetch::client(fetch::SILENCE)? })
     }
 
-    async fn fill(&self, contents: &Wanted, folder: &Path) -> Result<()> {
+    async fn fill(&self, contents: &Wanted, staging: &Staging) -> Result<()> {
         let location = &contents.location;
         match location.scheme.as_str() {
             "contents" => {
                 let digest: Digest = location.uri.parse()?;
-                let trees = self.trees.clone();
-                let folder = folder.to_owned();
-                blocking(move || {
-                    let tree = trees.tree(&digest)?;
-                    tree.files().iter().try_for_each(|file| trees.restore(file, &folder.join(&file.path)))
-                })
-                .await
+                self.trees.restore(&digest, staging).await
             }
             "git" => {
                 let (project, name, commit) = read_git(&location.uri)?;
-                self.repositories.check_out(&project, &name, commit, folder).await
+                self.repositories.check_out(&project, &name, commit, staging.path()).await
             }
-            "http" | "https" => fetch::tree(&self.client, contents, folder).await,
+            "http" | "https" => fetch::tree(&self.client, contents, staging).await,
+            "file" => copy(contents, staging).await,
             other => Err(Error::unsupported(
                 "scheme",
-                format!("contents at {other}: locations cannot be staged ({})", location.uri),
+                format!("contents at {other}: locations cannot be staged; use contents, git, http, https or file"),
             )),
         }
     }
 }
 
-/// `<project>/<name>#<commit>`.
-fn read_git(uri: &str) -> Result<(Name, Name, &str)> {
-    let damaged = || Error::internal("location", format!("`{uri}` is no place in a repository"));
-    let (path, commit) = uri.split_once('#').ok_or_else(damaged)?;
-    let (project, name) = path.split_once('/').ok_or_else(damaged)?;
-    if !commit.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(damaged());
-    }
-    Ok((project.parse()?, name.parse()?, commit))
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Error::internal("contents", error.to_string()))?
-}
-
 #[async_trait]
 impl ContentStore for Contents {
     async fn stage(&self, contents: &Wanted, target: &Path) -> Result<()> {
-        let beside = target.parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
-        let io = |error: std::io::Error| Error::io(format!("{} cannot be made", target.display()), &error);
-        tokio::fs::create_dir_all(&beside).await.map_err(io)?;
-        if tokio::fs::try_exists(target).await.map_err(io)? {
-            return Err(Error::conflict("exists", format!("{} is already there", target.display())));
-        }
-        // Dropped with everything in it unless all of it arrived.
-        let folder = tempfile::Builder::new().prefix(".staging-").tempdir_in(&beside).map_err(io)?;
-        self.fill(contents, folder.path()).await?;
-        tokio::fs::rename(folder.path(), target).await.map_err(io)?;
-        let _ = folder.keep();
-        Ok(())
+        let target = target.to_owned();
+        let staging = blocking(move || Staging::beside(&target)).await?;
+        let filled = self.fill(contents, &staging).await;
+        // Clearing away a large directory takes its time, as much as filling it.
+        blocking(move || match filled {
+            Ok(()) => staging.finish(),
+            Err(error) => {
+                drop(staging);
+                Err(error)
+            }
+        })
+        .await
     }
 
     async fn store_tree(&self, directory: &Path) -> Result<Tree> {
-        let (trees, directory) = (self.trees.clone(), directory.to_owned());
-        blocking(move || trees.store(&directory)).await
+        self.trees.store(directory).await
     }
 
     async fn store_listing(&self, directory: &Path) -> Result<Tree> {
-        let (trees, directory) = (self.trees.clone(), directory.to_owned());
-        blocking(move || trees.store_listing(&directory)).await
+        self.trees.store_listing(directory).await
     }
 
     async fn tree(&self, digest: &Digest) -> Result<Tree> {
-        let (trees, digest) = (self.trees.clone(), digest.clone());
-        blocking(move || trees.tree(&digest)).await
+        self.trees.tree(digest).await
     }
 
     fn location(&self, tree: &Tree) -> Location {
         TreeStore::location(tree)
     }
+}
+
+/// What must be there, which a store that is not ours cannot be trusted to know.
+pub(crate) fn expected(contents: &Wanted) -> Result<&Tree> {
+    contents.tree.as_ref().ok_or_else(|| {
+        let uri = fetch::shown(&contents.location.uri);
+        Error::internal("no-tree", format!("it is not known which files belong to {uri}"))
+    })
+}
+
+/// `<project>/<name>#<commit>`.
+fn read_git(uri: &str) -> Result<(Name, Name, &str)> {
+    let damaged = || {
+        let shown = uri.escape_debug();
+        Error::invalid("location", format!("`{shown}` is no commit of a repository: <project>/<name>#<commit>"))
+    };
+    let (path, commit) = uri.split_once('#').ok_or_else(damaged)?;
+    let (project, name) = path.split_once('/').ok_or_else(damaged)?;
+    if !matches!(commit.len(), 40 | 64) || !commit.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(damaged());
+    }
+    Ok((project.parse()?, name.parse()?, commit))
+}
+
+/// A directory of this machine; what lies there beside the tree's files is left.
+async fn copy(contents: &Wanted, staging: &Staging) -> Result<()> {
+    let uri = contents.location.uri.clone();
+    let tree = expected(contents)?.clone();
+    let staging = staging.clone();
+    blocking(move || {
+        let directory = match reqwest::Url::parse(&uri) {
+            Ok(url) if url.scheme() == "file" => url.to_file_path().unwrap_or_default(),
+            _ => PathBuf::from(&uri),
+        };
+        let root = directory.canonicalize().map_err(|error| {
+            Error::not_found("no-directory", format!("the directory {uri} cannot be read: {error}"))
+        })?;
+        let source = Source::of_a_tool(&uri);
+        let fetch = |file: &TreeFile| {
+            // Not a device, a pipe, or a link that was put there since and leads elsewhere.
+            let real = root.join(&file.path).canonicalize().map_err(|_| source.missing(file))?;
+            if !real.starts_with(&root) || !real.is_file() {
+                return Err(source.missing(file));
+            }
+            copy_checked(&real, file, &source, &staging.path().join(&file.path))
+        };
+        parallel(tree.files(), fetch).map(drop)
+    })
+    .await
 }

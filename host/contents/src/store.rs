@@ -1,19 +1,43 @@
-//! The built-in content store: blobs on disk, each known by the digest of its bytes, and trees of them.
+//! The built-in content store: blobs on the local disk, each known by the digest of its bytes, and trees of them.
+//!
+//! A blob is on disk before its name is, and a tree's list is stored after everything that it names: what has a
+//! digest here is whole. A stored blob is never written again, unless it was damaged: storing the same bytes once
+//! more heals it.
 
+use crate::{
+    disk::{Copied, Staging, blocking, copy_hashed, create, hash_file, parallel},
+    verify::Source,
+    walk::{Found, walk},
+};
 use fuseml_domain::{Digest, Error, Location, Result, Tree, TreeFile};
-use sha2::{Digest as _, Sha256};
 use std::{
+    collections::BTreeSet,
     fs,
-    io::{Read, Write},
+    io::{ErrorKind, Read},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-const BUFFER: usize = 128 << 10;
+/// What a server that died left half received is swept away at a start this much later, so that another server
+/// on the same folder is not disturbed.
+const LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Files below this size are read whole before they are written.
+const SMALL: u64 = 1 << 20;
 
 #[derive(Debug, Clone)]
 pub struct TreeStore {
     root: PathBuf,
+}
+
+/// One stored file that is not what its tree says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    pub path: String,
+    pub registered: Digest,
+    /// What its bytes are now; `None` when there are none (or when only the list was ever stored).
+    pub found: Option<Digest>,
 }
 
 impl TreeStore {
@@ -24,39 +48,44 @@ impl TreeStore {
             fs::create_dir_all(&path)
                 .map_err(|error| Error::io(format!("the folder {} cannot be made", path.display()), &error))?;
         }
+        sweep(&root.join("incoming"));
         Ok(Self { root })
     }
 
+    /// Where the bytes of a digest are, if they are here.
     fn blob(&self, digest: &Digest) -> PathBuf {
         self.root.join("blobs/sha256").join(&digest.hex()[..2]).join(digest.hex())
     }
 
-    /// Stores every file of a directory, then their list; stored again, nothing is written.
-    pub fn store(&self, directory: &Path) -> Result<Tree> {
-        let tree = list(directory, |path| self.store_file(path))?;
-        self.store_bytes(&tree.to_json())?;
-        Ok(tree)
+    /// Stores every file of a directory, then their list.
+    pub async fn store(&self, directory: &Path) -> Result<Tree> {
+        let (store, directory) = (self.clone(), directory.to_owned());
+        blocking(move || {
+            let tree = tree_of(&directory, |real| store.take_in(&mut open(real)?))?;
+            let folders: BTreeSet<_> =
+                tree.files().iter().filter_map(|file| Some(store.blob(&file.digest).parent()?.to_owned())).collect();
+            parallel(&Vec::from_iter(folders), |folder| sync_folder(folder))?;
+            store.keep_list(&tree)?;
+            Ok(tree)
+        })
+        .await
     }
 
-    /// Stores the list alone.
-    pub fn store_listing(&self, directory: &Path) -> Result<Tree> {
-        let tree = list(directory, |path| copy_hashed(open(path)?, &mut std::io::sink(), path))?;
-        self.store_bytes(&tree.to_json())?;
-        Ok(tree)
+    /// Stores the list alone: the contents lie elsewhere.
+    pub async fn store_listing(&self, directory: &Path) -> Result<Tree> {
+        let (store, directory) = (self.clone(), directory.to_owned());
+        blocking(move || {
+            let tree = tree_of(&directory, |real| hash_file(real).map_err(|error| unreadable(real, &error)))?;
+            store.keep_list(&tree)?;
+            Ok(tree)
+        })
+        .await
     }
 
-    pub fn tree(&self, digest: &Digest) -> Result<Tree> {
-        let path = self.blob(digest);
-        let bytes = fs::read(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                Error::not_found("unknown-tree", format!("nothing is stored under {digest}"))
-            }
-            _ => Error::io(format!("{digest} cannot be read"), &error),
-        })?;
-        if Digest::of(&bytes) != *digest {
-            return Err(mismatch("the list of files", &Digest::of(&bytes), digest));
-        }
-        Tree::parse(&bytes)
+    /// The list of files stored under this digest, verified.
+    pub async fn tree(&self, digest: &Digest) -> Result<Tree> {
+        let (store, digest) = (self.clone(), digest.clone());
+        blocking(move || store.read_list(&digest)).await
     }
 
     pub fn location(tree: &Tree) -> Location {
@@ -64,139 +93,143 @@ impl TreeStore {
         Location::new("contents", digest.to_string()).with_digest(digest)
     }
 
-    /// Writes a stored file to a place of the caller's, verified on the way.
-    pub(crate) fn restore(&self, file: &TreeFile, target: &Path) -> Result<()> {
-        let blob = self.blob(&file.digest);
-        let reader = fs::File::open(&blob).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                Error::not_found("missing-blob", format!("the stored file {} ({}) is gone", file.path, file.digest))
-            }
-            _ => Error::io(format!("the stored file {}", file.path), &error),
+    /// Reads a stored tree and everything below it again, and says what is not as it was stored.
+    pub async fn verify(&self, digest: &Digest) -> Result<Vec<Damage>> {
+        let (store, digest) = (self.clone(), digest.clone());
+        blocking(move || {
+            let tree = store.read_list(&digest)?;
+            let damages = parallel(tree.files(), |file| {
+                let found = match hash_file(&store.blob(&file.digest)) {
+                    Ok(copied) => Some(copied.digest),
+                    Err(error) if error.kind() == ErrorKind::NotFound => None,
+                    Err(error) => return Err(unreadable(&store.blob(&file.digest), &error)),
+                };
+                let damage =
+                    || Damage { path: file.path.clone(), registered: file.digest.clone(), found: found.clone() };
+                Ok((found.as_ref() != Some(&file.digest)).then(damage))
+            })?;
+            Ok(damages.into_iter().flatten().collect())
+        })
+        .await
+    }
+
+    /// Writes a stored tree into a directory in the making, verified on the way.
+    pub(crate) async fn restore(&self, digest: &Digest, staging: &Staging) -> Result<()> {
+        let (store, digest, staging) = (self.clone(), digest.clone(), staging.clone());
+        blocking(move || {
+            let source = Source::own(format!("the stored tree {digest}"));
+            let tree = store.read_list(&digest)?;
+            let restore = |file: &TreeFile| {
+                let blob = store.blob(&file.digest);
+                copy_checked(&blob, file, &source, &staging.path().join(&file.path))
+            };
+            parallel(tree.files(), restore).map(drop)
+        })
+        .await
+    }
+
+    fn read_list(&self, digest: &Digest) -> Result<Tree> {
+        let bytes = fs::read(self.blob(digest)).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::not_found("unknown-tree", format!("nothing is stored under {digest}")),
+            _ => Error::io(format!("the list of files {digest} cannot be read"), &error),
         })?;
-        let mut writer = create(target, file.executable)?;
-        let (found, _) = copy_hashed(reader, &mut writer, target)?;
-        check(file, &found)
-    }
-
-    fn store_file(&self, path: &Path) -> Result<(Digest, u64)> {
-        let mut incoming = self.incoming()?;
-        let (digest, size) = copy_hashed(open(path)?, &mut incoming, path)?;
-        self.keep(incoming, &digest)?;
-        Ok((digest, size))
-    }
-
-    fn store_bytes(&self, bytes: &[u8]) -> Result<()> {
-        let mut incoming = self.incoming()?;
-        incoming.write_all(bytes).map_err(|error| Error::io("the content store", &error))?;
-        self.keep(incoming, &Digest::of(bytes))
-    }
-
-    fn incoming(&self) -> Result<tempfile::NamedTempFile> {
-        tempfile::NamedTempFile::new_in(self.root.join("incoming"))
-            .map_err(|error| Error::io("the content store", &error))
-    }
-
-    /// Puts a written file in its place, on disk before its name is.
-    fn keep(&self, incoming: tempfile::NamedTempFile, digest: &Digest) -> Result<()> {
-        let place = self.blob(digest);
-        if place.exists() {
-            return Ok(());
+        let found = Digest::of(&bytes);
+        if found != *digest {
+            let message = format!("the stored list of files {digest} is damaged: its digest is {found}");
+            return Err(Error::internal("digest-mismatch", message));
         }
-        let keep = || -> std::io::Result<()> {
-            let folder = place.parent().unwrap_or(&self.root);
-            fs::create_dir_all(folder)?;
-            incoming.as_file().sync_all()?;
-            incoming.as_file().set_permissions(fs::Permissions::from_mode(0o444))?;
-            incoming.persist(&place).map_err(|error| error.error)?;
-            fs::File::open(folder)?.sync_all()
+        Tree::parse(&bytes)
+    }
+
+    fn keep_list(&self, tree: &Tree) -> Result<()> {
+        let copied = self.take_in(&mut tree.to_json().as_slice())?;
+        self.blob(&copied.digest).parent().map_or(Ok(()), sync_folder)
+    }
+
+    /// Makes the bytes a blob. Its folder is still to be synced.
+    fn take_in(&self, reader: &mut impl Read) -> Result<Copied> {
+        let take = || -> std::io::Result<Copied> {
+            let mut begin = Vec::new();
+            reader.by_ref().take(SMALL).read_to_end(&mut begin)?;
+            if (begin.len() as u64) < SMALL {
+                // All of it: a file that is known already is seen to be before anything is written.
+                let copied = Copied { digest: Digest::of(&begin), size_bytes: begin.len() as u64 };
+                if self.is_kept(&copied) {
+                    return Ok(copied);
+                }
+            }
+            let mut incoming = tempfile::NamedTempFile::new_in(self.root.join("incoming"))?;
+            let copied = copy_hashed(begin.as_slice().chain(reader), &mut incoming)?;
+            if !self.is_kept(&copied) {
+                self.keep(incoming, &copied.digest)?;
+            }
+            Ok(copied)
         };
-        keep().map_err(|error| Error::io(format!("{digest} cannot be stored"), &error))
+        take().map_err(|error| Error::io("contents cannot be stored", &error))
+    }
+
+    /// Whether the blob is there and whole: one that was damaged is written again.
+    fn is_kept(&self, copied: &Copied) -> bool {
+        hash_file(&self.blob(&copied.digest)).is_ok_and(|kept| kept == *copied)
+    }
+
+    fn keep(&self, incoming: tempfile::NamedTempFile, digest: &Digest) -> std::io::Result<()> {
+        let place = self.blob(digest);
+        let folder = place.parent().unwrap_or(&self.root);
+        if !folder.is_dir() {
+            fs::create_dir_all(folder)?;
+            fs::File::open(self.root.join("blobs/sha256"))?.sync_all()?;
+        }
+        incoming.as_file().set_permissions(fs::Permissions::from_mode(0o444))?;
+        incoming.as_file().sync_all()?;
+        incoming.persist(&place).map_err(|error| error.error)?;
+        Ok(())
     }
 }
 
-/// The tree of a directory; `file` says what each file is. Links are followed inside the directory and refused
-/// where they lead out of it. Empty folders are no part of a tree.
-fn list(directory: &Path, file: impl Fn(&Path) -> Result<(Digest, u64)>) -> Result<Tree> {
-    let io = |path: &Path, error: &std::io::Error| Error::io(format!("{} cannot be read", path.display()), error);
-    let root = directory.canonicalize().map_err(|error| io(directory, &error))?;
-    let mut files = Vec::new();
-    let mut folders = vec![(root.clone(), String::new(), 0)];
-    while let Some((folder, prefix, depth)) = folders.pop() {
-        for entry in fs::read_dir(&folder).map_err(|error| io(&folder, &error))? {
-            let entry = entry.map_err(|error| io(&folder, &error))?;
-            let name = entry.file_name();
-            let name = name.to_str().ok_or_else(|| {
-                Error::invalid("file-name", format!("{} has a name that is no UTF-8 text", entry.path().display()))
-            })?;
-            let path = format!("{prefix}{name}");
-            let real = entry.path().canonicalize().map_err(|error| io(&entry.path(), &error))?;
-            if !real.starts_with(&root) {
-                return Err(Error::invalid("link", format!("`{path}` is a link that leads out of its directory")));
-            }
-            let metadata = fs::metadata(&real).map_err(|error| io(&real, &error))?;
-            if metadata.is_dir() {
-                // A link to a folder above itself would never end.
-                if depth > 64 {
-                    return Err(Error::invalid("depth", format!("`{path}` lies deeper than 64 folders")));
-                }
-                folders.push((entry.path(), format!("{path}/"), depth + 1));
-            } else if metadata.is_file() {
-                let (digest, size_bytes) = file(&real)?;
-                let executable = metadata.permissions().mode() & 0o100 != 0;
-                files.push(TreeFile { path, size_bytes, digest, executable });
-            } else {
-                return Err(Error::invalid("file-type", format!("`{path}` is neither a file nor a folder")));
-            }
-        }
+/// Copies a file that must be what the tree says, reading no more than a byte beyond that.
+pub(crate) fn copy_checked(from: &Path, file: &TreeFile, source: &Source, target: &Path) -> Result<()> {
+    let reader = fs::File::open(from).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => source.missing(file),
+        _ => unreadable(from, &error),
+    })?;
+    let mut writer = create(target, file.executable)?;
+    let reader = reader.take(file.size_bytes + 1);
+    let copied = copy_hashed(reader, &mut writer)
+        .map_err(|error| Error::io(format!("{} cannot be copied", from.display()), &error))?;
+    if copied.size_bytes > file.size_bytes {
+        return Err(source.too_long(file));
     }
+    source.check(file, &copied)
+}
+
+fn tree_of(directory: &Path, read: impl Fn(&Path) -> Result<Copied> + Sync) -> Result<Tree> {
+    let files = parallel(&walk(directory)?, |found: &Found| {
+        let Copied { digest, size_bytes } = read(&found.real)?;
+        Ok(TreeFile { path: found.path.clone(), size_bytes, digest, executable: found.executable })
+    })?;
     Tree::new(files)
 }
 
 fn open(path: &Path) -> Result<fs::File> {
-    fs::File::open(path).map_err(|error| Error::io(format!("{} cannot be read", path.display()), &error))
+    fs::File::open(path).map_err(|error| unreadable(path, &error))
 }
 
-/// A new file with its folders; an existing one is an error.
-pub(crate) fn create(target: &Path, executable: bool) -> Result<fs::File> {
-    let make = || {
-        if let Some(folder) = target.parent() {
-            fs::create_dir_all(folder)?;
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::io(format!("{} cannot be read", path.display()), error)
+}
+
+/// A name is on disk only once its folder is.
+fn sync_folder(folder: impl AsRef<Path>) -> Result<()> {
+    let sync = fs::File::open(folder.as_ref()).and_then(|folder| folder.sync_all());
+    sync.map_err(|error| Error::io("contents cannot be stored", &error))
+}
+
+fn sweep(incoming: &Path) {
+    for entry in fs::read_dir(incoming).into_iter().flatten().flatten() {
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|modified| modified.elapsed());
+        if age.is_ok_and(|age| age.is_ok_and(|age| age > LEFT_BEHIND)) {
+            let _ = fs::remove_file(entry.path());
         }
-        let file = fs::File::create_new(target)?;
-        file.set_permissions(fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;
-        Ok(file)
-    };
-    make().map_err(|error: std::io::Error| Error::io(format!("{} cannot be written", target.display()), &error))
-}
-
-fn copy_hashed(mut reader: impl Read, writer: &mut impl Write, path: &Path) -> Result<(Digest, u64)> {
-    let io = |error: std::io::Error| Error::io(format!("{} cannot be copied", path.display()), &error);
-    let mut hash = Sha256::new();
-    let mut size = 0;
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let read = reader.read(&mut buffer).map_err(io)?;
-        if read == 0 {
-            return Ok((Digest::from_hash(&hash.finalize()), size));
-        }
-        hash.update(&buffer[..read]);
-        writer.write_all(&buffer[..read]).map_err(io)?;
-        size += read as u64;
     }
-}
-
-pub(crate) fn check(file: &TreeFile, found: &Digest) -> Result<()> {
-    if *found == file.digest {
-        return Ok(());
-    }
-    Err(mismatch(&format!("the file {}", file.path), found, &file.digest))
-}
-
-fn mismatch(what: &str, found: &Digest, registered: &Digest) -> Error {
-    Error::invalid(
-        "digest-mismatch",
-        format!(
-            "{what} has the digest {found}, but {registered} was registered: it was changed since; restore it or make the artifact anew"
-        ),
-    )
 }

@@ -92,7 +92,7 @@ fn follow(link: &Path, path: &str, root: &Path) -> Result<PathBuf> {
     let refuse = |why: &str| Error::invalid("link", format!("`{path}` is a link {why} ({})", target.display()));
     let real = link.canonicalize().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => refuse("to nothing"),
-        std::io::ErrorKind::FilesystemLoop => refuse("that leads back to itself"),
+        _ if error.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32) => refuse("that leads back to itself"),
         _ => unreadable(link, &error),
     })?;
     match real.starts_with(root) {

@@ -1,7 +1,9 @@
 //! From a finished push to registered codesets (S48, S123, S130).
 
 use crate::app::App;
-use fuseml_domain::{Address, Attributes, Descriptor, Kind, Location, Name, Origin, Result, Store};
+use fuseml_domain::{
+    Address, Attributes, Descriptor, ErrorKind, Kind, Location, Name, Origin, Result, Store, port::Catalog as _,
+};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -10,6 +12,9 @@ use std::collections::BTreeMap;
 pub(crate) async fn register_tips(app: &App, project: &Name, name: &Name) -> Result<()> {
     let mut tips = Vec::new();
     for (reference, commit) in app.repositories.branches(project, name).await? {
+        if is_registered(app, project, name, &commit).await? {
+            continue;
+        }
         tips.push(describe(app, project, name, &reference, &commit).await?);
     }
     let new = app.catalog.register(&tips).await?;
@@ -19,6 +24,15 @@ pub(crate) async fn register_tips(app: &App, project: &Name, name: &Name) -> Res
         app.engine.wake();
     }
     Ok(())
+}
+
+async fn is_registered(app: &App, project: &Name, name: &Name, commit: &str) -> Result<bool> {
+    let address = Address::of_version(Kind::Codeset, project, name, &commit.parse()?);
+    match app.catalog.artifact(&address).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Finishes pushes that the server did not see the end of.

@@ -1,6 +1,7 @@
 //! Brings a server up and down.
 
 use crate::{app::App, extension::Registry, folder::DataFolder, push, route};
+use axum::serve::ListenerExt as _;
 use fuseml_agents::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};
 use fuseml_catalog::Catalog;
 use fuseml_contents::{Contents, Repositories, TreeStore};
@@ -22,6 +23,10 @@ pub struct ServerConfig {
     pub program: PathBuf,
     /// Jobs at one time.
     pub jobs: Option<usize>,
+    /// The program `uv`, which makes environments; looked for on the PATH if not given.
+    pub uv: Option<PathBuf>,
+    /// Its cache; in the data folder if not given.
+    pub uv_cache: Option<PathBuf>,
 }
 
 /// A server that has its data folder and its port.
@@ -61,9 +66,15 @@ impl Server {
     /// Answers until `stop` resolves; then ends services and leaves jobs to their supervisors.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let app = self.app.clone();
+        // Small answers must not wait for more to send.
+        let listener = self.listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::warn!(%error, "a connection keeps its delay");
+            }
+        });
         // Connections that are kept open must not keep the server from ending.
         tokio::select! {
-            served = axum::serve(self.listener, route::router(app.clone())) => {
+            served = axum::serve(listener, route::router(app.clone())) => {
                 served.map_err(|error| Error::io("serving", &error))?;
             }
             () = stop => {}
@@ -93,8 +104,11 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
     let registry = Arc::new(Registry::new(catalog.clone(), sandbox, folder.clone()));
     let supervisor =
         SupervisorCommand { program: config.program.clone(), arguments: vec![OsString::from("process-supervisor")] };
-    let agent: Arc<ProcessAgent> =
-        Arc::new(ProcessAgent::new(ProcessAgentConfig::new(folder.process_agent(), supervisor, contents.clone()))?);
+    let agent = Arc::new(ProcessAgent::new(ProcessAgentConfig {
+        uv: config.uv.clone(),
+        uv_cache: config.uv_cache.clone(),
+        ..ProcessAgentConfig::new(folder.process_agent(), supervisor, contents.clone())
+    })?);
     let defaults = EngineConfig::default();
     let engine = Engine::start(
         Ports {

@@ -98,7 +98,7 @@ impl ProcessAgent {
     }
 
     fn folder(&self, key: &str) -> Result<Folder> {
-        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
+        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_');
         let fits = !key.is_empty() && key.len() <= KEY_LIMIT && key.bytes().all(allowed);
         if !fits || key.starts_with('.') || key.contains("..") {
             return Err(Error::invalid("workload-key", format!("`{}` cannot be a workload's key", key.escape_debug())));

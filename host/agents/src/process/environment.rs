@@ -1,4 +1,5 @@
-//! Python environments, made with uv: packages locked with their hashes, installed, compiled to bytecode.
+//! Python environments, made with uv: packages locked with their hashes, installed. Bytecode is written by the
+//! first process that imports, which costs less than compiling every package for a few that are used.
 //!
 //! Promises: an environment is there whole or counts as absent; two workloads that make the same one at once
 //! make it once; what fails leaves nothing behind and uv's own words in the log.
@@ -80,7 +81,7 @@ pub(crate) fn make(runner: &mut Runner, folder: &Folder, spec: &Spec) -> io::Res
     }
     // Left by a process that was killed.
     remove(&place)?;
-    let outcome = build(runner, folder, spec, environment, uv, &place, until);
+    let outcome = build(runner, folder, spec, (environment, uv), until);
     if matches!(&outcome, Ok(None)) {
         folder::write_json(&spec.environments.marker(&environment.digest), environment)?;
         runner.note(&format!("environment {} is here", environment.digest));
@@ -95,11 +96,10 @@ fn build(
     runner: &mut Runner,
     folder: &Folder,
     spec: &Spec,
-    environment: &Environment,
-    uv: &Uv,
-    place: &Path,
+    (environment, uv): (&Environment, &Uv),
     until: Instant,
 ) -> io::Result<Option<Outcome>> {
+    let place = spec.environments.path(&environment.digest);
     let wanted = folder.work().join("requirements.in");
     fs::write(&wanted, environment.requirements.join("\n") + "\n")?;
     let locked = folder.work().join("requirements.txt");
@@ -119,7 +119,7 @@ fn build(
         .concat(),
         // Compiled here, or the first workloads would spend seconds on it, each for itself.
         [
-            words(&["pip", "sync", "--allow-empty-requirements", "--compile-bytecode", "--python"]),
+            words(&["pip", "sync", "--allow-empty-requirements", "--python"]),
             vec![place.as_os_str(), locked.as_os_str()],
         ]
         .concat(),
@@ -191,6 +191,7 @@ fn remove(folder: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -241,6 +241,7 @@ pub(crate) fn find_program(name: &str, path: &OsStr) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

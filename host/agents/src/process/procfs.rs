@@ -141,6 +141,7 @@ pub(crate) fn signal_all(processes: &[i32], signal: Signal) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use std::process::Command;

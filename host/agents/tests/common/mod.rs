@@ -1,5 +1,5 @@
 //! An agent over a temporary folder, with contents that are plain folders.
-#![allow(dead_code)] // Each test file uses its part.
+#![allow(clippy::unwrap_used, dead_code)] // Each test file uses its part.
 
 use async_trait::async_trait;
 use fuseml_agents::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use fuseml_domain::Error;
 use fuseml_server::{Server, ServerConfig};
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 #[derive(Subcommand)]
 pub(crate) enum ServerCommand {
@@ -26,6 +26,12 @@ pub(crate) struct StartArguments {
     /// Jobs at one time; as many as the machine has cores if not given
     #[arg(long)]
     jobs: Option<usize>,
+    /// The program uv, which makes environments; looked for on the PATH if not given
+    #[arg(long, env = "FUSEML_UV")]
+    uv: Option<PathBuf>,
+    /// uv's cache; in the data folder if not given
+    #[arg(long, env = "UV_CACHE_DIR")]
+    uv_cache: Option<PathBuf>,
 }
 
 pub(crate) fn execute(command: ServerCommand, options: &Options) -> anyhow::Result<ExitCode> {
@@ -50,6 +56,8 @@ fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCod
         hosts: arguments.hosts,
         program: std::env::current_exe().context("this program cannot find itself")?,
         jobs: arguments.jobs,
+        uv: arguments.uv,
+        uv_cache: arguments.uv_cache,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

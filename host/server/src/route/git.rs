@@ -17,7 +17,9 @@ pub(super) async fn serve(
     Path((project, name, service)): Path<(String, String, String)>,
     request: Request,
 ) -> Response {
-    match answer(&app, &project, &name, service, request).await {
+    // A task of its own: a push whose client goes away is still carried through to the registration.
+    let answer = tokio::spawn(async move { answer(&app, &project, &name, service, request).await });
+    match answer.await.unwrap_or_else(|error| Err(Error::internal("git", error.to_string()))) {
         Ok(response) => response,
         // Git shows a plain text to its user; a problem document it would not.
         Err(error) => {
