@@ -97,6 +97,8 @@ pub fn ensure_toolchain() -> Result<Toolchain> {
     let root = output("id", &["-u"]).is_some_and(|id| id == "0");
     if root && Path::new("/usr/bin/apt-get").is_file() {
         println!("no toolchain builds components here; running: {}", apt_command());
+        // A new machine's list of packages is old or empty.
+        run(Command::new("/usr/bin/apt-get").args(["update", "--quiet"]))?;
         let mut apt = Command::new("/usr/bin/apt-get");
         apt.args(["install", "-y", "--no-install-recommends"]).args(APT_PACKAGES);
         run(apt.env("DEBIAN_FRONTEND", "noninteractive"))?;
