@@ -116,9 +116,9 @@ CREATE TABLE instance_state (
   PRIMARY KEY (instance, key)
 ) STRICT, WITHOUT ROWID;
 
--- Repositories that a push may have changed without its commits being registered yet.
+-- Pushes under way: each may change a repository whose commits are then still to be registered.
 CREATE TABLE pending_pushes (
+  id      INTEGER PRIMARY KEY AUTOINCREMENT,
   project TEXT NOT NULL,
-  name    TEXT NOT NULL,
-  PRIMARY KEY (project, name)
+  name    TEXT NOT NULL
 ) STRICT;

@@ -189,33 +189,29 @@ impl Catalog {
         }))
     }
 
-    /// Notes that a push to this repository may leave commits to be registered.
-    pub async fn begin_push(&self, project: &Name, name: &Name) -> Result<()> {
-        sqlx::query("INSERT OR IGNORE INTO pending_pushes (project, name) VALUES (?, ?)")
+    /// Notes that a push to this repository may leave commits to be registered; answers the note's number.
+    pub async fn begin_push(&self, project: &Name, name: &Name) -> Result<i64> {
+        sqlx::query_scalar("INSERT INTO pending_pushes (project, name) VALUES (?, ?) RETURNING id")
             .bind(&**project)
             .bind(&**name)
-            .execute(&self.pool)
+            .fetch_one(&self.pool)
             .await
-            .map_err(failed)?;
-        Ok(())
+            .map_err(failed)
     }
 
     /// Its commits are registered.
-    pub async fn end_push(&self, project: &Name, name: &Name) -> Result<()> {
-        sqlx::query("DELETE FROM pending_pushes WHERE project = ? AND name = ?")
-            .bind(&**project)
-            .bind(&**name)
-            .execute(&self.pool)
-            .await
-            .map_err(failed)?;
+    pub async fn end_push(&self, push: i64) -> Result<()> {
+        sqlx::query("DELETE FROM pending_pushes WHERE id = ?").bind(push).execute(&self.pool).await.map_err(failed)?;
         Ok(())
     }
 
-    /// Repositories whose last push the server did not see the end of.
-    pub async fn pending_pushes(&self) -> Result<Vec<(Name, Name)>> {
-        let rows: Vec<(String, String)> =
-            sqlx::query_as("SELECT project, name FROM pending_pushes").fetch_all(&self.pool).await.map_err(failed)?;
-        rows.into_iter().map(|(project, name)| Ok((project.parse()?, name.parse()?))).collect()
+    /// Pushes that the server did not see the end of.
+    pub async fn pending_pushes(&self) -> Result<Vec<(i64, Name, Name)>> {
+        let rows: Vec<(i64, String, String)> = sqlx::query_as("SELECT id, project, name FROM pending_pushes")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        rows.into_iter().map(|(id, project, name)| Ok((id, project.parse()?, name.parse()?))).collect()
     }
 }
 

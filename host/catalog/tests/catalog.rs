@@ -267,3 +267,13 @@ async fn two_extensions_cannot_bring_one_template() {
     assert_eq!(install("two").await.expect_err("taken").code, "template-exists");
     assert!(catalog.instance(&name("two")).await.is_err(), "nothing of a refused extension stays");
 }
+
+#[tokio::test]
+async fn the_end_of_one_push_leaves_the_note_of_another() {
+    let (_folder, catalog) = with_project().await;
+    let first = catalog.begin_push(&name("shop"), &name("app")).await.expect("begin");
+    let second = catalog.begin_push(&name("shop"), &name("app")).await.expect("begin");
+    catalog.end_push(first).await.expect("end");
+    let pending = catalog.pending_pushes().await.expect("pending");
+    assert_eq!(pending, [(second, name("shop"), name("app"))]);
+}

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// Registers the tip of every branch that is not registered yet, and lets the engine see them. The note that a
 /// push was under way goes only afterwards, so a server that dies in between finishes it at its next start.
-pub(crate) async fn register_tips(app: &App, project: &Name, name: &Name) -> Result<()> {
+pub(crate) async fn register_tips(app: &App, push: i64, project: &Name, name: &Name) -> Result<()> {
     let mut tips = Vec::new();
     for (reference, commit) in app.repositories.branches(project, name).await? {
         if is_registered(app, project, name, &commit).await? {
@@ -18,7 +18,7 @@ pub(crate) async fn register_tips(app: &App, project: &Name, name: &Name) -> Res
         tips.push(describe(app, project, name, &reference, &commit).await?);
     }
     let new = app.catalog.register(&tips).await?;
-    app.catalog.end_push(project, name).await?;
+    app.catalog.end_push(push).await?;
     if new > 0 {
         tracing::info!(%project, codeset = %name, new, "codesets registered");
         app.engine.wake();
@@ -37,11 +37,11 @@ async fn is_registered(app: &App, project: &Name, name: &Name, commit: &str) -> 
 
 /// Finishes pushes that the server did not see the end of.
 pub(crate) async fn finish_pending(app: &App) -> Result<()> {
-    for (project, name) in app.catalog.pending_pushes().await? {
+    for (push, project, name) in app.catalog.pending_pushes().await? {
         if app.repositories.exists(&project, &name) {
-            register_tips(app, &project, &name).await?;
+            register_tips(app, push, &project, &name).await?;
         } else {
-            app.catalog.end_push(&project, &name).await?;
+            app.catalog.end_push(push).await?;
         }
     }
     Ok(())

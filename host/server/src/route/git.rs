@@ -40,10 +40,10 @@ async fn answer(app: &Arc<App>, project: &str, name: &str, service: String, requ
     } else if !app.repositories.exists(&project, &name) {
         return Err(Error::not_found("unknown-codeset", format!("the project {project} has no codeset {name}")));
     }
-    let receives = service == "git-receive-pack";
-    if receives {
-        app.catalog.begin_push(&project, &name).await?;
-    }
+    let push = match service == "git-receive-pack" {
+        true => Some(app.catalog.begin_push(&project, &name).await?),
+        false => None,
+    };
     let (parts, body) = request.into_parts();
     let text = |name: header::HeaderName| header_text(&parts.headers, name);
     let response = app
@@ -60,16 +60,16 @@ async fn answer(app: &Arc<App>, project: &str, name: &str, service: String, requ
             body: Box::pin(body.into_data_stream().map_err(std::io::Error::other)),
         })
         .await?;
-    if receives {
-        return received(app, &project, &name, response).await;
+    if let Some(push) = push {
+        return received(app, push, &project, &name, response).await;
     }
     respond(response.status, &response.headers, Body::from_stream(response.body))
 }
 
 /// The push is answered only once its commits are registered: what git reports as done is done.
-async fn received(app: &App, project: &Name, name: &Name, response: GitResponse) -> Result<Response> {
+async fn received(app: &App, push: i64, project: &Name, name: &Name, response: GitResponse) -> Result<Response> {
     let parts: Vec<_> = response.body.try_collect().await.map_err(|error| Error::io("the push was cut off", &error))?;
-    push::register_tips(app, project, name).await?;
+    push::register_tips(app, push, project, name).await?;
     respond(response.status, &response.headers, Body::from(parts.concat()))
 }
 
