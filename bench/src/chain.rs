@@ -8,8 +8,8 @@ use fuseml_agents::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};
 use fuseml_catalog::Catalog;
 use fuseml_contents::{Contents, Repositories, TreeStore};
 use fuseml_domain::{
-    Address, Attributes, CollectedOutput, Descriptor, Error, Kind, Location, LogChunk, Name, Origin, Pipeline,
-    Runnable, Store, Template, Workload, WorkloadStatus,
+    Address, Attributes, CollectedOutput, Descriptor, Error, InstanceChoice, Kind, Location, LogChunk, Name, Origin,
+    Pipeline, Runnable, Store, Template, Workload, WorkloadStatus,
     port::{ArtifactStore, Builder, Catalog as _, Extensions, RuntimeAgent},
 };
 use fuseml_engine::{Engine, EngineConfig, Ports};
@@ -80,6 +80,9 @@ impl Extensions for NoExtensions {
     }
     async fn settings(&self, _: &Name) -> fuseml_domain::Result<Attributes> {
         Ok(Attributes::new())
+    }
+    async fn choose(&self, _: &Name, _: &InstanceChoice) -> fuseml_domain::Result<Name> {
+        Err(Error::unsupported("bench", "there are no extensions here"))
     }
 }
 

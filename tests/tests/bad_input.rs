@@ -122,7 +122,7 @@ fn extensions_that_are_none_are_refused_and_leave_nothing() {
 fn code_that_cannot_become_a_model_says_where_it_went_wrong() {
     let world = World::with_mlflow(None);
     let extension = hurried_extension(&world);
-    world.fuseml(&["extension", "install", &extension, "--grant", "all"]).good();
+    world.fuseml(&["extension", "upgrade", "mlflow", &extension]).good();
     world
         .fuseml(&["pipeline", "add", "mlflow-training", "--name", "training", "--input", "mlflow_code=code://*"])
         .good();

@@ -97,20 +97,64 @@ CREATE TABLE services (
   PRIMARY KEY (project, pipeline, name)
 ) STRICT;
 
+-- The document says which version is active, which came before and which waits.
 CREATE TABLE extensions (
   name     TEXT PRIMARY KEY,
-  version  TEXT NOT NULL,
   document TEXT NOT NULL
+) STRICT;
+
+-- Every version that may become active again; a version's digest is that of its whole package.
+CREATE TABLE extension_versions (
+  extension TEXT NOT NULL REFERENCES extensions (name) ON DELETE CASCADE,
+  digest    TEXT NOT NULL,
+  document  TEXT NOT NULL,
+  PRIMARY KEY (extension, digest)
 ) STRICT;
 
 CREATE TABLE instances (
   name      TEXT PRIMARY KEY,
-  extension TEXT NOT NULL REFERENCES extensions (name),
+  extension TEXT NOT NULL REFERENCES extensions (name) ON DELETE CASCADE,
   document  TEXT NOT NULL
 ) STRICT;
+CREATE INDEX instances_of_extension ON instances (extension);
+CREATE INDEX artifacts_of_instance ON artifacts (json_extract(document, '$.store.instance'))
+  WHERE json_extract(document, '$.store.instance') IS NOT NULL;
+
+-- Sealed with a key that is not in this database.
+CREATE TABLE secrets (
+  instance   TEXT NOT NULL REFERENCES instances (name) ON DELETE CASCADE,
+  name       TEXT NOT NULL,
+  key        TEXT NOT NULL,
+  nonce      BLOB NOT NULL,
+  ciphertext BLOB NOT NULL,
+  updated    INTEGER NOT NULL,
+  PRIMARY KEY (instance, name)
+) STRICT;
+
+-- Receipts. They outlive the instance: the lineage of what a call touched names them.
+CREATE TABLE calls (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  id       TEXT NOT NULL UNIQUE,
+  instance TEXT NOT NULL,
+  subject  TEXT,
+  started  INTEGER NOT NULL,
+  refused  INTEGER NOT NULL,
+  document TEXT NOT NULL,
+  tape     TEXT
+) STRICT;
+CREATE INDEX calls_of_instance ON calls (instance, sequence);
+CREATE INDEX calls_of_subject ON calls (subject, sequence) WHERE subject IS NOT NULL;
+CREATE INDEX calls_refused ON calls (instance, sequence) WHERE refused > 0;
+
+CREATE TABLE extension_log (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  instance TEXT NOT NULL,
+  document TEXT NOT NULL
+) STRICT;
+CREATE INDEX extension_log_of_instance ON extension_log (instance, sequence);
 
 CREATE TABLE instance_state (
-  instance TEXT NOT NULL,
+  instance TEXT NOT NULL REFERENCES instances (name) ON DELETE CASCADE,
   key      TEXT NOT NULL,
   value    BLOB NOT NULL,
   PRIMARY KEY (instance, key)

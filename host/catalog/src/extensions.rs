@@ -1,102 +1,131 @@
-//! Installed extensions and their configured instances.
+//! Installed extensions: which versions are there, which one is active.
 
 use crate::{Catalog, all_from_json, failed, from_json, to_json};
-use fuseml_domain::{Attributes, Capability, Digest, Error, Manifest, Name, Result, Template};
+use fuseml_domain::{Digest, Error, Grants, Instance, Manifest, Name, Pipeline, Result, Template};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use sqlx::SqliteConnection;
+use std::collections::BTreeMap;
 
-/// An extension whose files lie in the server's extension folder.
+/// One version, whose files lie in the server's extension folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct InstalledExtension {
+pub struct InstalledVersion {
     pub manifest: Manifest,
     /// Of each component's bytes.
     pub components: BTreeMap<Name, Digest>,
+    pub templates: Vec<Template>,
     pub installed: jiff::Timestamp,
 }
 
-/// An installed extension configured for one real tool.
+impl InstalledVersion {
+    /// Of all that the package holds: two packages with one version number are still two.
+    pub fn digest(&self) -> Result<Digest> {
+        Ok(Digest::of(to_json(&(&self.manifest, &self.components, &self.templates))?.as_bytes()))
+    }
+}
+
+/// An extension and where it stands between its versions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Instance {
+pub struct InstalledExtension {
     pub name: Name,
-    pub extension: Name,
-    /// Checked against the manifest.
-    pub settings: Attributes,
-    /// What the admin granted.
-    pub granted: BTreeSet<Capability>,
+    pub active: Digest,
+    /// What a rollback goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest>,
+    /// Asks for more than the active one and waits for an admin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Digest>,
+    /// Runs beside the active one for comparison.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Digest>,
+    pub enabled: bool,
 }
 
 impl Catalog {
-    /// Replaces the extension of that name, its templates and its first instance, or nothing.
-    pub async fn install_extension(
-        &self,
-        extension: &InstalledExtension,
-        templates: &[Template],
-        instance: &Instance,
-    ) -> Result<()> {
-        let name = &extension.manifest.name;
-        let version = extension.manifest.version.to_string();
+    /// Puts in a new extension, its templates and its first instance, or nothing.
+    pub async fn install_extension(&self, version: &InstalledVersion, instance: &Instance) -> Result<()> {
+        let name = &version.manifest.name;
+        let extension = InstalledExtension {
+            name: name.clone(),
+            active: version.digest()?,
+            previous: None,
+            held: None,
+            shadow: None,
+            enabled: true,
+        };
         let mut transaction = self.write().await?;
-        for template in templates {
-            let owner: Option<String> =
-                sqlx::query_scalar("SELECT extension FROM templates WHERE name = ? AND extension <> ?")
-                    .bind(&*template.name)
-                    .bind(&**name)
-                    .fetch_optional(&mut *transaction)
-                    .await
-                    .map_err(failed)?;
-            if let Some(owner) = owner {
-                return Err(Error::conflict(
-                    "template-exists",
-                    format!("{name} brings the template `{}`, which the extension {owner} already has", template.name),
-                ));
-            }
-        }
-        sqlx::query(
-            "INSERT INTO extensions (name, version, document) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (name) DO UPDATE SET version = ?2, document = ?3",
-        )
-        .bind(&**name)
-        .bind(&version)
-        .bind(to_json(extension)?)
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
-        sqlx::query("DELETE FROM templates WHERE extension = ?")
+        let done = sqlx::query("INSERT INTO extensions (name, document) VALUES (?, ?) ON CONFLICT DO NOTHING")
             .bind(&**name)
+            .bind(to_json(&extension)?)
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
-        for template in templates {
-            sqlx::query("INSERT INTO templates (name, extension, version, document) VALUES (?, ?, ?, ?)")
-                .bind(&*template.name)
-                .bind(&**name)
-                .bind(&version)
-                .bind(to_json(template)?)
-                .execute(&mut *transaction)
-                .await
-                .map_err(failed)?;
+        if done.rows_affected() == 0 {
+            return Err(Error::conflict(
+                "installed",
+                format!("{name} is already installed; `fuseml extension upgrade {name} …` brings another version"),
+            ));
         }
-        sqlx::query(
-            "INSERT INTO instances (name, extension, document) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (name) DO UPDATE SET document = ?3",
-        )
-        .bind(&*instance.name)
-        .bind(&*instance.extension)
-        .bind(to_json(instance)?)
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
+        put_version(&mut transaction, version).await?;
+        put_templates(&mut transaction, version).await?;
+        crate::instances::insert(&mut transaction, instance).await?;
         transaction.commit().await.map_err(failed)
     }
 
-    pub async fn save_instance(&self, instance: &Instance) -> Result<()> {
-        sqlx::query("UPDATE instances SET document = ? WHERE name = ?")
-            .bind(to_json(instance)?)
-            .bind(&*instance.name)
-            .execute(&self.pool)
+    /// Keeps a version and says of the extension what `extension` says. The active version does not change.
+    pub async fn keep_version(&self, version: &InstalledVersion, extension: &InstalledExtension) -> Result<()> {
+        let mut transaction = self.write().await?;
+        put_version(&mut transaction, version).await?;
+        put_extension(&mut transaction, extension).await?;
+        transaction.commit().await.map_err(failed)
+    }
+
+    /// Makes a version the active one: its templates, and the grants of the instances that change with it.
+    pub async fn activate(
+        &self,
+        extension: &InstalledExtension,
+        version: &InstalledVersion,
+        grants: &BTreeMap<Name, Grants>,
+    ) -> Result<()> {
+        let mut transaction = self.write().await?;
+        put_version(&mut transaction, version).await?;
+        put_extension(&mut transaction, extension).await?;
+        put_templates(&mut transaction, version).await?;
+        for (instance, grants) in grants {
+            let text: String = sqlx::query_scalar("SELECT document FROM instances WHERE name = ?")
+                .bind(&**instance)
+                .fetch_one(&mut *transaction)
+                .await
+                .map_err(failed)?;
+            let instance = Instance { grants: grants.clone(), ..from_json(&text)? };
+            crate::instances::update(&mut transaction, &instance).await?;
+        }
+        transaction.commit().await.map_err(failed)
+    }
+
+    pub async fn save_extension(&self, extension: &InstalledExtension) -> Result<()> {
+        let mut transaction = self.write().await?;
+        put_extension(&mut transaction, extension).await?;
+        transaction.commit().await.map_err(failed)
+    }
+
+    /// Removes the extension with its instances, their state and their secrets; refused while anything depends on it.
+    pub async fn remove_extension(&self, name: &Name) -> Result<()> {
+        let mut transaction = self.write().await?;
+        let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM instances WHERE extension = ?")
+            .bind(&**name)
+            .fetch_all(&mut *transaction)
             .await
             .map_err(failed)?;
-        Ok(())
+        let mut dependents = needing(&mut transaction, name).await?;
+        dependents.extend(using_templates(&mut transaction, name).await?);
+        for instance in all_from_json::<Instance>(texts)? {
+            dependents.extend(crate::instances::dependents(&mut transaction, &instance.name).await?);
+        }
+        crate::instances::refuse(name, dependents)?;
+        for statement in ["DELETE FROM templates WHERE extension = ?", "DELETE FROM extensions WHERE name = ?"] {
+            sqlx::query(statement).bind(&**name).execute(&mut *transaction).await.map_err(failed)?;
+        }
+        transaction.commit().await.map_err(failed)
     }
 
     pub async fn extensions(&self) -> Result<Vec<InstalledExtension>> {
@@ -107,27 +136,131 @@ impl Catalog {
         all_from_json(texts)
     }
 
-    pub async fn extension(&self, name: &Name) -> Result<Option<InstalledExtension>> {
+    pub async fn extension(&self, name: &Name) -> Result<InstalledExtension> {
         let text: Option<String> = sqlx::query_scalar("SELECT document FROM extensions WHERE name = ?")
             .bind(&**name)
             .fetch_optional(&self.pool)
             .await
             .map_err(failed)?;
-        text.map(|text| from_json(&text)).transpose()
+        text.map_or_else(
+            || {
+                Err(Error::not_found(
+                    "unknown-extension",
+                    format!("the extension {name} is not installed; `fuseml extension list` shows those that are"),
+                ))
+            },
+            |text| from_json(&text),
+        )
     }
 
-    pub async fn instance(&self, name: &Name) -> Result<Instance> {
-        let text: Option<String> = sqlx::query_scalar("SELECT document FROM instances WHERE name = ?")
-            .bind(&**name)
-            .fetch_optional(&self.pool)
+    pub async fn version(&self, extension: &Name, digest: &Digest) -> Result<InstalledVersion> {
+        let text: Option<String> =
+            sqlx::query_scalar("SELECT document FROM extension_versions WHERE extension = ? AND digest = ?")
+                .bind(&**extension)
+                .bind(digest.to_string())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed)?;
+        text.map_or_else(
+            || Err(Error::internal("catalog", format!("{extension} has lost its version {digest}"))),
+            |text| from_json(&text),
+        )
+    }
+
+    /// The active version of every extension.
+    pub async fn active_versions(&self) -> Result<Vec<InstalledVersion>> {
+        let texts: Vec<String> = sqlx::query_scalar(
+            "SELECT v.document FROM extensions e JOIN extension_versions v
+             ON v.extension = e.name AND v.digest = json_extract(e.document, '$.active') ORDER BY e.name",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        all_from_json(texts)
+    }
+}
+
+async fn put_version(connection: &mut SqliteConnection, version: &InstalledVersion) -> Result<()> {
+    sqlx::query("INSERT INTO extension_versions (extension, digest, document) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+        .bind(&*version.manifest.name)
+        .bind(version.digest()?.to_string())
+        .bind(to_json(version)?)
+        .execute(connection)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+async fn put_extension(connection: &mut SqliteConnection, extension: &InstalledExtension) -> Result<()> {
+    let done = sqlx::query("UPDATE extensions SET document = ? WHERE name = ?")
+        .bind(to_json(extension)?)
+        .bind(&*extension.name)
+        .execute(connection)
+        .await
+        .map_err(failed)?;
+    if done.rows_affected() == 0 {
+        return Err(Error::conflict("removed", format!("{} was removed in the meantime", extension.name)));
+    }
+    Ok(())
+}
+
+/// Replaces the extension's templates with the version's.
+async fn put_templates(connection: &mut SqliteConnection, version: &InstalledVersion) -> Result<()> {
+    let name = &version.manifest.name;
+    sqlx::query("DELETE FROM templates WHERE extension = ?")
+        .bind(&**name)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+    for template in &version.templates {
+        let owner: Option<String> = sqlx::query_scalar("SELECT extension FROM templates WHERE name = ?")
+            .bind(&*template.name)
+            .fetch_optional(&mut *connection)
             .await
             .map_err(failed)?;
-        match text {
-            Some(text) => from_json(&text),
-            None => Err(Error::not_found(
-                "unknown-instance",
-                format!("there is no extension instance {name}; `fuseml extension list` shows those installed"),
-            )),
+        if let Some(owner) = owner {
+            return Err(Error::conflict(
+                "template-exists",
+                format!("{name} brings the template `{}`, which the extension {owner} already has", template.name),
+            ));
         }
+        sqlx::query("INSERT INTO templates (name, extension, version, document) VALUES (?, ?, ?, ?)")
+            .bind(&*template.name)
+            .bind(&**name)
+            .bind(version.manifest.version.to_string())
+            .bind(to_json(template)?)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed)?;
     }
+    Ok(())
+}
+
+/// Other extensions whose active version names this one.
+async fn needing(connection: &mut SqliteConnection, name: &Name) -> Result<Vec<String>> {
+    let texts: Vec<String> = sqlx::query_scalar(
+        "SELECT v.document FROM extensions e JOIN extension_versions v
+         ON v.extension = e.name AND v.digest = json_extract(e.document, '$.active') WHERE e.name <> ?",
+    )
+    .bind(&**name)
+    .fetch_all(connection)
+    .await
+    .map_err(failed)?;
+    let versions: Vec<InstalledVersion> = all_from_json(texts)?;
+    let needing = versions.into_iter().filter(|version| version.manifest.dependencies.contains_key(name));
+    Ok(needing.map(|version| format!("the extension {}", version.manifest.name)).collect())
+}
+
+/// Pipelines attached from its templates.
+async fn using_templates(connection: &mut SqliteConnection, name: &Name) -> Result<Vec<String>> {
+    let templates: Vec<String> = sqlx::query_scalar("SELECT name FROM templates WHERE extension = ?")
+        .bind(&**name)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(failed)?;
+    let texts: Vec<String> =
+        sqlx::query_scalar("SELECT document FROM pipelines").fetch_all(connection).await.map_err(failed)?;
+    let pipelines: Vec<Pipeline> = all_from_json(texts)?;
+    let using = pipelines.into_iter().filter(|pipeline| templates.iter().any(|name| **name == *pipeline.template.name));
+    Ok(using.map(|pipeline| format!("the pipeline {} of the project {}", pipeline.name, pipeline.project)).collect())
 }

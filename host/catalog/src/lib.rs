@@ -4,15 +4,20 @@
 //! documents beside the columns that are searched, so that a new field needs no migration.
 
 mod artifacts;
+mod calls;
 mod extensions;
+mod instances;
 mod lineage;
 mod pipelines;
 mod port;
 mod runs;
+mod secrets;
 
-pub use extensions::{InstalledExtension, Instance};
+pub use calls::{CallFilter, CallRecord, LogRecord, RefusalCount, RefusalRecord};
+pub use extensions::{InstalledExtension, InstalledVersion};
 pub use lineage::{Lineage, LineageEdge};
 pub use runs::RunFilter;
+pub use secrets::SealedSecret;
 
 use fuseml_domain::{Error, Result};
 use serde::{Serialize, de::DeserializeOwned};

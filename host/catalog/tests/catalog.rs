@@ -1,8 +1,8 @@
 //! The catalog's promises, on a real database file.
 
-use fuseml_catalog::{Catalog, Instance, RunFilter};
+use fuseml_catalog::{Catalog, RunFilter};
 use fuseml_domain::{
-    Address, Attributes, Cause, Descriptor, ErrorKind, Kind, Location, Name, Origin, Pipeline, Run, RunState,
+    Address, Attributes, Cause, Descriptor, ErrorKind, Instance, Kind, Location, Name, Origin, Pipeline, Run, RunState,
     StepEvent, StepState, Store, Template, Value,
     port::{Build, Catalog as _, Change, InstanceState as _, Participation, Role},
 };
@@ -229,6 +229,27 @@ async fn a_pipeline_name_is_taken_once_and_unknown_things_are_named() {
 async fn an_instances_state_is_its_own() {
     let (_folder, catalog) = with_project().await;
     let [mine, other] = [name("mine"), name("other")];
+    for instance in [&mine, &other] {
+        let manifest = fuseml_domain::Manifest::parse(&format!(
+            "schema_version = 1\nname = \"{instance}\"\nversion = \"0.1.0\"\ntitle = \"T\"\ndescription = \"d\"\nlicense = \"MIT\""
+        ));
+        let version = fuseml_catalog::InstalledVersion {
+            manifest: manifest.expect("manifest"),
+            components: BTreeMap::new(),
+            templates: Vec::new(),
+            installed: Timestamp::now(),
+        };
+        let configured = Instance {
+            name: instance.clone(),
+            extension: instance.clone(),
+            settings: Attributes::new(),
+            grants: Default::default(),
+            scope: Default::default(),
+            zone: None,
+            enabled: true,
+        };
+        catalog.install_extension(&version, &configured).await.expect("install");
+    }
     assert!(catalog.compare_and_set(&mine, "cursor", None, b"1").await.expect("set"));
     assert!(!catalog.compare_and_set(&mine, "cursor", None, b"2").await.expect("set"));
     assert!(catalog.compare_and_set(&mine, "cursor", Some(b"1"), b"2").await.expect("set"));
@@ -241,31 +262,6 @@ async fn an_instances_state_is_its_own() {
     assert_eq!(catalog.list_keys(&mine, "", Some("cursor-b"), 10).await.expect("keys"), ["other"]);
     catalog.set(&mine, "cursor", None).await.expect("delete");
     assert_eq!(catalog.get(&mine, "cursor").await.expect("get"), None);
-}
-
-#[tokio::test]
-async fn two_extensions_cannot_bring_one_template() {
-    let (_folder, catalog) = with_project().await;
-    let install = async |extension: &str| {
-        let manifest = fuseml_domain::Manifest::parse(&format!(
-            "schema_version = 1\nname = \"{extension}\"\nversion = \"0.1.0\"\ntitle = \"T\"\ndescription = \"d\"\nlicense = \"MIT\""
-        ))
-        .expect("manifest");
-        let installed =
-            fuseml_catalog::InstalledExtension { manifest, components: BTreeMap::new(), installed: Timestamp::now() };
-        let template = Template::parse(TEMPLATE, "train.yaml").expect("template");
-        let instance = Instance {
-            name: name(extension),
-            extension: name(extension),
-            settings: Attributes::new(),
-            granted: Default::default(),
-        };
-        catalog.install_extension(&installed, &[template], &instance).await
-    };
-    install("one").await.expect("first");
-    install("one").await.expect("again");
-    assert_eq!(install("two").await.expect_err("taken").code, "template-exists");
-    assert!(catalog.instance(&name("two")).await.is_err(), "nothing of a refused extension stays");
 }
 
 #[tokio::test]

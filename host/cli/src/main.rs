@@ -146,13 +146,17 @@ async fn ask(command: Command, options: &Options) -> anyhow::Result<ExitCode> {
 pub(crate) const RUN_FAILED: u8 = 7;
 
 fn code_of(error: &anyhow::Error) -> ExitCode {
-    let kind = error.downcast_ref::<Error>().map(|error| error.kind);
+    error.downcast_ref::<Error>().map_or(ExitCode::FAILURE, |error| exit_code(error.kind))
+}
+
+/// As the help text says.
+pub(crate) fn exit_code(kind: ErrorKind) -> ExitCode {
     ExitCode::from(match kind {
-        Some(ErrorKind::Invalid | ErrorKind::Unsupported) => 2,
-        Some(ErrorKind::NotFound) => 3,
-        Some(ErrorKind::Denied) => 4,
-        Some(ErrorKind::Conflict) => 5,
-        Some(ErrorKind::Unavailable) => 6,
-        Some(ErrorKind::Internal) | None => 1,
+        ErrorKind::Invalid | ErrorKind::Unsupported => 2,
+        ErrorKind::NotFound => 3,
+        ErrorKind::Denied => 4,
+        ErrorKind::Conflict => 5,
+        ErrorKind::Unavailable => 6,
+        ErrorKind::Internal => 1,
     })
 }

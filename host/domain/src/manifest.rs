@@ -2,9 +2,9 @@
 
 use crate::{Attributes, Capability, Error, Kind, Name, Request, Result, check_relative_path};
 use indexmap::IndexMap;
-use semver::Version;
+use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 /// The type of an instance's setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,15 @@ pub struct Setting {
     #[serde(default)]
     pub required: bool,
     pub default: Option<String>,
+}
+
+/// A credential of an instance. Its value is kept by the host and put into requests to these hosts alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SecretSetting {
+    pub description: String,
+    /// Patterns as in requests for `http`.
+    pub hosts: Vec<String>,
 }
 
 /// The worlds that a component can implement.
@@ -110,8 +119,22 @@ pub struct Manifest {
     pub title: String,
     pub description: String,
     pub license: String,
+    /// The tool that it adapts; its own name when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product: Option<Name>,
+    /// What it is for, in words that pipelines select instances by: `model-registry`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<Name>,
+    /// Versions of FuseML that it works with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuseml: Option<VersionReq>,
+    /// Other extensions that must be installed, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dependencies: BTreeMap<Name, VersionReq>,
     #[serde(default)]
     pub settings: IndexMap<String, Setting>,
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub secrets: IndexMap<String, SecretSetting>,
     #[serde(default)]
     pub components: Vec<Component>,
     #[serde(default)]
@@ -133,6 +156,12 @@ impl Manifest {
                 "schema-version",
                 format!("schema_version is {}; this server reads 1", self.schema_version),
             ));
+        }
+        if self.dependencies.contains_key(&self.name) {
+            return Err(Error::invalid("dependency", format!("{} depends on itself", self.name)));
+        }
+        for (name, secret) in &self.secrets {
+            self.check_secret(name, secret)?;
         }
         for (index, component) in self.components.iter().enumerate() {
             component.world()?;
@@ -161,6 +190,53 @@ impl Manifest {
             }
         }
         self.templates.iter().try_for_each(|template| check_relative_path(&template.file))
+    }
+
+    fn check_secret(&self, name: &str, secret: &SecretSetting) -> Result<()> {
+        name.parse::<Name>().map_err(|error| error.context(format!("the secret `{name}`")))?;
+        if secret.hosts.is_empty() {
+            return Err(Error::invalid("secret", format!("the secret `{name}` is bound to no host")));
+        }
+        for host in &secret.hosts {
+            match crate::permission::setting_reference(host) {
+                Some(setting) if !self.settings.contains_key(setting) => {
+                    return Err(Error::invalid(
+                        "unknown-setting",
+                        format!("the secret `{name}` names the setting `{setting}`, which is not declared"),
+                    ));
+                }
+                Some(_) => {}
+                None => drop(host.parse::<crate::AllowedHost>()?),
+            }
+        }
+        Ok(())
+    }
+
+    /// The tool that it adapts.
+    pub fn product(&self) -> &Name {
+        self.product.as_ref().unwrap_or(&self.name)
+    }
+
+    /// Refuses a version that this host or the other installed extensions do not fit.
+    pub fn check_dependencies(&self, host: &Version, installed: &BTreeMap<Name, Version>) -> Result<()> {
+        if let Some(wanted) = self.fuseml.as_ref().filter(|wanted| !wanted.matches(host)) {
+            return Err(Error::unsupported(
+                "host-version",
+                format!("{} {} needs FuseML {wanted}; this is {host}", self.name, self.version),
+            ));
+        }
+        for (name, wanted) in &self.dependencies {
+            let problem = match installed.get(name) {
+                Some(version) if wanted.matches(version) => continue,
+                Some(version) => format!("{version} is installed; upgrade it first"),
+                None => "it is not installed; install it first".to_owned(),
+            };
+            return Err(Error::conflict(
+                "dependency",
+                format!("{} {} needs the extension {name} {wanted}, and {problem}", self.name, self.version),
+            ));
+        }
+        Ok(())
     }
 
     /// Settings as given, checked, with defaults filled in.
@@ -231,3 +307,7 @@ fn check_setting(name: &str, setting: &Setting, value: &str) -> Result<String> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "manifest_tests.rs"]
+mod tests;

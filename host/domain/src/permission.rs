@@ -1,6 +1,4 @@
-//! What a component may reach: what its manifest requests, what an admin granted, what follows from both.
-//!
-//! Effective right = request ∩ grant. A request is the author's text and never becomes a grant by itself.
+//! What a component may ask for and reach. A request is the author's text and never becomes a grant by itself.
 
 use crate::{Attributes, Error, Result};
 use serde::{Deserialize, Serialize};
@@ -118,6 +116,23 @@ impl AllowedHost {
     pub fn host(&self) -> &str {
         &self.host
     }
+
+    /// Whether everything that `other` allows is allowed here too.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.scheme == other.scheme
+            && self.host == other.host
+            && self.port == other.port
+            && other.prefix.starts_with(&self.prefix)
+    }
+
+    /// What both allow: the narrower of the two, where one lies within the other.
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        match (self.covers(other), other.covers(self)) {
+            (true, _) => Some(other.clone()),
+            (_, true) => Some(self.clone()),
+            _ => None,
+        }
+    }
 }
 
 /// A server behind the URL may decode `%2e%2e%2f` and leave the prefix that was granted.
@@ -181,25 +196,6 @@ pub struct Rights {
     pub hosts: Vec<AllowedHost>,
 }
 
-impl Rights {
-    /// Request ∩ grant, with hosts filled from the instance's settings. A host whose setting has no value
-    /// allows nothing.
-    pub fn effective(
-        requests: &[Request],
-        granted: &std::collections::BTreeSet<Capability>,
-        settings: &Attributes,
-    ) -> Result<Self> {
-        let mut rights = Self::default();
-        for request in requests.iter().filter(|request| granted.contains(&request.capability)) {
-            rights.capabilities.insert(request.capability);
-            for host in request.hosts.iter().filter_map(|host| fill_setting(host, settings)) {
-                rights.hosts.push(host.parse()?);
-            }
-        }
-        Ok(rights)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,28 +229,5 @@ mod tests {
         for text in ["*", "https://*.example", "ftp://x", "https://u:p@x", "https://x?y", "mlflow.example"] {
             assert!(text.parse::<AllowedHost>().is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn only_what_is_requested_and_granted_is_a_right() {
-        let request = |capability, hosts: &[&str]| Request {
-            capability,
-            reason: "because".into(),
-            hosts: hosts.iter().map(ToString::to_string).collect(),
-        };
-        let requests = [request(Capability::Http, &["${settings.endpoint}"]), request(Capability::State, &[])];
-        let settings = Attributes::from([("endpoint".to_owned(), "http://127.0.0.1:5000".to_owned())]);
-
-        let rights =
-            Rights::effective(&requests, &[Capability::Http, Capability::Files].into(), &settings).expect("rights");
-
-        assert_eq!(rights.capabilities, [Capability::Http].into());
-        assert_eq!(rights.hosts, ["http://127.0.0.1:5000".parse().expect("host")]);
-        assert!(
-            Rights::effective(&requests, &[Capability::Http].into(), &Attributes::new())
-                .expect("rights")
-                .hosts
-                .is_empty()
-        );
     }
 }

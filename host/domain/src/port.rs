@@ -2,8 +2,8 @@
 //! by the engine's own tests.
 
 use crate::{
-    Address, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, Kind, Location, LogChunk, Name, Result,
-    Tree, Workload, WorkloadStatus,
+    Address, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, InstanceChoice, Kind, Location, LogChunk,
+    Name, Result, Tree, Workload, WorkloadStatus,
 };
 use async_trait::async_trait;
 use std::{path::Path, sync::Arc, time::Duration};
@@ -130,6 +130,8 @@ pub trait Extensions: Send + Sync {
     /// The instance's store for this kind, if it has one and is configured for it.
     async fn store(&self, instance: &Name, kind: Kind) -> Result<Option<Arc<dyn ArtifactStore>>>;
     async fn settings(&self, instance: &Name) -> Result<Attributes>;
+    /// The instance that a template's choice means in this project now.
+    async fn choose(&self, project: &Name, choice: &InstanceChoice) -> Result<Name>;
 }
 
 /// Small durable state of one instance (`fuseml:state`).

@@ -3,7 +3,7 @@
 //! A template that parses is sound as far as it can be known before a run: every reference leads somewhere,
 //! kinds fit where both ends are declared, and no step waits for itself.
 
-use crate::{Address, Error, Kind, Name, Reference, Result, ValueType, runnable::list_or_none};
+use crate::{Address, Error, InstanceChoice, Kind, Name, Reference, Result, ValueType, runnable::list_or_none};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, time::Duration};
@@ -57,7 +57,7 @@ pub struct RunnableKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StepText {
-    build: Option<Name>,
+    build: Option<InstanceChoice>,
     codeset: Option<Reference>,
     run: Option<RunnableChoice>,
     serve: Option<RunnableChoice>,
@@ -76,7 +76,7 @@ struct StepText {
 #[serde(rename_all = "kebab-case", tag = "action")]
 pub enum Action {
     /// An instance's builder turns the codeset into runnables.
-    Build { instance: Name, codeset: Reference },
+    Build { instance: InstanceChoice, codeset: Reference },
     /// A job.
     Run(Work),
     /// A service; its one output is `url`.

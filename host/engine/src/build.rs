@@ -97,6 +97,7 @@ async fn plan(driver: &Driver, run: &Run, step: &StepRun) -> Result<Planned> {
         files: ports.codesets.files(&codeset).await?,
         changed_files,
     };
+    let instance = &ports.extensions.choose(&run.project, instance).await?;
     let builder = ports.extensions.builder(instance).await?;
     let (confidence, reason) = builder.detect(&question).await?;
     if confidence == 0 {

@@ -56,6 +56,20 @@ impl DataFolder {
         self.root.join("compiled")
     }
 
+    /// Which versions are installed, for people to read.
+    pub fn extension_lock(&self) -> PathBuf {
+        self.root.join("extensions.lock")
+    }
+
+    pub(crate) fn secret_keys(&self) -> PathBuf {
+        self.root.join("secret-keys")
+    }
+
+    /// What the operator allows extensions at all; need not be there.
+    pub(crate) fn policy(&self) -> PathBuf {
+        self.root.join("policy.toml")
+    }
+
     pub fn token_file(&self) -> PathBuf {
         self.root.join("admin-token")
     }
@@ -136,7 +150,7 @@ impl DataFolder {
 }
 
 /// Whole or not at all, readable by its owner alone.
-fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let beside = path.with_extension("new");
     let write = || {
         let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;

@@ -1,11 +1,16 @@
 //! Brings a server up and down.
 
-use crate::{app::App, extension::Registry, folder::DataFolder, push, route};
+use crate::{
+    app::App,
+    extension::{Registry, Vault},
+    folder::DataFolder,
+    push, route,
+};
 use axum::serve::ListenerExt as _;
 use fuseml_agents::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};
 use fuseml_catalog::Catalog;
 use fuseml_contents::{Contents, Repositories, TreeStore};
-use fuseml_domain::{Error, Result};
+use fuseml_domain::{Error, Policy, Result};
 use fuseml_engine::{Engine, EngineConfig, Ports};
 use fuseml_sandbox::{CompilerCommand, Limits, Sandbox, SandboxConfig};
 use nix::fcntl::Flock;
@@ -27,6 +32,8 @@ pub struct ServerConfig {
     pub uv: Option<PathBuf>,
     /// Its cache; in the data folder if not given.
     pub uv_cache: Option<PathBuf>,
+    /// Keys that seal secrets, instead of the file in the data folder: 32 bytes in base64, the newest first.
+    pub secret_keys: Option<zeroize::Zeroizing<String>>,
 }
 
 /// A server that has its data folder and its port.
@@ -81,9 +88,20 @@ impl Server {
         }
         app.engine.stop();
         app.engine.stop_services().await;
+        app.registry.flush().await;
         app.folder.withdraw();
         app.catalog.close().await;
         Ok(())
+    }
+}
+
+/// What the operator allows; everything without the file.
+fn policy(folder: &DataFolder) -> Result<Policy> {
+    let path = folder.policy();
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Policy::parse(&text).map_err(|error| error.context(path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Policy::default()),
+        Err(error) => Err(Error::io(format!("{} cannot be read", path.display()), &error)),
     }
 }
 
@@ -101,7 +119,9 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
         },
         limits: Limits::default(),
     })?;
-    let registry = Arc::new(Registry::new(catalog.clone(), sandbox, folder.clone()));
+    let vault =
+        Vault::open(catalog.clone(), config.secret_keys.as_ref().map(|keys| keys.as_str()), &folder.secret_keys())?;
+    let registry = Arc::new(Registry::new(catalog.clone(), sandbox, folder.clone(), vault, policy(folder)?));
     let supervisor =
         SupervisorCommand { program: config.program.clone(), arguments: vec![OsString::from("process-supervisor")] };
     let agent = Arc::new(ProcessAgent::new(ProcessAgentConfig {

@@ -1,6 +1,7 @@
 //! The JSON of the REST interface where it is not a domain record: shared by server and CLI.
 
-use fuseml_domain::{Attributes, Capability, Manifest, Name, Run, Template};
+use fuseml_catalog::RefusalCount;
+use fuseml_domain::{Attributes, Capability, Instance, Manifest, Name, Run, Scope, Template, Widening};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,6 +68,28 @@ pub struct ServiceView {
 pub struct InstallOptions {
     pub granted: BTreeSet<Capability>,
     pub settings: Attributes,
+    /// The extension's own name when not given.
+    #[serde(default)]
+    pub instance: Option<Name>,
+    #[serde(default)]
+    pub scope: Scope,
+    #[serde(default)]
+    pub zone: Option<Name>,
+}
+
+/// Another instance of an installed extension.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceRequest {
+    pub name: Name,
+    #[serde(default)]
+    pub granted: BTreeSet<Capability>,
+    #[serde(default)]
+    pub settings: Attributes,
+    #[serde(default)]
+    pub scope: Scope,
+    #[serde(default)]
+    pub zone: Option<Name>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -75,11 +98,92 @@ pub struct ConfigureRequest {
     pub settings: Attributes,
 }
 
+/// To give a capability of an instance.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantRequest {
+    /// For `http`: only these; empty gives what the manifest requests.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretRequest {
+    pub value: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnableRequest {
+    pub enabled: bool,
+}
+
+/// What an admin decided at an upgrade.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpgradeOptions {
+    /// Grant what the new version asks for beyond the old one.
+    #[serde(default)]
+    pub approve: bool,
+    /// Run it beside the active version, for comparison.
+    #[serde(default)]
+    pub shadow: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpgradeOutcome {
+    Active,
+    /// Waits for approval; the version before still runs.
+    Held,
+    Shadowing,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UpgradeView {
+    pub outcome: UpgradeOutcome,
+    pub from: String,
+    pub to: String,
+    /// What the new version asks for that the old one did not.
+    pub asks: Vec<Widening>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VersionView {
+    pub version: String,
+    pub digest: String,
+}
+
+/// One component's file, and what is wrong with it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VerifiedFile {
+    pub file: String,
+    pub digest: String,
+    pub problem: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct InstanceView {
+    #[serde(flatten)]
+    pub instance: Instance,
+    /// Names of the secrets that have a value.
+    pub secrets: Vec<String>,
+    /// What the health check of its store said: `ok`, or why not; absent without an active store.
+    pub health: Option<String>,
+    /// What was refused to it in the last 24 hours.
+    pub refusals: Vec<RefusalCount>,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExtensionView {
     pub manifest: Manifest,
-    pub settings: Attributes,
-    pub granted: BTreeSet<Capability>,
-    /// What the health check of its store said: `ok`, or why not; absent without an active store.
-    pub health: Option<String>,
+    pub digest: String,
+    pub enabled: bool,
+    pub previous: Option<VersionView>,
+    pub held: Option<VersionView>,
+    pub shadow: Option<VersionView>,
+    /// What the held version asks for beyond the active one.
+    pub asks: Vec<Widening>,
+    pub instances: Vec<InstanceView>,
 }

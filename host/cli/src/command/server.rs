@@ -13,6 +13,8 @@ pub(crate) enum ServerCommand {
     Start(StartArguments),
     /// Show where the server of the data folder answers
     Status,
+    /// Seal all secrets with a new key
+    RotateSecretKey,
 }
 
 #[derive(Args)]
@@ -32,13 +34,28 @@ pub(crate) struct StartArguments {
     /// uv's cache; in the data folder if not given
     #[arg(long, env = "UV_CACHE_DIR")]
     uv_cache: Option<PathBuf>,
+    /// Keys that seal secrets, instead of the file in the data folder: 32 bytes each in base64, separated by commas,
+    /// the one that seals first
+    #[arg(long, env = "FUSEML_SECRET_KEYS", hide_env_values = true, hide = true)]
+    secret_keys: Option<String>,
 }
 
 pub(crate) fn execute(command: ServerCommand, options: &Options) -> anyhow::Result<ExitCode> {
     match command {
         ServerCommand::Start(arguments) => start(arguments, options),
         ServerCommand::Status => status(options),
+        ServerCommand::RotateSecretKey => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(rotate(options))
+        }
     }
+}
+
+async fn rotate(options: &Options) -> anyhow::Result<ExitCode> {
+    let client = crate::client::Client::new(options)?;
+    let count: usize = client.read(client.request(reqwest::Method::POST, "/api/v1/secrets/rotate")).await?;
+    eprintln!("Sealed {count} secrets with a new key; the old one opens nothing any more.");
+    Ok(ExitCode::SUCCESS)
 }
 
 fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCode> {
@@ -58,6 +75,7 @@ fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCod
         jobs: arguments.jobs,
         uv: arguments.uv,
         uv_cache: arguments.uv_cache,
+        secret_keys: arguments.secret_keys.map(Into::into),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

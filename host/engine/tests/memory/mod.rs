@@ -3,9 +3,9 @@
 
 use async_trait::async_trait;
 use fuseml_domain::{
-    Address, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, Digest, Environment, Error, Kind, Location,
-    LogChunk, Name, Origin, OutputReport, OutputSlot, Phase, Pipeline, Result, Run, Runnable, Selector, ServiceSpec,
-    Store, Tree, TreeFile, Workload, WorkloadStatus,
+    Address, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, Digest, Environment, Error, InstanceChoice,
+    Kind, Location, LogChunk, Name, Origin, OutputReport, OutputSlot, Phase, Pipeline, Result, Run, Runnable, Selector,
+    ServiceSpec, Store, Tree, TreeFile, Workload, WorkloadStatus,
     port::{self, *},
 };
 use indexmap::IndexMap;
@@ -404,6 +404,9 @@ impl Extensions for MemoryExtensions {
     }
     async fn settings(&self, _: &Name) -> Result<Attributes> {
         Ok(Attributes::new())
+    }
+    async fn choose(&self, _: &Name, choice: &InstanceChoice) -> Result<Name> {
+        choice.to_string().parse()
     }
 }
 

@@ -1,9 +1,9 @@
-//! Installing and configuring extensions.
+//! Extensions: install, change version, remove.
 
 use crate::{
     app::App,
     problem::{Answer, Problem},
-    view::{ConfigureRequest, ExtensionView, InstallOptions},
+    view::{EnableRequest, ExtensionView, InstallOptions, UpgradeOptions, UpgradeView, VerifiedFile},
 };
 use axum::{
     Json,
@@ -11,57 +11,84 @@ use axum::{
     http::StatusCode,
 };
 use fuseml_domain::{Error, Name};
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 pub(super) async fn list(State(app): State<Arc<App>>) -> Answer<Json<Vec<ExtensionView>>> {
-    let mut views = Vec::new();
-    for extension in app.catalog.extensions().await? {
-        views.push(view(&app, &extension.manifest.name).await?);
-    }
-    Ok(Json(views))
+    let names = app.catalog.extensions().await?.into_iter().map(|extension| extension.name);
+    let views = names.map(|name| {
+        let registry = app.registry.clone();
+        async move { registry.extension_view(&name).await }
+    });
+    Ok(Json(futures::future::try_join_all(views).await?))
 }
 
-/// Two parts: `options` (JSON, [`InstallOptions`]) and `package` (tar).
-pub(super) async fn install(
-    State(app): State<Arc<App>>,
-    mut form: Multipart,
-) -> Answer<(StatusCode, Json<ExtensionView>)> {
+pub(super) async fn show(State(app): State<Arc<App>>, Path(name): Path<Name>) -> Answer<Json<ExtensionView>> {
+    Ok(Json(app.registry.extension_view(&name).await?))
+}
+
+/// Two parts: `options` (JSON) and `package` (tar).
+async fn read_form<O: DeserializeOwned + Default>(mut form: Multipart) -> Answer<(O, Vec<u8>)> {
     let damaged = |error: MultipartError| Problem(Error::invalid("form", error.body_text()));
-    let mut options = InstallOptions::default();
+    let mut options = O::default();
     let mut package = None;
     while let Some(field) = form.next_field().await.map_err(damaged)? {
         match field.name() {
             Some("options") => {
-                options = serde_json::from_slice(&field.bytes().await.map_err(damaged)?).map_err(|error| {
-                    Error::invalid("options", format!("the install options are not valid: {error}"))
-                })?;
+                options = serde_json::from_slice(&field.bytes().await.map_err(damaged)?)
+                    .map_err(|error| Error::invalid("options", format!("the options are not valid: {error}")))?;
             }
             Some("package") => package = Some(field.bytes().await.map_err(damaged)?.to_vec()),
             _ => return Err(Error::invalid("form", "the form has the parts `options` and `package`").into()),
         }
     }
     let package = package.ok_or_else(|| Error::invalid("form", "the form lacks the part `package`"))?;
-    let manifest = app.registry.install(package, options).await?;
-    Ok((StatusCode::CREATED, Json(view(&app, &manifest.name).await?)))
+    Ok((options, package))
 }
 
-pub(super) async fn configure(
+pub(super) async fn install(State(app): State<Arc<App>>, form: Multipart) -> Answer<(StatusCode, Json<ExtensionView>)> {
+    let (options, package) = read_form::<InstallOptions>(form).await?;
+    let instance = app.registry.install(package, options).await?;
+    let extension = app.catalog.instance(&instance).await?.extension;
+    Ok((StatusCode::CREATED, Json(app.registry.extension_view(&extension).await?)))
+}
+
+pub(super) async fn upgrade(
     State(app): State<Arc<App>>,
     Path(name): Path<Name>,
-    Json(request): Json<ConfigureRequest>,
-) -> Answer<Json<ExtensionView>> {
-    app.registry.configure(&name, request.settings).await?;
-    Ok(Json(view(&app, &name).await?))
+    form: Multipart,
+) -> Answer<Json<UpgradeView>> {
+    let (options, package) = read_form::<UpgradeOptions>(form).await?;
+    Ok(Json(app.registry.upgrade(&name, package, options).await?))
 }
 
-async fn view(app: &App, name: &Name) -> Answer<ExtensionView> {
-    let instance = app.catalog.instance(name).await?;
-    let extension = app.catalog.extension(&instance.extension).await?;
-    let extension =
-        extension.ok_or_else(|| Error::not_found("unknown-extension", format!("{name} is not installed")))?;
-    let health = app.registry.health(name).await?.map(|health| match health {
-        Ok(()) => "ok".to_owned(),
-        Err(error) => error.message,
-    });
-    Ok(ExtensionView { manifest: extension.manifest, settings: instance.settings, granted: instance.granted, health })
+pub(super) async fn approve(State(app): State<Arc<App>>, Path(name): Path<Name>) -> Answer<Json<UpgradeView>> {
+    Ok(Json(app.registry.approve(&name).await?))
+}
+
+pub(super) async fn discard(State(app): State<Arc<App>>, Path(name): Path<Name>) -> Answer<StatusCode> {
+    app.registry.discard(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn rollback(State(app): State<Arc<App>>, Path(name): Path<Name>) -> Answer<Json<UpgradeView>> {
+    Ok(Json(app.registry.rollback(&name).await?))
+}
+
+pub(super) async fn enable(
+    State(app): State<Arc<App>>,
+    Path(name): Path<Name>,
+    Json(request): Json<EnableRequest>,
+) -> Answer<StatusCode> {
+    app.registry.enable_extension(&name, request.enabled).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn remove(State(app): State<Arc<App>>, Path(name): Path<Name>) -> Answer<StatusCode> {
+    app.registry.remove(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn verify(State(app): State<Arc<App>>, Path(name): Path<Name>) -> Answer<Json<Vec<VerifiedFile>>> {
+    Ok(Json(app.registry.verify(&name).await?))
 }

@@ -4,6 +4,7 @@ mod artifact;
 mod extension;
 mod gateway;
 mod git;
+mod instance;
 mod pipeline;
 mod run;
 
@@ -38,9 +39,24 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/projects/{project}/runs/{pipeline}/{number}/cancel", post(run::cancel))
         .route("/projects/{project}/services", get(run::services))
         .route("/extensions", get(extension::list))
-        .route("/instances/{name}/settings", put(extension::configure))
+        .route("/extensions/{name}", get(extension::show).delete(extension::remove))
+        .route("/extensions/{name}/approve", post(extension::approve).delete(extension::discard))
+        .route("/extensions/{name}/rollback", post(extension::rollback))
+        .route("/extensions/{name}/enabled", put(extension::enable))
+        .route("/extensions/{name}/verify", get(extension::verify))
+        .route("/extensions/{name}/instances", post(instance::add))
+        .route("/instances/{name}", get(instance::show).delete(instance::remove))
+        .route("/instances/{name}/settings", put(instance::configure))
+        .route("/instances/{name}/enabled", put(instance::enable))
+        .route("/instances/{name}/grants/{capability}", put(instance::grant).delete(instance::revoke))
+        .route("/instances/{name}/secrets/{secret}", put(instance::put_secret).delete(instance::remove_secret))
+        .route("/instances/{name}/logs", get(instance::logs))
+        .route("/secrets/rotate", post(instance::rotate_secrets))
+        .route("/calls", get(instance::calls))
+        .route("/calls/{id}", get(instance::call))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .route("/extensions", post(extension::install).layer(DefaultBodyLimit::max(MAX_PACKAGE)));
+        .route("/extensions", post(extension::install).layer(DefaultBodyLimit::max(MAX_PACKAGE)))
+        .route("/extensions/{name}/upgrade", post(extension::upgrade).layer(DefaultBodyLimit::max(MAX_PACKAGE)));
     let guarded = Router::new()
         .nest("/api/v1", api)
         .route("/git/{project}/{name}/{*service}", any(git::serve).layer(DefaultBodyLimit::disable()))

@@ -1,0 +1,232 @@
+//! Installing: what is asked is shown before anything is granted.
+
+use super::{capability_of, names, say_health};
+use crate::{Options, client::Client, command::pairs, output::Rows};
+use anyhow::Context as _;
+use clap::Args;
+use fuseml_domain::{Attributes, Capability, Error, Manifest, Name, Scope, Widening};
+use fuseml_server::{ExtensionView, InstallOptions, InstanceRequest, InstanceView};
+use reqwest::{Method, multipart};
+use std::{
+    collections::BTreeSet,
+    io::{BufRead as _, IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+#[derive(Args)]
+pub(crate) struct InstallArguments {
+    /// Folders that hold an extension.toml; each after those that it depends on
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    instance: InstanceArguments,
+    /// Name of the instance, instead of the extension's own
+    #[arg(long, value_name = "NAME")]
+    instance_name: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct AddArguments {
+    extension: String,
+    /// Name of the new instance
+    name: String,
+    #[command(flatten)]
+    instance: InstanceArguments,
+}
+
+/// What is decided of an instance when it begins.
+#[derive(Args)]
+struct InstanceArguments {
+    /// A setting, as name=value
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    settings: Vec<String>,
+    /// Grant these without being asked: `all`, `none`, or names such as http,files
+    #[arg(long, value_name = "CAPABILITIES")]
+    grant: Option<String>,
+    /// Where the tool runs, for pipelines that choose by zone
+    #[arg(long)]
+    zone: Option<String>,
+    /// Only this project's pipelines may use it
+    #[arg(long, value_name = "PROJECT")]
+    only_project: Option<String>,
+}
+
+impl InstanceArguments {
+    fn zone(&self) -> fuseml_domain::Result<Option<Name>> {
+        self.zone.as_deref().map(str::parse).transpose()
+    }
+
+    fn scope(&self) -> fuseml_domain::Result<Scope> {
+        Ok(match &self.only_project {
+            Some(project) => Scope::Project(project.parse()?),
+            None => Scope::Global,
+        })
+    }
+}
+
+pub(super) async fn install(client: &Client, arguments: &InstallArguments) -> anyhow::Result<()> {
+    let settings = pairs(&arguments.instance.settings, "a setting")?;
+    if arguments.paths.len() > 1 && (!settings.is_empty() || arguments.instance_name.is_some()) {
+        let message = "--set and --instance-name can be used with one extension at a time";
+        return Err(Error::invalid("argument", message).into());
+    }
+    for path in &arguments.paths {
+        let manifest = read_manifest(path)?;
+        let settings = manifest.check_settings(&settings)?;
+        explain(&manifest, &settings);
+        let granted = decide(&manifest, arguments.instance.grant.as_deref())?;
+        let instance: Option<Name> = arguments.instance_name.as_deref().map(str::parse).transpose()?;
+        let name = instance.clone().unwrap_or_else(|| manifest.name.clone());
+        let (scope, zone) = (arguments.instance.scope()?, arguments.instance.zone()?);
+        let options = InstallOptions { granted, settings, instance, scope, zone };
+        let form = form(&options, path)?;
+        let view: ExtensionView =
+            client.read(client.request(Method::POST, "/api/v1/extensions").multipart(form)).await?;
+        let view = view.instances.into_iter().find(|view| view.instance.name == name);
+        let view = view.ok_or_else(|| Error::internal("answer", format!("the server does not show {name}")))?;
+        let granted = names(&view.instance.grants.capabilities());
+        eprintln!("Installed {} {} with: {granted}.", manifest.name, manifest.version);
+        say_health(&view);
+    }
+    Ok(())
+}
+
+pub(super) async fn add_instance(client: &Client, arguments: &AddArguments) -> anyhow::Result<()> {
+    let extension: ExtensionView = client.get(&format!("/api/v1/extensions/{}", arguments.extension), &[]).await?;
+    let settings = extension.manifest.check_settings(&pairs(&arguments.instance.settings, "a setting")?)?;
+    explain(&extension.manifest, &settings);
+    let granted = decide(&extension.manifest, arguments.instance.grant.as_deref())?;
+    let request = InstanceRequest {
+        name: arguments.name.parse()?,
+        granted,
+        settings,
+        scope: arguments.instance.scope()?,
+        zone: arguments.instance.zone()?,
+    };
+    let path = format!("/api/v1/extensions/{}/instances", arguments.extension);
+    let view: InstanceView = client.send(Method::POST, &path, &request).await?;
+    let granted = names(&view.instance.grants.capabilities());
+    eprintln!("Added the instance {} of {} with: {granted}.", view.instance.name, arguments.extension);
+    say_health(&view);
+    Ok(())
+}
+
+/// What a package is and asks for, judged on this machine alone.
+pub(super) fn info(path: &Path, options: &Options) -> anyhow::Result<()> {
+    let manifest = read_manifest(path)?;
+    options.output.print(&manifest, |manifest| {
+        let mut rows = Rows::new(&["Property", "Value"]);
+        let mut row = |name: &str, value: String| rows.push([name.to_owned(), value]);
+        row("name", manifest.name.to_string());
+        row("version", manifest.version.to_string());
+        row("title", manifest.title.clone());
+        row("description", manifest.description.clone());
+        row("license", manifest.license.clone());
+        row("product", manifest.product().to_string());
+        for (name, wanted) in &manifest.dependencies {
+            row("needs", format!("{name} {wanted}"));
+        }
+        for (name, setting) in &manifest.settings {
+            let required = if setting.required { "required; " } else { "" };
+            row(&format!("setting {name}"), format!("{required}{}", setting.description));
+        }
+        for (name, secret) in &manifest.secrets {
+            row(&format!("secret {name}"), format!("{}; sent only to {}", secret.description, secret.hosts.join(", ")));
+        }
+        for component in &manifest.components {
+            row(&format!("component {}", component.name), component.world.clone());
+            for request in &component.requests {
+                row("", format!("{}; because: {}", request.rendering(&Attributes::new()), request.reason));
+            }
+        }
+        for template in &manifest.templates {
+            row("template", template.file.clone());
+        }
+        rows
+    })
+}
+
+pub(super) fn read_manifest(folder: &Path) -> anyhow::Result<Manifest> {
+    let path = folder.join("extension.toml");
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Error::invalid(
+            "package",
+            format!("{} is no extension: {} cannot be read: {error}", folder.display(), path.display()),
+        )
+    })?;
+    Ok(Manifest::parse(&text)?)
+}
+
+/// Options and package as the server reads them.
+pub(super) fn form(options: &impl serde::Serialize, folder: &Path) -> anyhow::Result<multipart::Form> {
+    Ok(multipart::Form::new()
+        .text("options", serde_json::to_string(options)?)
+        .part("package", multipart::Part::bytes(pack(folder)?)))
+}
+
+/// The folder as a tar, with nothing of this machine in it.
+fn pack(folder: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.mode(tar::HeaderMode::Deterministic);
+    archive.follow_symlinks(false);
+    archive.append_dir_all(".", folder).with_context(|| format!("{} cannot be packed", folder.display()))?;
+    Ok(archive.into_inner()?)
+}
+
+fn explain(manifest: &Manifest, settings: &Attributes) {
+    eprintln!("{} {}: {}", manifest.title, manifest.version, manifest.description);
+    for component in &manifest.components {
+        eprintln!("  {} ({}) asks:", component.name, component.world);
+        if component.requests.is_empty() {
+            eprintln!("    for nothing");
+        }
+        for request in &component.requests {
+            eprintln!("    {:<14} {}", request.capability, request.rendering(settings));
+            eprintln!("    {:<14} because: {}", "", request.reason);
+        }
+    }
+}
+
+/// What a new version asks for beyond the old one.
+pub(super) fn explain_widening(asks: &[Widening], settings: &Attributes) {
+    for Widening { component, request } in asks {
+        eprintln!("  {component} now also asks:");
+        eprintln!("    {:<14} {}", request.capability, request.rendering(settings));
+        eprintln!("    {:<14} because: {}", "", request.reason);
+    }
+}
+
+/// What is granted: by the argument, else by a person's answer. Without either nothing is.
+fn decide(manifest: &Manifest, grant: Option<&str>) -> anyhow::Result<BTreeSet<Capability>> {
+    let requested = manifest.requested();
+    match grant {
+        Some("all") => return Ok(requested),
+        Some("none") => return Ok(BTreeSet::new()),
+        Some(list) => return Ok(list.split(',').map(capability_of).collect::<Result<_, _>>()?),
+        None => {}
+    }
+    if requested.is_empty() {
+        return Ok(requested);
+    }
+    if !std::io::stdin().is_terminal() {
+        let message = format!(
+            "{} asks for {}; nobody is here to answer, so say --grant all, --grant none or which",
+            manifest.name,
+            names(&requested)
+        );
+        return Err(Error::denied("not-granted", message).into());
+    }
+    match confirmed("Grant all of this?")? {
+        true => Ok(requested),
+        false => Err(Error::denied("not-granted", format!("{} was not installed", manifest.name)).into()),
+    }
+}
+
+/// A person's yes.
+pub(super) fn confirmed(question: &str) -> anyhow::Result<bool> {
+    eprint!("{question} [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

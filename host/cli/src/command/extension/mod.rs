@@ -1,0 +1,157 @@
+//! `fuseml extension`.
+
+mod calls;
+mod configure;
+mod install;
+mod show;
+mod upgrade;
+
+use crate::{Options, client::Client};
+use clap::{Args, Subcommand};
+use fuseml_domain::{Capability, Error, Result};
+use fuseml_server::{EnableRequest, ExtensionView, InstanceView, VerifiedFile};
+use reqwest::Method;
+use std::{collections::BTreeSet, process::ExitCode};
+
+#[derive(Subcommand)]
+pub(crate) enum ExtensionCommand {
+    /// Show what extensions ask for, and install them with what you grant
+    Install(install::InstallArguments),
+    /// Show what a package asks for, without installing it
+    Info { path: std::path::PathBuf },
+    /// List extensions and their instances
+    List,
+    /// Show one extension: versions, instances, rights, health
+    Show { name: String },
+    /// Configure another tool with an installed extension
+    AddInstance(install::AddArguments),
+    /// Change settings and secrets of an instance, and check that its tool answers
+    Configure(configure::ConfigureArguments),
+    /// Grant a capability to an instance, for http perhaps only some hosts
+    Grant(configure::GrantArguments),
+    /// Take a capability from an instance, at once
+    RevokeGrant { instance: String, capability: String },
+    /// Bring another version; one that asks for more waits for your approval
+    Upgrade(upgrade::UpgradeArguments),
+    /// Go back to the version before
+    Rollback { name: String },
+    /// Stop all use, and keep everything
+    Disable(WhichArguments),
+    /// Let it run again
+    Enable(WhichArguments),
+    /// Remove with state and secrets; refused while something depends on it
+    Remove(WhichArguments),
+    /// Check the installed files against what was installed
+    Verify { name: Option<String> },
+    /// Show what an instance's components log
+    Logs(calls::LogsArguments),
+    /// Show receipts of calls: time, memory, hosts reached, refusals
+    Calls(calls::CallsArguments),
+}
+
+#[derive(Args)]
+pub(crate) struct WhichArguments {
+    name: String,
+    /// Only this instance, not the whole extension
+    #[arg(long)]
+    instance: bool,
+}
+
+impl WhichArguments {
+    fn path(&self) -> String {
+        format!("/api/v1/{}/{}", if self.instance { "instances" } else { "extensions" }, self.name)
+    }
+
+    fn what(&self) -> String {
+        format!("the {} {}", if self.instance { "instance" } else { "extension" }, self.name)
+    }
+}
+
+pub(crate) async fn execute(command: ExtensionCommand, options: &Options) -> anyhow::Result<ExitCode> {
+    if let ExtensionCommand::Info { path } = &command {
+        install::info(path, options)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let client = Client::new(options)?;
+    match command {
+        ExtensionCommand::Install(arguments) => install::install(&client, &arguments).await?,
+        ExtensionCommand::Info { .. } => {}
+        ExtensionCommand::AddInstance(arguments) => install::add_instance(&client, &arguments).await?,
+        ExtensionCommand::List => {
+            let views: Vec<ExtensionView> = client.get("/api/v1/extensions", &[]).await?;
+            options.output.print(&views, |views| show::list(views))?;
+        }
+        ExtensionCommand::Show { name } => {
+            let view: ExtensionView = client.get(&format!("/api/v1/extensions/{name}"), &[]).await?;
+            options.output.print(&view, show::show)?;
+        }
+        ExtensionCommand::Configure(arguments) => configure::configure(&client, &arguments).await?,
+        ExtensionCommand::Grant(arguments) => configure::grant(&client, &arguments).await?,
+        ExtensionCommand::RevokeGrant { instance, capability } => {
+            let capability = capability_of(&capability)?;
+            let request = client.request(Method::DELETE, &format!("/api/v1/instances/{instance}/grants/{capability}"));
+            let _: InstanceView = client.read(request).await?;
+            eprintln!("{instance} has no {capability} any more; calls that already run end as they began.");
+        }
+        ExtensionCommand::Upgrade(arguments) => return upgrade::upgrade(&client, &arguments, options).await,
+        ExtensionCommand::Rollback { name } => upgrade::rollback(&client, &name, options).await?,
+        ExtensionCommand::Disable(which) => enable(&client, &which, false).await?,
+        ExtensionCommand::Enable(which) => enable(&client, &which, true).await?,
+        ExtensionCommand::Remove(which) => {
+            client.call(client.request(Method::DELETE, &which.path())).await?;
+            eprintln!("Removed {}.", which.what());
+        }
+        ExtensionCommand::Verify { name } => return verify(&client, name, options).await,
+        ExtensionCommand::Logs(arguments) => calls::logs(&client, &arguments, options).await?,
+        ExtensionCommand::Calls(arguments) => calls::calls(&client, &arguments, options).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn enable(client: &Client, which: &WhichArguments, enabled: bool) -> anyhow::Result<()> {
+    let request = client.request(Method::PUT, &format!("{}/enabled", which.path())).json(&EnableRequest { enabled });
+    client.call(request).await?;
+    eprintln!("{} {}.", if enabled { "Enabled" } else { "Disabled" }, which.what());
+    Ok(())
+}
+
+async fn verify(client: &Client, name: Option<String>, options: &Options) -> anyhow::Result<ExitCode> {
+    let names = match name {
+        Some(name) => vec![name],
+        None => {
+            let views: Vec<ExtensionView> = client.get("/api/v1/extensions", &[]).await?;
+            views.into_iter().map(|view| view.manifest.name.to_string()).collect()
+        }
+    };
+    let mut found: Vec<(String, VerifiedFile)> = Vec::new();
+    for name in names {
+        let files: Vec<VerifiedFile> = client.get(&format!("/api/v1/extensions/{name}/verify"), &[]).await?;
+        found.extend(files.into_iter().map(|file| (name.clone(), file)));
+    }
+    options.output.print(&found, |found| show::verified(found))?;
+    let damaged = found.iter().filter(|(_, file)| file.problem.is_some()).count();
+    if damaged > 0 {
+        return Err(Error::conflict("damaged", format!("{damaged} files are not what was installed")).into());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn capability_of(name: &str) -> Result<Capability> {
+    Capability::ALL.into_iter().find(|capability| capability.name() == name).ok_or_else(|| {
+        let known: Vec<_> = Capability::ALL.iter().map(|capability| capability.name()).collect();
+        Error::invalid("grant", format!("`{name}` is no capability; there are {}", known.join(", ")))
+    })
+}
+
+fn names(capabilities: &BTreeSet<Capability>) -> String {
+    let names: Vec<_> = capabilities.iter().map(|capability| capability.name()).collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}
+
+fn say_health(view: &InstanceView) {
+    match view.health.as_deref() {
+        Some("ok") => eprintln!("Its tool answers."),
+        Some(why) => eprintln!("warning: its tool does not answer: {why}"),
+        None => eprintln!("It has no tool configured; the built-in stores are used."),
+    }
+}

@@ -1,0 +1,281 @@
+//! Grants: what an admin gave one instance, kept apart from what the manifest asks for.
+//!
+//! Effective right = request ∩ grant ∩ server policy. A grant holds the very host patterns that were approved, so
+//! a later version that asks for more under the same name still gets only those.
+
+use crate::{
+    AllowedHost, Attributes, Capability, Component, Error, Manifest, Name, Request, Result, Rights, fill_setting,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// One capability of one component, as approved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Grant {
+    pub component: Name,
+    pub capability: Capability,
+    /// For `http`: patterns in the form that requests have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+}
+
+/// Everything granted to one instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Grants(pub Vec<Grant>);
+
+impl Grants {
+    /// All that the manifest requests of these capabilities.
+    pub fn of_requests(manifest: &Manifest, capabilities: &BTreeSet<Capability>) -> Self {
+        let requested = manifest.components.iter().flat_map(|component| {
+            let asked = component.requests.iter().filter(|request| capabilities.contains(&request.capability));
+            asked.map(|request| Grant {
+                component: component.name.clone(),
+                capability: request.capability,
+                hosts: request.hosts.clone(),
+            })
+        });
+        Self(requested.collect())
+    }
+
+    /// Capabilities of which at least something is granted.
+    pub fn capabilities(&self) -> BTreeSet<Capability> {
+        self.0.iter().map(|grant| grant.capability).collect()
+    }
+
+    /// Whether this component has this capability.
+    pub fn has(&self, component: &Name, capability: Capability) -> bool {
+        self.0.iter().any(|grant| grant.component == *component && grant.capability == capability)
+    }
+
+    /// Gives a capability to every component that requests it: as requested, or (`http`) only these hosts.
+    /// What was granted of it before is replaced.
+    pub fn grant(&mut self, manifest: &Manifest, capability: Capability, hosts: &[String]) -> Result<()> {
+        let mut wanted = Self::of_requests(manifest, &BTreeSet::from([capability]));
+        if wanted.0.is_empty() {
+            return Err(Error::invalid(
+                "grant",
+                format!("{} does not ask for {capability}; grant only what it asks for", manifest.name),
+            ));
+        }
+        if !hosts.is_empty() {
+            if capability != Capability::Http {
+                return Err(Error::invalid(
+                    "grant",
+                    format!("{capability} has no hosts; only http is granted by host"),
+                ));
+            }
+            for host in hosts.iter().filter(|host| crate::permission::setting_reference(host).is_none()) {
+                host.parse::<AllowedHost>()?;
+            }
+            for grant in &mut wanted.0 {
+                grant.hosts = hosts.to_vec();
+            }
+        }
+        self.revoke(capability);
+        self.0.extend(wanted.0);
+        Ok(())
+    }
+
+    /// Takes a capability from every component; false when nothing of it was granted.
+    pub fn revoke(&mut self, capability: Capability) -> bool {
+        let before = self.0.len();
+        self.0.retain(|grant| grant.capability != capability);
+        self.0.len() < before
+    }
+
+    /// What one component may do with these settings under this policy. A host whose setting has no value allows
+    /// nothing.
+    pub fn rights(&self, component: &Component, settings: &Attributes, policy: &Policy) -> Result<Rights> {
+        let mut rights = Rights::default();
+        for request in component.requests.iter().filter(|request| !policy.denied.contains(&request.capability)) {
+            let granted = self
+                .0
+                .iter()
+                .filter(|grant| grant.component == component.name && grant.capability == request.capability);
+            for grant in granted {
+                rights.capabilities.insert(request.capability);
+                let asked = filled(&request.hosts, settings)?;
+                let given = filled(&grant.hosts, settings)?;
+                for host in asked.iter().flat_map(|asked| given.iter().filter_map(|given| asked.intersection(given))) {
+                    if policy.allows(&host) && !rights.hosts.contains(&host) {
+                        rights.hosts.push(host);
+                    }
+                }
+            }
+        }
+        Ok(rights)
+    }
+
+    /// The same grants with those added that a new version asks for beyond the old one.
+    pub fn widened_by(&self, asked: &[Widening]) -> Self {
+        let mut grants = self.clone();
+        for Widening { component, request } in asked {
+            grants.0.push(Grant {
+                component: component.clone(),
+                capability: request.capability,
+                hosts: request.hosts.clone(),
+            });
+        }
+        grants
+    }
+}
+
+fn filled(patterns: &[String], settings: &Attributes) -> Result<Vec<AllowedHost>> {
+    patterns.iter().filter_map(|pattern| fill_setting(pattern, settings)).map(|host| host.parse()).collect()
+}
+
+/// What the server's operator allows at all, whoever grants it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Policy {
+    /// Capabilities that no extension has here.
+    #[serde(default)]
+    pub denied: BTreeSet<Capability>,
+    /// When given, extensions call only these: `https://host[:port][/prefix]`.
+    #[serde(default)]
+    pub hosts: Option<Vec<AllowedHost>>,
+}
+
+impl Policy {
+    /// Reads a policy file's text (TOML).
+    pub fn parse(text: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|error| Error::invalid("policy", error.to_string()))
+    }
+
+    fn allows(&self, host: &AllowedHost) -> bool {
+        self.hosts.as_ref().is_none_or(|allowed| allowed.iter().any(|allowed| allowed.covers(host)))
+    }
+}
+
+/// A part of a request that an earlier version did not make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Widening {
+    pub component: Name,
+    /// With only the hosts that are new.
+    pub request: Request,
+}
+
+/// What the new version asks for that the old one did not.
+pub fn widening(old: &Manifest, new: &Manifest) -> Vec<Widening> {
+    let mut found = Vec::new();
+    for component in &new.components {
+        let before = old.components.iter().find(|other| other.name == component.name);
+        for request in &component.requests {
+            let earlier: Vec<_> = before
+                .into_iter()
+                .flat_map(|component| &component.requests)
+                .filter(|earlier| earlier.capability == request.capability)
+                .collect();
+            let covered =
+                |host: &String| earlier.iter().flat_map(|earlier| &earlier.hosts).any(|old| covers(old, host));
+            let hosts: Vec<_> = request.hosts.iter().filter(|host| !covered(host)).cloned().collect();
+            if earlier.is_empty() || !hosts.is_empty() {
+                let request = Request { hosts, ..request.clone() };
+                found.push(Widening { component: component.name.clone(), request });
+            }
+        }
+    }
+    found
+}
+
+/// Whether one host pattern lies within another whatever the settings are.
+fn covers(old: &str, new: &str) -> bool {
+    old == new
+        || matches!((old.parse::<AllowedHost>(), new.parse::<AllowedHost>()), (Ok(old), Ok(new)) if old.covers(&new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(requests: &str) -> Manifest {
+        Manifest::parse(&format!(
+            "schema_version = 1\nname = \"x\"\nversion = \"0.1.0\"\ntitle = \"X\"\ndescription = \"d\"\nlicense = \"MIT\"\n\
+             [settings.endpoint]\ntype = \"url\"\ndescription = \"e\"\n\
+             [[components]]\nname = \"store\"\nworld = \"fuseml:artifact-store/artifact-store@0.1.0\"\nfile = \"s.wasm\"\n{requests}"
+        ))
+        .expect("manifest")
+    }
+
+    fn http(hosts: &str) -> String {
+        format!("[[components.requests]]\ncapability = \"http\"\nreason = \"r\"\nhosts = {hosts}\n")
+    }
+
+    const STATE: &str = "[[components.requests]]\ncapability = \"state\"\nreason = \"r\"\n";
+
+    #[test]
+    fn a_right_is_what_is_requested_and_granted_and_allowed_by_the_policy() {
+        let manifest = manifest(&format!("{}{STATE}", http("[\"${settings.endpoint}\", \"https://b.example/api\"]")));
+        let settings = Attributes::from([("endpoint".to_owned(), "http://a.example:5000".to_owned())]);
+        let all = Grants::of_requests(&manifest, &Capability::ALL.into());
+        let mut narrow = Grants::default();
+        narrow.grant(&manifest, Capability::Http, &["http://a.example:5000/v1".to_owned()]).expect("grant");
+        let mut outside = Grants::default();
+        outside.grant(&manifest, Capability::Http, &["http://c.example".to_owned()]).expect("grant");
+        let no_state = Policy { denied: [Capability::State].into(), hosts: None };
+        let only_b = Policy { denied: BTreeSet::new(), hosts: Some(vec!["https://b.example".parse().expect("host")]) };
+        let cases: [(&str, &Grants, Policy, &[&str], bool); 6] = [
+            ("all", &all, Policy::default(), &["http://a.example:5000", "https://b.example:443/api"], true),
+            ("none", &Grants::default(), Policy::default(), &[], false),
+            ("narrower than asked", &narrow, Policy::default(), &["http://a.example:5000/v1"], false),
+            ("not asked for", &outside, Policy::default(), &[], false),
+            ("no state by policy", &all, no_state, &["http://a.example:5000", "https://b.example:443/api"], false),
+            ("one host by policy", &all, only_b, &["https://b.example:443/api"], true),
+        ];
+        for (what, grants, policy, hosts, state) in cases {
+            let rights = grants.rights(&manifest.components[0], &settings, &policy).expect(what);
+            let reached: Vec<_> = rights.hosts.iter().map(ToString::to_string).collect();
+            assert_eq!(reached, hosts, "{what}");
+            assert_eq!(rights.capabilities.contains(&Capability::State), state, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_later_version_gets_only_what_was_approved() {
+        let old = manifest(&http("[\"https://a.example\"]"));
+        let new = manifest(&http("[\"https://a.example\", \"https://evil.example\"]"));
+        let grants = Grants::of_requests(&old, &Capability::ALL.into());
+
+        let before = grants.rights(&new.components[0], &Attributes::new(), &Policy::default()).expect("rights");
+        let asked = widening(&old, &new);
+        let approved = grants.widened_by(&asked);
+        let after = approved.rights(&new.components[0], &Attributes::new(), &Policy::default()).expect("rights");
+
+        assert_eq!(before.hosts.len(), 1, "the name `http` alone gives nothing new");
+        assert_eq!(asked.len(), 1);
+        assert_eq!(asked[0].request.hosts, ["https://evil.example"]);
+        assert_eq!(after.hosts.len(), 2);
+    }
+
+    #[test]
+    fn only_more_than_before_is_a_widening() {
+        let old = format!("{}{STATE}", http("[\"https://a.example\", \"${settings.endpoint}\"]"));
+        let cases = [
+            ("the same", old.clone(), 0),
+            ("less", STATE.to_owned(), 0),
+            ("a path of a host", http("[\"https://a.example/v1\"]"), 0),
+            ("another port", http("[\"https://a.example:8443\"]"), 1),
+            ("another scheme", http("[\"http://a.example\"]"), 1),
+            (
+                "a new capability",
+                "[[components.requests]]\ncapability = \"configuration\"\nreason = \"r\"\n".to_owned(),
+                1,
+            ),
+        ];
+        for (what, new, count) in cases {
+            assert_eq!(widening(&manifest(&old), &manifest(&new)).len(), count, "{what}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_granted_that_nobody_asks_for() {
+        let manifest = manifest(STATE);
+        let mut grants = Grants::default();
+
+        assert!(grants.grant(&manifest, Capability::Http, &[]).is_err());
+        assert!(grants.grant(&manifest, Capability::State, &["https://a.example".to_owned()]).is_err());
+        assert_eq!(grants, Grants::default());
+    }
+}

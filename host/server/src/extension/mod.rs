@@ -1,0 +1,244 @@
+//! Installed extensions: how they come in and change, and how the engine reaches their components.
+//!
+//! Every change goes through the registry, one at a time; calls under way keep the version and the rights that they
+//! began with, the next ones have the new.
+
+mod change;
+mod instance;
+mod receipts;
+mod vault;
+mod version;
+
+pub(crate) use vault::Vault;
+
+use crate::folder::DataFolder;
+use async_trait::async_trait;
+use fuseml_catalog::{Catalog, InstalledExtension, InstalledVersion};
+use fuseml_domain::{
+    Attributes, Candidate, Component, Error, Instance, InstanceChoice, Kind, Name, Policy, Result, World, choose,
+    port::{ArtifactStore, Builder, Extensions},
+};
+use fuseml_sandbox::{InstanceContext, LoadedComponent, Sandbox};
+use receipts::Recorder;
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// How folders of packages begin that are not installed yet.
+const INCOMING: &str = ".incoming-";
+
+pub(crate) struct Registry {
+    catalog: Catalog,
+    sandbox: Arc<Sandbox>,
+    folder: DataFolder,
+    vault: Vault,
+    policy: Policy,
+    recorder: Arc<Recorder>,
+    ready: Mutex<Ready>,
+    /// Admins' changes happen one after another.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// What is ready to be called. Filled at first use, emptied by any change.
+#[derive(Default)]
+struct Ready {
+    /// Counts the changes: what was read before one is not kept after it.
+    generation: u64,
+    instances: HashMap<Name, Arc<Configured>>,
+    components: HashMap<(Name, Name), ReadyComponent>,
+}
+
+type ReadyComponent = (Arc<LoadedComponent>, Arc<InstanceContext>);
+
+/// An instance with the version that serves it.
+struct Configured {
+    instance: Instance,
+    extension: InstalledExtension,
+    version: InstalledVersion,
+}
+
+impl Configured {
+    /// Settings that this version knows, with its defaults.
+    fn settings(&self) -> Result<Attributes> {
+        let manifest = &self.version.manifest;
+        let mut known = self.instance.settings.clone();
+        known.retain(|name, _| manifest.settings.contains_key(name));
+        manifest.check_settings(&known)
+    }
+}
+
+impl Registry {
+    /// What an install left that was cut off is thrown away.
+    pub(crate) fn new(
+        catalog: Catalog,
+        sandbox: Arc<Sandbox>,
+        folder: DataFolder,
+        vault: Vault,
+        policy: Policy,
+    ) -> Self {
+        for entry in std::fs::read_dir(folder.extensions()).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(INCOMING) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        let recorder = Arc::new(Recorder::start(catalog.clone()));
+        Self {
+            catalog,
+            sandbox,
+            folder,
+            vault,
+            policy,
+            recorder,
+            ready: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Receipts and log lines so far are in the catalog when this returns.
+    pub(crate) async fn flush(&self) {
+        self.recorder.flush().await;
+    }
+
+    /// Makes every later call look at the catalog again.
+    fn changed(&self) {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        *ready = Ready { generation: ready.generation + 1, ..Ready::default() };
+    }
+
+    /// Where a version's files lie: its name says exactly which bytes.
+    fn place(&self, version: &InstalledVersion) -> Result<PathBuf> {
+        let (manifest, digest) = (&version.manifest, version.digest()?);
+        Ok(self.folder.extensions().join(format!("{}-{}-{}", manifest.name, manifest.version, &digest.hex()[..16])))
+    }
+
+    async fn configured(&self, name: &Name) -> Result<Arc<Configured>> {
+        let generation = {
+            let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(configured) = ready.instances.get(name) {
+                return Ok(configured.clone());
+            }
+            ready.generation
+        };
+        let instance = self.catalog.instance(name).await?;
+        let extension = self.catalog.extension(&instance.extension).await?;
+        let version = self.catalog.version(&extension.name, &extension.active).await?;
+        let configured = Arc::new(Configured { instance, extension, version });
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if ready.generation == generation {
+            ready.instances.insert(name.clone(), configured.clone());
+        }
+        Ok(configured)
+    }
+
+    /// The instance's component that `wanted` picks, ready to be called; `None` when it has none or lacks settings
+    /// for it. Disabled ones are refused.
+    async fn component(&self, name: &Name, wanted: impl Fn(&Component) -> bool) -> Result<Option<ReadyComponent>> {
+        let configured = self.configured(name).await?;
+        for (what, enabled) in [("extension", configured.extension.enabled), ("instance", configured.instance.enabled)]
+        {
+            if !enabled {
+                return Err(Error::unavailable(
+                    "disabled",
+                    format!("the {what} of `{name}` is disabled; `fuseml extension enable` lets it run again"),
+                ));
+            }
+        }
+        let settings = configured.settings()?;
+        let active = |component: &&Component| wanted(component) && component.active(&settings);
+        let Some(component) = configured.version.manifest.components.iter().find(active) else { return Ok(None) };
+        let key = (name.clone(), component.name.clone());
+        let generation = {
+            let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(component) = ready.components.get(&key) {
+                return Ok(Some(component.clone()));
+            }
+            ready.generation
+        };
+        let loaded = self.load(&configured.version, component).await?;
+        let context = Arc::new(self.context(&configured, component, settings)?);
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if ready.generation == generation {
+            ready.components.insert(key, (loaded.clone(), context.clone()));
+        }
+        Ok(Some((loaded, context)))
+    }
+
+    /// The file is read and checked against the digest only when its compiled code is not at hand.
+    async fn load(&self, version: &InstalledVersion, component: &Component) -> Result<Arc<LoadedComponent>> {
+        let digest = version.components.get(&component.name).ok_or_else(|| {
+            let name = &version.manifest.name;
+            Error::internal("catalog", format!("{name} has lost the digest of its component {}", component.name))
+        })?;
+        let path = self.place(version)?.join(&component.file);
+        self.sandbox.load_file(&path, digest, component).await
+    }
+
+    fn context(&self, configured: &Configured, component: &Component, settings: Attributes) -> Result<InstanceContext> {
+        let Configured { instance, version, .. } = configured;
+        Ok(InstanceContext {
+            extension: version.manifest.name.to_string(),
+            version: version.manifest.version.to_string(),
+            instance: instance.name.clone(),
+            component: component.name.clone(),
+            rights: instance.grants.rights(component, &settings, &self.policy)?,
+            settings,
+            state: Arc::new(self.catalog.clone()),
+            log: self.recorder.clone(),
+            receipts: self.recorder.clone(),
+            live: Default::default(),
+        })
+    }
+
+    /// What the instance's store says of its tool; `None` without an active store.
+    pub(crate) async fn health(&self, instance: &Name) -> Result<Option<Result<()>>> {
+        for kind in Kind::all() {
+            if let Some(store) = self.store(instance, kind).await? {
+                return Ok(Some(store.health().await));
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl Extensions for Registry {
+    async fn builder(&self, instance: &Name) -> Result<Arc<dyn Builder>> {
+        let found = self.component(instance, |component| component.world().ok() == Some(World::Builder)).await?;
+        match found {
+            Some((component, context)) => component.builder(context),
+            None => Err(Error::not_found("no-builder", format!("the extension instance {instance} has no builder"))),
+        }
+    }
+
+    async fn store(&self, instance: &Name, kind: Kind) -> Result<Option<Arc<dyn ArtifactStore>>> {
+        let keeps = |component: &Component| {
+            component.world().ok() == Some(World::ArtifactStore) && component.kinds.contains(&kind)
+        };
+        let found = self.component(instance, keeps).await?;
+        found.map(|(component, context)| component.artifact_store(context)).transpose()
+    }
+
+    async fn settings(&self, instance: &Name) -> Result<Attributes> {
+        self.configured(instance).await?.settings()
+    }
+
+    async fn choose(&self, project: &Name, choice: &InstanceChoice) -> Result<Name> {
+        let mut all = Vec::new();
+        for instance in self.catalog.instances().await? {
+            all.push(self.configured(&instance.name).await?);
+        }
+        let candidates: Vec<_> = all
+            .iter()
+            .map(|configured| Candidate {
+                instance: &configured.instance,
+                product: configured.version.manifest.product(),
+                categories: &configured.version.manifest.categories,
+                version: &configured.version.manifest.version,
+                enabled: configured.extension.enabled,
+            })
+            .collect();
+        choose(choice, project, &candidates).map(|instance| instance.name.clone())
+    }
+}

@@ -1,0 +1,175 @@
+//! An admin's life with an extension: rights, versions, instances, secrets, what calls leave; against a real MLflow
+//! server.
+
+use fuseml_tests::{Mlflow, World};
+use std::{fs, path::Path};
+
+/// A copy of the mlflow extension whose manifest is changed.
+fn variant(world: &World, name: &str, changes: &[(&str, &str)]) -> String {
+    let from = std::env::var("FUSEML_TEST_EXTENSION").expect("cargo xtask test");
+    let to = world.folder.path().join(name);
+    copy(Path::new(&from), &to);
+    let path = to.join("extension.toml");
+    let mut manifest = fs::read_to_string(&path).expect("manifest");
+    for (old, new) in changes {
+        assert!(manifest.contains(old), "the manifest has no {old}");
+        manifest = manifest.replace(old, new);
+    }
+    fs::write(path, manifest).expect("manifest");
+    to.display().to_string()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("folder");
+    for entry in fs::read_dir(from).expect("folder") {
+        let entry = entry.expect("entry");
+        match entry.file_type().expect("type").is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name())),
+            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).expect("copy")),
+        }
+    }
+}
+
+const NEWER: (&str, &str) = ("\nversion = \"0.1.0\"", "\nversion = \"0.2.0\"");
+const NOSIER: (&str, &str) =
+    ("hosts = [\"${settings.endpoint}\"]", "hosts = [\"${settings.endpoint}\", \"https://telemetry.example\"]");
+
+/// Every line that a person typed and what was answered.
+struct Terminal<'a> {
+    world: &'a World,
+    said: String,
+}
+
+impl Terminal<'_> {
+    fn types(&mut self, code: i32, line: &str) {
+        let words: Vec<_> = line.split(' ').collect();
+        let answer = match code {
+            0 => self.world.fuseml(&words).good(),
+            code => self.world.fuseml(&words).bad(code),
+        };
+        self.said.push_str(&format!("$ fuseml {line}\n{}{}\n", answer.stdout(), answer.stderr()));
+    }
+
+    fn steady(&self) -> String {
+        self.world.steady(&self.said)
+    }
+}
+
+#[test]
+fn a_version_that_asks_for_more_waits_for_approval_and_can_be_rolled_back() {
+    let mlflow = Mlflow::start();
+    let world = World::with_mlflow(Some(&mlflow));
+    let newer = variant(&world, "newer", &[NEWER]);
+    let nosier = variant(&world, "nosier", &[("\nversion = \"0.1.0\"", "\nversion = \"0.3.0\""), NOSIER]);
+    let mut terminal = Terminal { world: &world, said: String::new() };
+
+    terminal.types(5, &format!("extension install {newer} --grant all"));
+    terminal.types(0, &format!("extension upgrade mlflow {newer}"));
+    terminal.types(5, &format!("extension upgrade mlflow {newer}"));
+    terminal.types(4, &format!("extension upgrade mlflow {nosier}"));
+    terminal.types(0, "extension show mlflow");
+    terminal.types(0, "extension upgrade mlflow --approve");
+    terminal.types(0, "extension list");
+    terminal.types(0, "extension rollback mlflow");
+    terminal.types(3, "extension upgrade mlflow --approve");
+    terminal.types(0, "extension verify");
+
+    insta::assert_snapshot!(terminal.steady());
+    let lock = fs::read_to_string(world.data().join("extensions.lock")).expect("lock");
+    assert!(lock.contains("name = \"mlflow\"\nversion = \"0.2.0\"\ndigest = \"sha256:"), "{lock}");
+    let folders = fs::read_dir(world.data().join("extensions")).expect("folder").count();
+    assert_eq!(folders, 2, "only the active version and the one that a rollback returns to are kept");
+}
+
+#[test]
+fn a_revoked_right_is_gone_at_the_next_call_and_refusals_are_shown() {
+    let mlflow = Mlflow::start();
+    let world = World::with_mlflow(Some(&mlflow));
+    let mut terminal = Terminal { world: &world, said: String::new() };
+
+    terminal.types(0, "extension revoke-grant mlflow http");
+    terminal.types(0, "extension list");
+    terminal.types(0, "extension show mlflow");
+    terminal.types(0, "extension grant mlflow http --host https://elsewhere.example");
+    terminal.types(0, "extension grant mlflow http");
+    terminal.types(3, "extension revoke-grant mlflow state");
+    terminal.types(2, "extension grant mlflow state");
+    terminal.types(2, "extension grant mlflow telepathy");
+    terminal.types(0, "extension list");
+
+    insta::assert_snapshot!(terminal.steady());
+    let refused = world.json(&["extension", "calls", "mlflow", "--refused"]);
+    let calls = refused.as_array().expect("calls");
+    assert!(calls.iter().all(|call| call["function"] == "health" && call["outcome"].as_str() != Some("answered")));
+    assert!(!calls.is_empty());
+    let all = world.json(&["extension", "calls", "mlflow"]);
+    let newest = &all[0];
+    assert_eq!(newest["outcome"], "answered");
+    assert_eq!(newest["hosts"][0], mlflow.url.as_str());
+    assert!(newest["wall-us"].as_u64() > Some(0) && newest["memory-bytes"].as_u64() > Some(0));
+}
+
+#[test]
+fn one_extension_serves_several_tools_each_with_its_own_settings_and_rights() {
+    let (first, second) = (Mlflow::start(), Mlflow::start());
+    let world = World::with_mlflow(Some(&first));
+    let endpoint = format!("endpoint={}", second.url);
+    let add = ["extension", "add-instance", "mlflow", "staging", "--grant", "all", "--zone", "eu", "--set", &endpoint];
+    world.fuseml(&add).good();
+    let mut terminal = Terminal { world: &world, said: String::new() };
+
+    terminal.types(5, "extension add-instance mlflow staging --grant all");
+    terminal.types(0, "extension disable staging --instance");
+    terminal.types(0, "extension list");
+    terminal.types(0, "extension enable staging --instance");
+    terminal.types(0, "pipeline add mlflow-training --name training --input mlflow_code=code://*");
+    terminal.types(5, "extension remove mlflow");
+    terminal.types(5, "extension remove mlflow --instance");
+    terminal.types(0, "extension remove staging --instance");
+    terminal.types(0, "pipeline remove training");
+    terminal.types(0, "extension remove mlflow");
+    terminal.types(0, "extension list");
+    terminal.types(3, "extension show mlflow");
+
+    insta::assert_snapshot!(terminal.steady());
+    let left: Vec<_> = fs::read_dir(world.data().join("extensions")).expect("folder").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn an_operators_policy_goes_before_every_grant() {
+    let mlflow = Mlflow::start();
+    let mut world = World::with_mlflow(Some(&mlflow));
+    world.stop();
+    fs::write(world.data().join("policy.toml"), "hosts = [\"https://allowed.example\"]\n").expect("policy");
+    world.start();
+
+    let list = world.json(&["extension", "list"]);
+
+    let health = list[0]["instances"][0]["health"].as_str().expect("health");
+    assert!(health.contains("may not call"), "{health}");
+}
+
+#[test]
+fn a_changed_file_is_found_and_never_run() {
+    let mut world = World::with_mlflow(None);
+    let folder = fs::read_dir(world.data().join("extensions")).expect("folder").next().expect("one").expect("entry");
+    let file = folder.path().join("components/builder.wasm");
+    let mut bytes = fs::read(&file).expect("component");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&file, bytes).expect("component");
+
+    let said = world.fuseml(&["extension", "verify"]).bad(5);
+    assert!(said.stdout().contains("it was changed"), "{}", said.stdout());
+
+    // The compiled code is still that of the file which was installed; without it, nothing runs.
+    world.stop();
+    fs::remove_dir_all(world.data().join("compiled")).expect("compiled");
+    world.start();
+    world
+        .fuseml(&["pipeline", "add", "mlflow-training", "--name", "training", "--input", "mlflow_code=code://*"])
+        .good();
+    let said = world.fuseml(&["push", &world.example().display().to_string(), "--wait"]).bad(7);
+    assert!(said.stderr().contains("is not the file that was installed"), "{}", said.stderr());
+}
