@@ -4,8 +4,8 @@ use crate::figures::{heading, line, ratio, spread, timed};
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use fuseml_domain::{
-    Attributes, Capability, Digest, Manifest, Name, Rights,
-    port::{CodesetFiles, CodesetToBuild, FileEntry, InstanceState},
+    Attributes, Capability, Digest, Manifest, Name, Rights, SecretText,
+    port::{CodesetFiles, CodesetToBuild, FileEntry, InstanceState, Secrets},
 };
 use fuseml_sandbox::{
     CompilerCommand, InstanceContext, Limits, LogLine, LogSink, Receipt, ReceiptSink, Sandbox, SandboxConfig,
@@ -29,6 +29,13 @@ impl CodesetFiles for OneFile {
 
 /// Keeps nothing: what is measured is the call.
 struct Nothing;
+
+#[async_trait]
+impl Secrets for Nothing {
+    async fn secret(&self, _: &Name, _: &str) -> fuseml_domain::Result<Option<SecretText>> {
+        Ok(None)
+    }
+}
 
 impl LogSink for Nothing {
     fn line(&self, _: &InstanceContext, _: LogLine) {}
@@ -86,8 +93,10 @@ pub(crate) async fn measure(program: &Path, extension: &Path) -> Result<()> {
             instance: manifest.name.clone(),
             component: component.name.clone(),
             settings: Attributes::new(),
-            rights: Rights { capabilities: capabilities.iter().copied().collect(), hosts: Vec::new() },
+            rights: Rights { capabilities: capabilities.iter().copied().collect(), ..Rights::default() },
+            budget: Default::default(),
             state: Arc::new(Nothing),
+            secrets: Arc::new(Nothing),
             log: Arc::new(Nothing),
             receipts: Arc::new(Nothing),
             live: Default::default(),

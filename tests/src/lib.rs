@@ -214,6 +214,7 @@ impl World {
         for (pattern, name) in [
             (r"http://127\.0\.0\.1:\d+", "[url]"),
             (r"\b[0-9a-f]{64}\b", "[digest]"),
+            (r"sha256:[0-9a-f]{12}\b", "[digest]"),
             (r"\b[0-9a-f]{40}\b", "[commit]"),
             (r"(model://\w+/)[0-9a-f]{21}\b", "${1}[model]"),
             (r"(runnable://[^/]+/[^/]+/)[0-9a-f]{12}\b", "${1}[runnable]"),

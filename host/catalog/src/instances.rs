@@ -131,7 +131,7 @@ pub(crate) fn refuse(name: &Name, mut dependents: Vec<String>) -> Result<()> {
     Err(Error::conflict(
         "in-use",
         format!(
-            "{name} cannot be removed: {} depend on it; `fuseml extension disable {name}` stops its use",
+            "{name} cannot be removed, it is used by {}; `fuseml extension disable {name}` stops its use",
             dependents.join(", ")
         ),
     ))

@@ -246,6 +246,7 @@ async fn an_instances_state_is_its_own() {
             grants: Default::default(),
             scope: Default::default(),
             zone: None,
+            budget: Default::default(),
             enabled: true,
         };
         catalog.install_extension(&version, &configured).await.expect("install");

@@ -45,6 +45,7 @@ fn instance(text: &str, extension: &str) -> Instance {
         grants: Grants::default(),
         scope: Scope::Global,
         zone: None,
+        budget: Default::default(),
         enabled: true,
     }
 }

@@ -4,7 +4,8 @@
 //! a later version that asks for more under the same name still gets only those.
 
 use crate::{
-    AllowedHost, Attributes, Capability, Component, Error, Manifest, Name, Request, Result, Rights, fill_setting,
+    AllowedHost, Attributes, BoundSecret, Capability, Component, Error, Manifest, Name, Request, Result, Rights,
+    fill_setting,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -87,7 +88,13 @@ impl Grants {
 
     /// What one component may do with these settings under this policy. A host whose setting has no value allows
     /// nothing.
-    pub fn rights(&self, component: &Component, settings: &Attributes, policy: &Policy) -> Result<Rights> {
+    pub fn rights(
+        &self,
+        manifest: &Manifest,
+        component: &Component,
+        settings: &Attributes,
+        policy: &Policy,
+    ) -> Result<Rights> {
         let mut rights = Rights::default();
         for request in component.requests.iter().filter(|request| !policy.denied.contains(&request.capability)) {
             let granted = self
@@ -103,6 +110,12 @@ impl Grants {
                         rights.hosts.push(host);
                     }
                 }
+            }
+        }
+        if rights.capabilities.contains(&Capability::Http) {
+            for (name, secret) in &manifest.secrets {
+                let hosts = filled(&secret.hosts, settings)?;
+                rights.secrets.push(BoundSecret { name: name.clone(), hosts });
             }
         }
         Ok(rights)
@@ -225,7 +238,7 @@ mod tests {
             ("one host by policy", &all, only_b, &["https://b.example:443/api"], true),
         ];
         for (what, grants, policy, hosts, state) in cases {
-            let rights = grants.rights(&manifest.components[0], &settings, &policy).expect(what);
+            let rights = grants.rights(&manifest, &manifest.components[0], &settings, &policy).expect(what);
             let reached: Vec<_> = rights.hosts.iter().map(ToString::to_string).collect();
             assert_eq!(reached, hosts, "{what}");
             assert_eq!(rights.capabilities.contains(&Capability::State), state, "{what}");
@@ -238,10 +251,10 @@ mod tests {
         let new = manifest(&http("[\"https://a.example\", \"https://evil.example\"]"));
         let grants = Grants::of_requests(&old, &Capability::ALL.into());
 
-        let before = grants.rights(&new.components[0], &Attributes::new(), &Policy::default()).expect("rights");
+        let before = grants.rights(&new, &new.components[0], &Attributes::new(), &Policy::default()).expect("rights");
         let asked = widening(&old, &new);
         let approved = grants.widened_by(&asked);
-        let after = approved.rights(&new.components[0], &Attributes::new(), &Policy::default()).expect("rights");
+        let after = approved.rights(&new, &new.components[0], &Attributes::new(), &Policy::default()).expect("rights");
 
         assert_eq!(before.hosts.len(), 1, "the name `http` alone gives nothing new");
         assert_eq!(asked.len(), 1);

@@ -1,6 +1,6 @@
 //! Instances: an installed extension configured for one real tool, and how pipelines pick one.
 
-use crate::{Attributes, Error, Grants, Name, Result, runnable::list_or_none};
+use crate::{Attributes, Budget, Error, Grants, Name, Result, runnable::list_or_none};
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -37,6 +37,8 @@ pub struct Instance {
     /// Where the tool runs: any word the operators agree on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<Name>,
+    #[serde(default)]
+    pub budget: Budget,
     pub enabled: bool,
 }
 
@@ -175,6 +177,7 @@ mod tests {
             grants: Grants::default(),
             scope: project.map_or(Scope::Global, |project| Scope::Project(name(project))),
             zone: zone.map(name),
+            budget: Budget::default(),
             enabled,
         }
     }

@@ -3,6 +3,7 @@
 
 mod address;
 mod artifact;
+mod budget;
 mod digest;
 mod error;
 mod grant;
@@ -16,12 +17,14 @@ pub mod port;
 mod reference;
 mod run;
 mod runnable;
+mod secret;
 mod template;
 mod tree;
 mod workload;
 
 pub use address::{Address, Selector, Subject};
 pub use artifact::{Attributes, Descriptor, Location, Origin, Store};
+pub use budget::Budget;
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Result};
 pub use grant::{Grant, Grants, Policy, Widening, widening};
@@ -29,13 +32,14 @@ pub use instance::{Candidate, Instance, InstanceChoice, InstanceSelector, Scope,
 pub use kind::Kind;
 pub use manifest::{Component, Manifest, SecretSetting, Setting, SettingType, TemplateFile, World};
 pub use name::Name;
-pub use permission::{AllowedHost, Capability, Request, Rights, fill_setting};
+pub use permission::{AllowedHost, BoundSecret, Capability, Request, Rights, fill_setting};
 pub use pipeline::{Binding, InputValue, Pipeline, Value, find_loop};
 pub use reference::Reference;
 pub use run::{Cause, Run, RunState, StepEvent, StepRun, StepState};
 pub use runnable::{
     BuildPlan, Delivery, Environment, InputSlot, OutputReport, OutputSlot, Parameter, Runnable, ServiceSpec, ValueType,
 };
+pub use secret::SecretText;
 pub use template::{
     Action, DEFAULT_TIMEOUT, RunnableChoice, RunnableKind, Step, Template, TemplateInput, TemplateOutput, Work,
 };

@@ -194,6 +194,15 @@ impl fmt::Display for AllowedHost {
 pub struct Rights {
     pub capabilities: std::collections::BTreeSet<Capability>,
     pub hosts: Vec<AllowedHost>,
+    /// Secrets that the host may put into its requests.
+    pub secrets: Vec<BoundSecret>,
+}
+
+/// A secret that goes only to these hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoundSecret {
+    pub name: String,
+    pub hosts: Vec<AllowedHost>,
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use crate::{
     Address, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, InstanceChoice, Kind, Location, LogChunk,
-    Name, Result, Tree, Workload, WorkloadStatus,
+    Name, Result, SecretText, Tree, Workload, WorkloadStatus,
 };
 use async_trait::async_trait;
 use std::{path::Path, sync::Arc, time::Duration};
@@ -144,6 +144,13 @@ pub trait InstanceState: Send + Sync {
     async fn compare_and_set(&self, instance: &Name, key: &str, expected: Option<&[u8]>, value: &[u8]) -> Result<bool>;
     /// Keys with the prefix, in order, after `after`.
     async fn list_keys(&self, instance: &Name, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>>;
+}
+
+/// The secrets of instances, opened only for the call that uses them.
+#[async_trait]
+pub trait Secrets: Send + Sync {
+    /// `None` when the instance was given no such secret.
+    async fn secret(&self, instance: &Name, name: &str) -> Result<Option<SecretText>>;
 }
 
 /// Something that happened, in the order in which it was recorded.

@@ -32,7 +32,9 @@ pub(crate) struct Call {
     pub(crate) log_lines: u32,
     pub(crate) log_bytes: usize,
     pub(crate) requests: u32,
-    pub(crate) traffic: usize,
+    pub(crate) sent: usize,
+    pub(crate) received: usize,
+    pub(crate) secrets: Vec<String>,
     pub(crate) hosts: Vec<String>,
     pub(crate) refusals: Vec<Refusal>,
 }
@@ -68,7 +70,9 @@ impl Call {
             log_lines: 0,
             log_bytes: 0,
             requests: 0,
-            traffic: 0,
+            sent: 0,
+            received: 0,
+            secrets: Vec::new(),
             hosts: Vec::new(),
             refusals: Vec::new(),
         }
@@ -114,6 +118,11 @@ impl Call {
         if self.hosts.len() < KEPT && !self.hosts.contains(&host) {
             self.hosts.push(host);
         }
+    }
+
+    /// Bytes sent and received so far.
+    pub(crate) fn traffic(&self) -> usize {
+        self.sent.saturating_add(self.received)
     }
 
     /// What is left of the wall clock's budget.

@@ -2,8 +2,12 @@
 //! lines and receipts go.
 
 use crate::{Receipt, breaker::Breaker, capability::http::Client};
-use fuseml_domain::{Attributes, Name, Rights, port::InstanceState};
+use fuseml_domain::{
+    Attributes, Budget, Name, Rights,
+    port::{InstanceState, Secrets},
+};
 use std::{fmt, sync::Arc, sync::OnceLock};
+use tokio::sync::Semaphore;
 
 /// One component of one instance as configured and granted. Made anew when settings or grants change; until
 /// then shared, because connections and the circuit breaker live with it.
@@ -14,7 +18,9 @@ pub struct InstanceContext {
     pub component: Name,
     pub settings: Attributes,
     pub rights: Rights,
+    pub budget: Budget,
     pub state: Arc<dyn InstanceState>,
+    pub secrets: Arc<dyn Secrets>,
     pub log: Arc<dyn LogSink>,
     pub receipts: Arc<dyn ReceiptSink>,
     pub live: Live,
@@ -25,6 +31,8 @@ pub struct InstanceContext {
 pub struct Live {
     pub(crate) http: OnceLock<Client>,
     pub(crate) breaker: Breaker,
+    /// Calls that its budget lets run at once.
+    pub(crate) turns: OnceLock<Arc<Semaphore>>,
 }
 
 /// `mlflow 0.1.0 (component store of the instance prod)`.

@@ -1,7 +1,8 @@
 //! What one call, one component and the whole sandbox may use. Every limit is on by default; none can be
 //! switched off, only moved.
 
-use std::time::Duration;
+use fuseml_domain::Budget;
+use std::{num::NonZeroU64, time::Duration};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -66,6 +67,27 @@ pub struct BreakerLimits {
     pub failures: u32,
     pub window: Duration,
     pub rest: Duration,
+}
+
+impl Limits {
+    /// What an instance's budget leaves of them: a budget lowers and never raises.
+    pub(crate) fn within(&self, budget: &Budget) -> Self {
+        let number = |given: Option<NonZeroU64>, most: usize| {
+            given.map_or(most, |given| usize::try_from(given.get()).unwrap_or(usize::MAX).min(most))
+        };
+        let time = |given: Option<NonZeroU64>, most: Duration| {
+            given.map_or(most, |given| Duration::from_millis(given.get()).min(most))
+        };
+        Self {
+            cpu: time(budget.cpu_ms, self.cpu),
+            wall: time(budget.wall_ms, self.wall),
+            memory: number(budget.memory_bytes, self.memory),
+            requests: u32::try_from(number(budget.requests, self.requests as usize)).unwrap_or(self.requests),
+            traffic: number(budget.traffic_bytes, self.traffic),
+            concurrent_calls_of_component: number(budget.concurrent_calls, self.concurrent_calls_of_component),
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for Limits {

@@ -19,6 +19,14 @@ pub struct Receipt {
     pub cpu: Duration,
     /// Bytes of linear memory at the most; 0 where the call was given up from outside.
     pub peak_memory: usize,
+    /// The artifact that the call was about: an address, or the store's own id.
+    pub subject: Option<String>,
+    pub requests: u32,
+    /// Bytes of bodies.
+    pub sent: u64,
+    pub received: u64,
+    /// Names of the secrets that the host put into requests.
+    pub secrets: Vec<String>,
     /// `scheme://host:port` of every server that was asked, each once.
     pub hosts: Vec<String>,
     /// What the component tried and may not, each once.

@@ -32,6 +32,11 @@ pub(crate) trait Function: Send + 'static {
     type Answer: Send + 'static;
     const NAME: &'static str;
 
+    /// The artifact that it is about.
+    fn subject(&self) -> Option<String> {
+        None
+    }
+
     /// Instantiates and calls. The inner result is the component's own.
     fn call(
         self,
@@ -48,6 +53,10 @@ pub(crate) struct Bound<Pre> {
     pub(crate) digest: Arc<Digest>,
     /// Turns of this component, over all its instances.
     pub(crate) turns: Arc<Semaphore>,
+    /// The sandbox's, lowered by the instance's budget.
+    pub(crate) limits: Arc<Limits>,
+    /// Turns of this component in this instance.
+    pub(crate) own_turns: Arc<Semaphore>,
 }
 
 impl<Pre: Clone + Send + Sync + 'static> Bound<Pre> {
@@ -78,6 +87,8 @@ impl<Pre: Clone + Send + Sync + 'static> Bound<Pre> {
             instance: self.instance.clone(),
             digest: self.digest.clone(),
             component_turns: self.turns.clone(),
+            own_turns: self.own_turns.clone(),
+            limits: self.limits.clone(),
             meter: meter.clone(),
         };
         let mut whole = Metered { call: Box::pin(running.run(self.pre.clone(), function, files, turns)), meter };
@@ -93,14 +104,16 @@ impl<Pre: Clone + Send + Sync + 'static> Bound<Pre> {
 
     fn turns_now(&self) -> Option<Turns> {
         Some(Turns {
+            _own: self.own_turns.clone().try_acquire_owned().ok()?,
             _component: self.turns.clone().try_acquire_owned().ok()?,
             _sandbox: self.sandbox.turns.clone().try_acquire_owned().ok()?,
         })
     }
 }
 
-/// Permission to run now: one call fewer of the component and of the whole sandbox.
+/// Permission to run now: one call fewer of the instance, of the component and of the whole sandbox.
 struct Turns {
+    _own: OwnedSemaphorePermit,
     _component: OwnedSemaphorePermit,
     _sandbox: OwnedSemaphorePermit,
 }
@@ -110,6 +123,8 @@ struct Running {
     instance: Arc<InstanceContext>,
     digest: Arc<Digest>,
     component_turns: Arc<Semaphore>,
+    own_turns: Arc<Semaphore>,
+    limits: Arc<Limits>,
     meter: Arc<Meter>,
 }
 
@@ -126,8 +141,8 @@ impl Running {
             None => self.wait_for_turns(F::NAME).await?,
         };
         let started = Instant::now();
-        let mut receipt = Unfinished::new(&self, F::NAME, started);
-        let limits: &Arc<Limits> = &self.sandbox.limits;
+        let mut receipt = Unfinished::new(&self, F::NAME, function.subject(), started);
+        let limits: &Arc<Limits> = &self.limits;
         let call = Call::new(self.instance.clone(), limits.clone(), files, self.meter.clone(), started);
         let mut store = call.into_store(&self.sandbox.engine);
         let deadline = tokio::time::Instant::from_std(started + limits.wall);
@@ -157,18 +172,19 @@ impl Running {
 
     async fn wait_for_turns(&self, function: &str) -> Result<Turns> {
         let both = async {
+            let own = self.own_turns.clone().acquire_owned().await;
             let component = self.component_turns.clone().acquire_owned().await;
             let sandbox = self.sandbox.turns.clone().acquire_owned().await;
-            Some(Turns { _component: component.ok()?, _sandbox: sandbox.ok()? })
+            Some(Turns { _own: own.ok()?, _component: component.ok()?, _sandbox: sandbox.ok()? })
         };
         tokio::time::timeout(self.sandbox.limits.queue, both).await.ok().flatten().ok_or_else(|| {
             Error::unavailable(
                 "busy",
                 format!(
-                    "`{function}` of {} found no turn within {:?}: at most {} calls of a component and {} in all run at once",
+                    "`{function}` of {} found no turn within {:?}: at most {} calls of a component in this instance and {} in all run at once",
                     self.instance,
                     self.sandbox.limits.queue,
-                    self.sandbox.limits.concurrent_calls_of_component,
+                    self.limits.concurrent_calls_of_component,
                     self.sandbox.limits.concurrent_calls
                 ),
             )
@@ -191,7 +207,7 @@ struct Unfinished {
 }
 
 impl Unfinished {
-    fn new(running: &Running, function: &'static str, started: Instant) -> Self {
+    fn new(running: &Running, function: &'static str, subject: Option<String>, started: Instant) -> Self {
         let receipt = Receipt {
             component: running.digest.clone(),
             instance: running.instance.clone(),
@@ -200,6 +216,11 @@ impl Unfinished {
             wall: Duration::ZERO,
             cpu: Duration::ZERO,
             peak_memory: 0,
+            subject,
+            requests: 0,
+            sent: 0,
+            received: 0,
+            secrets: Vec::new(),
             hosts: Vec::new(),
             refusals: Vec::new(),
             outcome: Outcome::Cancelled,
@@ -210,6 +231,10 @@ impl Unfinished {
     fn take(&mut self, call: Call) {
         if let Some(receipt) = &mut self.receipt {
             receipt.peak_memory = call.peak_memory;
+            receipt.requests = call.requests;
+            receipt.sent = call.sent as u64;
+            receipt.received = call.received as u64;
+            receipt.secrets = call.secrets;
             receipt.hosts = call.hosts;
             receipt.refusals = call.refusals;
         }

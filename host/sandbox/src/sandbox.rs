@@ -206,6 +206,11 @@ impl Sandbox {
         lock
     }
 
+    /// Calls that run now.
+    pub fn busy(&self) -> usize {
+        self.limits.concurrent_calls - self.turns.available_permits()
+    }
+
     /// The guests' own threads.
     pub(crate) fn runtime(&self) -> &Handle {
         &self.handle
@@ -258,7 +263,18 @@ impl LoadedComponent {
     }
 
     fn bind<Pre>(&self, pre: Pre, instance: Arc<InstanceContext>) -> Bound<Pre> {
-        Bound { sandbox: self.sandbox.clone(), instance, pre, digest: self.digest.clone(), turns: self.turns.clone() }
+        let limits = Arc::new(self.sandbox.limits.within(&instance.budget));
+        let calls = limits.concurrent_calls_of_component;
+        let own_turns = instance.live.turns.get_or_init(|| Arc::new(Semaphore::new(calls))).clone();
+        Bound {
+            sandbox: self.sandbox.clone(),
+            instance,
+            pre,
+            digest: self.digest.clone(),
+            turns: self.turns.clone(),
+            limits,
+            own_turns,
+        }
     }
 }
 

@@ -29,24 +29,8 @@ fn relay() -> Vec<u8> {
         ;; three headers: host: evil.example, connection: x-mine, x-mine: yes
         (data (i32.const 41216) "\28\a0\00\00\04\00\00\00\2c\a0\00\00\0c\00\00\00")
         (data (i32.const 41232) "\38\a0\00\00\0a\00\00\00\42\a0\00\00\06\00\00\00")
-        (data (i32.const 41248) "\42\a0\00\00\06\00\00\00\48\a0\00\00\03\00\00\00")
-        ;; An answer becomes an error with its status and body; an error stays as it is.
-        (func $show (result i32) (local $status i32)
-          (if (i32.eqz (i32.load8_u (i32.const 32768)))
-            (then
-              (local.set $status (i32.load16_u (i32.const 32776)))
-              (i32.store8 (i32.const 40983) (i32.add (i32.const 48) (i32.div_u (local.get $status) (i32.const 100))))
-              (i32.store8 (i32.const 40984) (i32.add (i32.const 48)
-                (i32.rem_u (i32.div_u (local.get $status) (i32.const 10)) (i32.const 10))))
-              (i32.store8 (i32.const 40985) (i32.add (i32.const 48) (i32.rem_u (local.get $status) (i32.const 10))))
-              (i32.store (i32.const 32768) (i32.const 1))
-              (i32.store (i32.const 32776) (i32.const 6))
-              (i32.store (i32.const 32780) (i32.const 40976))
-              (i32.store (i32.const 32784) (i32.const 10))
-              (i64.store (i32.const 32800) (i64.const 0))
-              (i64.store (i32.const 32816) (i64.const 0))))
-          (i32.const 32768))"#;
-    guest::store(&[("get", get), ("locate", locate)], items)
+        (data (i32.const 41248) "\42\a0\00\00\06\00\00\00\48\a0\00\00\03\00\00\00")"#;
+    guest::store(&[("get", get), ("locate", locate)], &format!("{items}{}", guest::SHOW))
 }
 
 async fn outcome(store: &Arc<dyn ArtifactStore>, url: &str) -> (String, String) {

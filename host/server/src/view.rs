@@ -95,7 +95,11 @@ pub struct InstanceRequest {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigureRequest {
+    #[serde(default)]
     pub settings: Attributes,
+    /// Limits of a call, by name: a number, or `default` for the server's.
+    #[serde(default)]
+    pub budget: BTreeMap<String, String>,
 }
 
 /// To give a capability of an instance.

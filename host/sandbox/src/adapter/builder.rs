@@ -18,7 +18,7 @@ pub(crate) struct ComponentBuilder(pub(crate) Bound<BuilderPre<Call>>);
 #[async_trait]
 impl Builder for ComponentBuilder {
     async fn detect(&self, codeset: &CodesetToBuild) -> Result<(u8, String)> {
-        self.0.call(Detect, Some(codeset.files.clone())).await
+        self.0.call(Detect(codeset.address.to_string()), Some(codeset.files.clone())).await
     }
 
     async fn plan(&self, codeset: &CodesetToBuild, previous: Option<&PreviousBuild>) -> Result<BuildPlan> {
@@ -26,17 +26,22 @@ impl Builder for ComponentBuilder {
             codeset: building::codeset(codeset),
             previous: previous.map(building::previous),
             instance: self.0.instance.instance.clone(),
+            subject: codeset.address.to_string(),
         };
         self.0.call(plan, Some(codeset.files.clone())).await
     }
 }
 
-struct Detect;
+struct Detect(String);
 
 impl Function for Detect {
     type Pre = BuilderPre<Call>;
     type Answer = (u8, String);
     const NAME: &'static str = "detect";
+
+    fn subject(&self) -> Option<String> {
+        Some(self.0.clone())
+    }
 
     async fn call(self, pre: Self::Pre, store: &mut Store<Call>) -> wasmtime::Result<Result<Self::Answer, Failure>> {
         let builder = pre.instantiate_async(&mut *store).await?;
@@ -49,12 +54,17 @@ struct Plan {
     codeset: build::Codeset,
     previous: Option<build::Previous>,
     instance: Name,
+    subject: String,
 }
 
 impl Function for Plan {
     type Pre = BuilderPre<Call>;
     type Answer = BuildPlan;
     const NAME: &'static str = "plan";
+
+    fn subject(&self) -> Option<String> {
+        Some(self.subject.clone())
+    }
 
     async fn call(self, pre: Self::Pre, store: &mut Store<Call>) -> wasmtime::Result<Result<Self::Answer, Failure>> {
         let builder = pre.instantiate_async(&mut *store).await?;

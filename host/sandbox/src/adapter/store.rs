@@ -26,7 +26,7 @@ impl ArtifactStore for ComponentStore {
     }
 
     async fn register(&self, draft: &StoreDraft) -> Result<StoredArtifact> {
-        self.0.call(Register(storing::draft(draft)), None).await
+        self.0.call(Register(storing::draft(draft), draft.descriptor.address.to_string()), None).await
     }
 
     async fn get(&self, id: &str) -> Result<StoredArtifact> {
@@ -60,11 +60,16 @@ impl ArtifactStore for ComponentStore {
 
 /// An exported function of the interface `store`, and what becomes of its answer.
 macro_rules! functions {
-    ($($function:ident $name:literal -> $answer:ty, |$self:ident, $guest:ident, $store:ident| $call:expr, $convert:expr;)*) => {
+    ($($function:ident $name:literal -> $answer:ty, about |$about:ident| $subject:expr, |$self:ident, $guest:ident, $store:ident| $call:expr, $convert:expr;)*) => {
         $(impl Function for $function {
             type Pre = ArtifactStorePre<Call>;
             type Answer = $answer;
             const NAME: &'static str = $name;
+
+            fn subject(&self) -> Option<String> {
+                let $about: &Self = self;
+                $subject
+            }
 
             async fn call(
                 $self,
@@ -83,7 +88,7 @@ macro_rules! functions {
 }
 
 struct Health;
-struct Register(store::Draft);
+struct Register(store::Draft, String);
 struct Get(String);
 struct Search {
     query: store::Query,
@@ -93,14 +98,14 @@ struct Search {
 struct Locate(String);
 
 functions! {
-    Health "health" -> (), |self, guest, store| guest.call_health(&mut *store), Ok;
-    Register "register" -> StoredArtifact, |self, guest, store| guest.call_register(&mut *store, &self.0),
+    Health "health" -> (), about |_call| None, |self, guest, store| guest.call_health(&mut *store), Ok;
+    Register "register" -> StoredArtifact, about |call| Some(call.1.clone()), |self, guest, store| guest.call_register(&mut *store, &self.0),
         storing::artifact;
-    Get "get" -> StoredArtifact, |self, guest, store| guest.call_get(&mut *store, &self.0), storing::artifact;
-    Search "search" -> storing::Found,
+    Get "get" -> StoredArtifact, about |call| Some(call.0.clone()), |self, guest, store| guest.call_get(&mut *store, &self.0), storing::artifact;
+    Search "search" -> storing::Found, about |_call| None,
         |self, guest, store| guest.call_search(&mut *store, &self.query, &self.page()),
         |results| storing::found(results, self.name.as_deref());
-    Locate "locate" -> (Location, Vec<(String, String)>),
+    Locate "locate" -> (Location, Vec<(String, String)>), about |call| Some(call.0.clone()),
         |self, guest, store| guest.call_locate(&mut *store, &self.0), storing::contents;
 }
 

@@ -157,7 +157,15 @@ impl http::http::Host for Call {
                 method: request.method,
                 url: request.url,
                 headers: request.headers,
-                secrets: request.secret_headers.into_iter().map(|header| header.secret).collect(),
+                secrets: request
+                    .secret_headers
+                    .into_iter()
+                    .map(|header| capability::http::SecretHeader {
+                        name: header.name,
+                        template: header.template,
+                        secret: header.secret,
+                    })
+                    .collect(),
                 body: request.body,
                 timeout: request.timeout_ms.map(|millis| Duration::from_millis(millis.into())),
             },

@@ -24,10 +24,17 @@ pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) url: String,
     pub(crate) headers: Vec<(String, String)>,
-    /// Names of secrets whose values the host is to put in.
-    pub(crate) secrets: Vec<String>,
+    pub(crate) secrets: Vec<SecretHeader>,
     pub(crate) body: Option<Vec<u8>>,
     pub(crate) timeout: Option<Duration>,
+}
+
+/// A header whose value only the host knows.
+pub(crate) struct SecretHeader {
+    pub(crate) name: String,
+    /// `{}` stands for the value.
+    pub(crate) template: String,
+    pub(crate) secret: String,
 }
 
 pub(crate) struct Response {
@@ -61,14 +68,11 @@ impl Call {
     pub(crate) async fn fetch(&mut self, request: Request) -> Result<Response> {
         self.require(Capability::Http)?;
         let (method, url) = self.check_target(&request)?;
-        let headers = headers(request.headers)?;
+        let mut headers = headers(request.headers)?;
         let body = request.body.unwrap_or_default();
         self.check_sizes(body.len(), &url)?;
-        if let Some(secret) = request.secrets.first() {
-            return Err(Error::denied(
-                "secret-unknown",
-                format!("{} has no secret `{}`: none are kept for it yet", self.instance, clean(secret, 64)),
-            ));
+        for header in &request.secrets {
+            self.put_secret(&mut headers, header, &url).await?;
         }
         // A tool that does not answer is the component's to report, so a tenth is left for its words.
         let left = self.remaining().mul_f32(0.9);
@@ -77,12 +81,12 @@ impl Call {
         let instance = self.instance.clone();
         let client = Client::of(&instance.live.http, &instance.rights.hosts)?;
         self.reached(origin.clone());
-        self.traffic += body.len();
-        let most = MAX_RESPONSE_BODY.min(self.limits.traffic.saturating_sub(self.traffic));
+        self.sent += body.len();
+        let most = MAX_RESPONSE_BODY.min(self.limits.traffic.saturating_sub(self.traffic()));
         let answer = client.send(method, url, headers, body, timeout, most).await;
         match answer {
             Ok(response) => {
-                self.traffic += response.body.len();
+                self.received += response.body.len();
                 Ok(Response { headers: kept(response.headers), ..response })
             }
             Err(error) => {
@@ -92,6 +96,55 @@ impl Call {
                 Err(error)
             }
         }
+    }
+
+    /// Puts a secret into a header, if this request goes where the secret may go. No message shows the value.
+    async fn put_secret(&mut self, headers: &mut HeaderMap, header: &SecretHeader, url: &Url) -> Result<()> {
+        let shown = clean(&header.secret, 64);
+        let instance = self.instance.clone();
+        let Some(bound) = instance.rights.secrets.iter().find(|bound| bound.name == header.secret) else {
+            self.refused(Some(Capability::Http), format_args!("secret {shown}"));
+            return Err(Error::denied(
+                "secret-unknown",
+                format!("{instance} has no secret `{shown}`; extension.toml declares the secrets that it may use"),
+            ));
+        };
+        if !bound.hosts.iter().any(|host| host.allows(url)) {
+            let origin = url.origin().ascii_serialization();
+            self.refused(Some(Capability::Http), format_args!("secret {shown} to {origin}"));
+            return Err(Error::denied(
+                "secret-elsewhere",
+                format!("the secret `{shown}` of {instance} does not go to {origin}, to which it is not bound"),
+            ));
+        }
+        let refuse =
+            |why: &str| Err(Error::invalid("secret-header", format!("the header of the secret `{shown}` {why}")));
+        let Ok(name) = HeaderName::try_from(header.name.as_str()) else { return refuse("has no proper name") };
+        if dropped(&name) {
+            return refuse("is one that only the host sets");
+        }
+        let Some((before, after)) = header.template.split_once("{}") else {
+            return refuse("has a template without `{}`");
+        };
+        let Some(value) = instance.secrets.secret(&instance.instance, &bound.name).await? else {
+            return Err(Error::denied(
+                "secret-unset",
+                format!(
+                    "the secret `{shown}` of {instance} has no value; `fuseml extension configure {} --secret {shown}` gives it one",
+                    instance.instance
+                ),
+            ));
+        };
+        let text = [before.as_bytes(), value.expose(), after.as_bytes()].concat();
+        let Ok(mut text) = HeaderValue::from_bytes(&zeroize::Zeroizing::new(text)) else {
+            return refuse("cannot hold that value");
+        };
+        text.set_sensitive(true);
+        headers.insert(name, text);
+        if !self.secrets.contains(&bound.name) {
+            self.secrets.push(bound.name.clone());
+        }
+        Ok(())
     }
 
     fn check_target(&mut self, request: &Request) -> Result<(Method, Url)> {
@@ -127,7 +180,7 @@ impl Call {
             ));
         }
         let limits = self.limits.clone();
-        if self.requests >= limits.requests || self.traffic.saturating_add(body) > limits.traffic {
+        if self.requests >= limits.requests || self.traffic().saturating_add(body) > limits.traffic {
             let what = format!("traffic-limit: {} requests or {} MiB a call", limits.requests, limits.traffic >> 20);
             self.refused(Some(Capability::Http), &what);
             return Err(Error::denied("traffic-limit", what));

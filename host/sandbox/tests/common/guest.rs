@@ -38,6 +38,26 @@ const IMPORTS: [(&str, &str); 4] = [
     ("$state-set", r#"(import "fuseml:state/state@0.1.0" "set" (func $state-set (param i32 i32 i32 i32 i32)))"#),
 ];
 
+/// A function that makes an error of the response at 32768: `status-<n>` with the body, or the host's own error.
+/// Needs `status-000` at 40976.
+pub const SHOW: &str = r#"
+        ;; An answer becomes an error with its status and body; an error stays as it is.
+        (func $show (result i32) (local $status i32)
+          (if (i32.eqz (i32.load8_u (i32.const 32768)))
+            (then
+              (local.set $status (i32.load16_u (i32.const 32776)))
+              (i32.store8 (i32.const 40983) (i32.add (i32.const 48) (i32.div_u (local.get $status) (i32.const 100))))
+              (i32.store8 (i32.const 40984) (i32.add (i32.const 48)
+                (i32.rem_u (i32.div_u (local.get $status) (i32.const 10)) (i32.const 10))))
+              (i32.store8 (i32.const 40985) (i32.add (i32.const 48) (i32.rem_u (local.get $status) (i32.const 10))))
+              (i32.store (i32.const 32768) (i32.const 1))
+              (i32.store (i32.const 32776) (i32.const 6))
+              (i32.store (i32.const 32780) (i32.const 40976))
+              (i32.store (i32.const 32784) (i32.const 10))
+              (i64.store (i32.const 32800) (i64.const 0))
+              (i64.store (i32.const 32816) (i64.const 0))))
+          (i32.const 32768))"#;
+
 /// A builder; `bodies` replaces functions (also `realloc`) and adds `items` to the module.
 pub fn builder(bodies: &[(&str, &str)], items: &str) -> Vec<u8> {
     let module = module("fuseml:builder/build@0.1.0", &BUILDER, bodies, items);

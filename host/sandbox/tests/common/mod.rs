@@ -7,8 +7,8 @@ pub mod server;
 
 use async_trait::async_trait;
 use fuseml_domain::{
-    Attributes, Capability, Component, Error, Name, Request, Result, Rights,
-    port::{ArtifactStore, Builder, CodesetFiles, CodesetToBuild, FileEntry, InstanceState},
+    Attributes, Capability, Component, Error, Name, Request, Result, Rights, SecretText,
+    port::{ArtifactStore, Builder, CodesetFiles, CodesetToBuild, FileEntry, InstanceState, Secrets},
 };
 use fuseml_sandbox::{
     CompilerCommand, InstanceContext, Limits, Live, LogLine, LogSink, Receipt, ReceiptSink, Sandbox, SandboxConfig,
@@ -70,7 +70,9 @@ impl World {
             component: "part".parse().expect("name"),
             settings: Attributes::from([("endpoint".to_owned(), "http://tool.example".to_owned())]),
             rights,
+            budget: Default::default(),
             state: self.sinks.clone(),
+            secrets: self.sinks.clone(),
             log: self.sinks.clone(),
             receipts: self.sinks.clone(),
             live: Live::default(),
@@ -87,6 +89,7 @@ pub fn rights(hosts: &[&str]) -> Rights {
     Rights {
         capabilities: Capability::ALL.into(),
         hosts: hosts.iter().map(|host| host.parse().expect("host")).collect(),
+        secrets: Vec::new(),
     }
 }
 
@@ -140,6 +143,16 @@ impl LogSink for Sinks {
 impl ReceiptSink for Sinks {
     fn record(&self, receipt: Receipt) {
         self.receipts.lock().unwrap().push(receipt);
+    }
+}
+
+/// The value of every secret but `unset`.
+pub const SECRET: &str = "s3cret-value";
+
+#[async_trait]
+impl Secrets for Sinks {
+    async fn secret(&self, _: &Name, name: &str) -> Result<Option<SecretText>> {
+        Ok((name != "unset").then(|| SecretText::new(SECRET)))
     }
 }
 

@@ -27,6 +27,7 @@ impl Registry {
             grants: Grants::of_requests(manifest, &options.granted),
             scope: options.scope,
             zone: options.zone,
+            budget: Default::default(),
             enabled: true,
         };
         // Refused before files move; the catalog refuses again in its transaction.

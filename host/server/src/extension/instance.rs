@@ -24,6 +24,7 @@ impl Registry {
             grants: Grants::of_requests(&manifest, &request.granted),
             scope: request.scope,
             zone: request.zone,
+            budget: Default::default(),
             enabled: true,
         };
         self.catalog.add_instance(&instance).await?;
@@ -47,13 +48,13 @@ impl Registry {
         Ok(())
     }
 
-    /// Changes settings, checked as a whole.
-    pub(crate) async fn configure(&self, name: &Name, changes: Attributes) -> Result<()> {
+    /// Changes settings and budget, checked as a whole.
+    pub(crate) async fn configure(&self, name: &Name, changes: Attributes, budget: &Attributes) -> Result<()> {
         self.change(name, |instance, manifest| {
             let mut settings = instance.settings.clone();
             settings.extend(changes);
             instance.settings = manifest.check_settings(&settings)?;
-            Ok(())
+            budget.iter().try_for_each(|(name, value)| instance.budget.set(name, value))
         })
         .await
     }

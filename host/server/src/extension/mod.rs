@@ -33,7 +33,7 @@ pub(crate) struct Registry {
     catalog: Catalog,
     sandbox: Arc<Sandbox>,
     folder: DataFolder,
-    vault: Vault,
+    vault: Arc<Vault>,
     policy: Policy,
     recorder: Arc<Recorder>,
     ready: Mutex<Ready>,
@@ -88,7 +88,7 @@ impl Registry {
             catalog,
             sandbox,
             folder,
-            vault,
+            vault: Arc::new(vault),
             policy,
             recorder,
             ready: Mutex::default(),
@@ -136,12 +136,14 @@ impl Registry {
     /// for it. Disabled ones are refused.
     async fn component(&self, name: &Name, wanted: impl Fn(&Component) -> bool) -> Result<Option<ReadyComponent>> {
         let configured = self.configured(name).await?;
-        for (what, enabled) in [("extension", configured.extension.enabled), ("instance", configured.instance.enabled)]
-        {
+        for (what, name, enabled) in [
+            ("extension", &configured.extension.name, configured.extension.enabled),
+            ("instance", name, configured.instance.enabled),
+        ] {
             if !enabled {
                 return Err(Error::unavailable(
                     "disabled",
-                    format!("the {what} of `{name}` is disabled; `fuseml extension enable` lets it run again"),
+                    format!("the {what} {name} is disabled; `fuseml extension enable` lets it run again"),
                 ));
             }
         }
@@ -182,9 +184,11 @@ impl Registry {
             version: version.manifest.version.to_string(),
             instance: instance.name.clone(),
             component: component.name.clone(),
-            rights: instance.grants.rights(component, &settings, &self.policy)?,
+            rights: instance.grants.rights(&version.manifest, component, &settings, &self.policy)?,
             settings,
+            budget: instance.budget,
             state: Arc::new(self.catalog.clone()),
+            secrets: self.vault.clone(),
             log: self.recorder.clone(),
             receipts: self.recorder.clone(),
             live: Default::default(),

@@ -128,16 +128,16 @@ fn record_of(receipt: Receipt) -> (CallRecord, Option<String>) {
         component: instance.component.clone(),
         digest: receipt.component.to_string(),
         function: receipt.function.to_owned(),
-        subject: None,
+        subject: receipt.subject,
         started: Timestamp::try_from(receipt.started).unwrap_or_else(|_| Timestamp::now()),
         wall_us: micros(receipt.wall),
         cpu_us: micros(receipt.cpu),
         memory_bytes: receipt.peak_memory as u64,
-        requests: 0,
-        bytes_sent: 0,
-        bytes_received: 0,
+        requests: receipt.requests.into(),
+        bytes_sent: receipt.sent,
+        bytes_received: receipt.received,
         hosts: receipt.hosts,
-        secrets: Vec::new(),
+        secrets: receipt.secrets,
         refusals: receipt
             .refusals
             .into_iter()

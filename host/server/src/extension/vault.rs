@@ -3,13 +3,14 @@
 //! the one that seals, the others only open.
 
 use crate::folder::write_private;
+use async_trait::async_trait;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
 };
 use fuseml_catalog::{Catalog, SealedSecret};
-use fuseml_domain::{Digest, Error, Name, Result};
+use fuseml_domain::{Digest, Error, Name, Result, SecretText, port::Secrets};
 use std::path::{Path, PathBuf};
 use tokio::sync::RwLock;
 use zeroize::Zeroizing;
@@ -73,11 +74,6 @@ impl Vault {
         self.catalog.put_secret(&seal(&keys[0], instance, name, value)?).await
     }
 
-    pub(crate) async fn open_secret(&self, instance: &Name, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        let Some(sealed) = self.catalog.secret(instance, name).await? else { return Ok(None) };
-        unseal(&self.keys.read().await, &sealed).map(Some)
-    }
-
     /// Makes a new key, seals everything with it, then forgets the old ones. A crash in between leaves a file with
     /// both keys, which opens everything. With keys from the environment, seals everything with the first of them.
     pub(crate) async fn rotate(&self) -> Result<usize> {
@@ -93,7 +89,7 @@ impl Vault {
             .catalog
             .reseal_secrets(|sealed| {
                 let value = unseal(&keys, sealed)?;
-                seal(&keys[0], &sealed.instance.parse()?, &sealed.name, &value)
+                seal(&keys[0], &sealed.instance.parse()?, &sealed.name, value.expose())
             })
             .await?;
         if let Some(file) = &self.file {
@@ -101,6 +97,14 @@ impl Vault {
             write_keys(file, &keys)?;
         }
         Ok(count)
+    }
+}
+
+#[async_trait]
+impl Secrets for Vault {
+    async fn secret(&self, instance: &Name, name: &str) -> Result<Option<SecretText>> {
+        let Some(sealed) = self.catalog.secret(instance, name).await? else { return Ok(None) };
+        unseal(&self.keys.read().await, &sealed).map(Some)
     }
 }
 
@@ -139,7 +143,7 @@ fn seal(key: &Key, instance: &Name, name: &str, value: &[u8]) -> Result<SealedSe
     })
 }
 
-fn unseal(keys: &[Key], sealed: &SealedSecret) -> Result<Zeroizing<Vec<u8>>> {
+fn unseal(keys: &[Key], sealed: &SealedSecret) -> Result<SecretText> {
     let SealedSecret { instance, name, .. } = sealed;
     let key = keys.iter().find(|key| key.id == sealed.key).ok_or_else(|| {
         Error::unavailable(
@@ -155,7 +159,7 @@ fn unseal(keys: &[Key], sealed: &SealedSecret) -> Result<Zeroizing<Vec<u8>>> {
     let bound = bound_to(&instance.parse()?, name);
     XChaCha20Poly1305::new((&*key.bytes).into())
         .decrypt(&XNonce::from(nonce), Payload { msg: &sealed.ciphertext, aad: bound.as_bytes() })
-        .map(Zeroizing::new)
+        .map(SecretText::new)
         .map_err(|_| damaged())
 }
 
@@ -175,7 +179,7 @@ mod tests {
         assert!(!sealed.ciphertext.windows(6).any(|window| window == b"s3cret"));
 
         let keys = [other, key];
-        assert_eq!(unseal(&keys, &sealed).expect("opens").as_slice(), b"s3cret");
+        assert_eq!(unseal(&keys, &sealed).expect("opens").expose(), b"s3cret");
 
         assert_eq!(unseal(&keys[..1], &sealed).expect_err("no key").code, "secret-key-missing");
         let moved = SealedSecret { instance: yours.to_string(), ..sealed.clone() };

@@ -41,7 +41,7 @@ pub(super) async fn configure(
     Path(name): Path<Name>,
     Json(request): Json<ConfigureRequest>,
 ) -> Answer<Json<InstanceView>> {
-    app.registry.configure(&name, request.settings).await?;
+    app.registry.configure(&name, request.settings, &request.budget).await?;
     Ok(Json(view(&app, &name).await?))
 }
 

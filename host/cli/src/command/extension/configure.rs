@@ -14,6 +14,9 @@ pub(crate) struct ConfigureArguments {
     /// A setting, as name=value
     #[arg(long = "set", value_name = "NAME=VALUE")]
     settings: Vec<String>,
+    /// A limit of each call, such as cpu-ms=500 or requests=10; `default` goes back to the server's
+    #[arg(long, value_name = "NAME=NUMBER")]
+    budget: Vec<String>,
     /// A secret, typed when asked for or read from standard input
     #[arg(long, value_name = "NAME")]
     secret: Option<String>,
@@ -42,8 +45,11 @@ pub(super) async fn configure(client: &Client, arguments: &ConfigureArguments) -
     let instance = &arguments.instance;
     let path = format!("/api/v1/instances/{instance}");
     let secrets = secrets(arguments)?;
-    if arguments.settings.is_empty() && secrets.is_empty() && arguments.forget_secret.is_empty() {
-        return Err(Error::invalid("argument", "nothing to change: give --set, --secret or --forget-secret").into());
+    let changes = !arguments.settings.is_empty() || !arguments.budget.is_empty();
+    if !changes && secrets.is_empty() && arguments.forget_secret.is_empty() {
+        return Err(
+            Error::invalid("argument", "nothing to change: give --set, --budget, --secret or --forget-secret").into()
+        );
     }
     for name in &arguments.forget_secret {
         client.call(client.request(Method::DELETE, &format!("{path}/secrets/{name}"))).await?;
@@ -54,11 +60,11 @@ pub(super) async fn configure(client: &Client, arguments: &ConfigureArguments) -
         client.call(request).await?;
         eprintln!("Keeps the secret {name}, sealed.");
     }
-    let view: InstanceView = if arguments.settings.is_empty() {
-        client.get(&path, &[]).await?
+    let view: InstanceView = if changes {
+        let (settings, budget) = (pairs(&arguments.settings, "a setting")?, pairs(&arguments.budget, "a budget")?);
+        client.send(Method::PUT, &format!("{path}/settings"), &ConfigureRequest { settings, budget }).await?
     } else {
-        let request = ConfigureRequest { settings: pairs(&arguments.settings, "a setting")? };
-        client.send(Method::PUT, &format!("{path}/settings"), &request).await?
+        client.get(&path, &[]).await?
     };
     say_health(&view);
     Ok(())

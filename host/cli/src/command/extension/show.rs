@@ -16,12 +16,21 @@ pub(super) fn list(views: &[ExtensionView]) -> Rows {
                 instance.instance.name.to_string(),
                 state(view, instance).to_owned(),
                 names(&instance.instance.grants.capabilities()),
-                instance.health.clone().unwrap_or_else(|| "-".to_owned()),
+                health(instance).to_owned(),
                 view.manifest.title.clone(),
             ]);
         }
     }
     rows
+}
+
+/// In a word; `show` says why.
+fn health(instance: &InstanceView) -> &'static str {
+    match instance.health.as_deref() {
+        Some("ok") => "ok",
+        Some(_) => "failing",
+        None => "-",
+    }
 }
 
 fn state(view: &ExtensionView, instance: &InstanceView) -> &'static str {
@@ -74,6 +83,9 @@ fn show_instance(view: &ExtensionView, shown: &InstanceView, row: &mut impl FnMu
     row("  health", shown.health.clone().unwrap_or_else(|| "-".to_owned()));
     for (name, value) in &instance.settings {
         row(&format!("  setting {name}"), value.clone());
+    }
+    for (name, limit) in instance.budget.limits() {
+        row(&format!("  budget {name}"), limit.to_string());
     }
     for name in view.manifest.secrets.keys() {
         let kept = if shown.secrets.contains(name) { "kept, sealed" } else { "not set" };
