@@ -53,11 +53,24 @@ pub struct Mlflow {
 
 impl Mlflow {
     pub fn start() -> Self {
+        Self::start_with(&[], &[])
+    }
+
+    /// Behind MLflow's own login: `admin` with this password.
+    pub fn behind_login(password: &str) -> Self {
+        let auth = [("MLFLOW_AUTH_ADMIN_PASSWORD", password), ("MLFLOW_FLASK_SERVER_SECRET_KEY", "for-a-test-only")];
+        Self::start_with(&["--app-name", "basic-auth"], &auth)
+    }
+
+    fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let port = free_port();
         let group = Group::start(
             Command::new(tool("FUSEML_TEST_MLFLOW"))
                 .args(["server", "--host", "127.0.0.1", "--workers", "1", "--port", &port.to_string()])
+                .args(arguments)
+                .envs(variables.iter().copied())
+                .current_dir(folder.path())
                 .arg("--backend-store-uri")
                 .arg(format!("sqlite:///{}", folder.path().join("mlflow.db").display()))
                 .arg("--artifacts-destination")

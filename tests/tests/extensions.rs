@@ -173,3 +173,71 @@ fn a_changed_file_is_found_and_never_run() {
     let said = world.fuseml(&["push", &world.example().display().to_string(), "--wait"]).bad(7);
     assert!(said.stderr().contains("is not the file that was installed"), "{}", said.stderr());
 }
+
+/// Every file below a folder.
+fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(folder).expect("folder").flatten() {
+        match entry.file_type().expect("type").is_dir() {
+            true => files(&entry.path(), found),
+            false => found.push(entry.path()),
+        }
+    }
+}
+
+#[test]
+fn a_login_is_kept_sealed_and_only_the_host_uses_it() {
+    const PASSWORD: &str = "a-long-password";
+    let login =
+        format!("Basic {}", base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("admin:{PASSWORD}")));
+    let mlflow = Mlflow::behind_login(PASSWORD);
+    let mut world = World::with_mlflow(Some(&mlflow));
+    fs::write(world.folder.path().join("login.txt"), format!("{login}\n")).expect("file");
+    let mut terminal = Terminal { world: &world, said: String::new() };
+
+    terminal.types(0, "extension list");
+    terminal.types(2, "extension configure mlflow --secret-file password=login.txt");
+    terminal.types(0, "extension configure mlflow --secret-file authorization=login.txt");
+    terminal.types(0, "extension show mlflow");
+    terminal.types(0, "server rotate-secret-key");
+    terminal.types(0, "extension list");
+    insta::assert_snapshot!(terminal.steady());
+
+    let calls = world.json(&["extension", "calls", "mlflow", "--limit", "1"]);
+    assert_eq!(
+        (calls[0]["outcome"].as_str(), calls[0]["secrets"][0].as_str()),
+        (Some("answered"), Some("authorization"))
+    );
+    let keys = fs::read_to_string(world.data().join("secret-keys")).expect("keys");
+    assert_eq!(keys.lines().count(), 1, "the old key is gone");
+
+    world.stop();
+    fs::remove_file(world.folder.path().join("login.txt")).expect("file");
+    let mut kept = Vec::new();
+    files(world.folder.path(), &mut kept);
+    assert!(kept.iter().any(|path| path.ends_with("catalog.db")), "{kept:?}");
+    for path in kept {
+        let bytes = fs::read(&path).expect("file");
+        let leaked =
+            [login.as_bytes(), PASSWORD.as_bytes()].iter().any(|text| bytes.windows(text.len()).any(|it| it == *text));
+        assert!(!leaked, "{} holds the login", path.display());
+    }
+
+    world.start();
+    assert_eq!(world.json(&["extension", "list"])[0]["instances"][0]["health"], "ok", "after a restart");
+    world.fuseml(&["extension", "configure", "mlflow", "--forget-secret", "authorization"]).good();
+    assert_ne!(world.json(&["extension", "list"])[0]["instances"][0]["health"], "ok");
+}
+
+#[test]
+fn a_budget_stops_calls_of_its_instance() {
+    let mlflow = Mlflow::start();
+    let world = World::with_mlflow(Some(&mlflow));
+    let mut terminal = Terminal { world: &world, said: String::new() };
+
+    terminal.types(2, "extension configure mlflow --budget speed=3");
+    terminal.types(0, "extension configure mlflow --budget requests=1 --budget cpu-ms=1000");
+    terminal.types(0, "extension show mlflow");
+    terminal.types(0, "extension configure mlflow --budget requests=default");
+
+    insta::assert_snapshot!(terminal.steady());
+}

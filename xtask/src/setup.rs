@@ -10,7 +10,7 @@ use std::{
 
 /// Raised when a tool's requirements change: what was installed before is then installed anew.
 const UV: &str = "uv>=0.9,<1";
-const MLFLOW: [&str; 2] = ["mlflow>=3.1,<4", "scikit-learn>=1.5,<2"];
+const MLFLOW: [&str; 2] = ["mlflow[auth]>=3.1,<4", "scikit-learn>=1.5,<2"];
 
 /// Where the tools are.
 pub(crate) struct Tools {

@@ -15,13 +15,14 @@ use crate::host::http::{Request, Response};
 use crate::host::log::Level;
 use crate::{Error, Result};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 type Responder = Box<dyn Fn(&Request) -> Result<Response>>;
 
 #[derive(Default)]
 struct World {
     settings: BTreeMap<String, String>,
+    secrets: BTreeSet<String>,
     files: BTreeMap<String, Vec<u8>>,
     state: BTreeMap<String, Vec<u8>>,
     responder: Option<Responder>,
@@ -52,6 +53,11 @@ impl Fake {
     /// Gives a setting a value.
     pub fn setting(&self, name: &str, value: &str) {
         world(|world| world.settings.insert(name.to_owned(), value.to_owned()));
+    }
+
+    /// Gives a secret a value, which nobody sees: requests that name it are sent, those that name another are refused.
+    pub fn secret(&self, name: &str) {
+        world(|world| world.secrets.insert(name.to_owned()));
     }
 
     /// Puts a file into the artifact that the call is about.
@@ -121,6 +127,11 @@ pub(crate) mod imports {
         use super::*;
 
         pub fn fetch(request: &Request) -> Result<Response> {
+            for header in &request.secret_headers {
+                if !world(|world| world.secrets.contains(&header.secret)) {
+                    return Err(Error::denied("secret-unset", format!("the secret `{}` has no value", header.secret)));
+                }
+            }
             // Taken out while it answers, so that a responder may itself look at the fake host.
             let responder = world(|world| {
                 world.requests.push(request.clone());

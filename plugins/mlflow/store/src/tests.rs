@@ -229,9 +229,27 @@ fn bad_servers_become_typed_errors_that_name_the_url() {
     for (version, healthy) in [("3.17.2", Ok(())), ("2.9.1", Err(Unsupported)), ("<html>", Err(Internal))] {
         let fake = Fake::install();
         fake.setting("endpoint", "http://mlflow.example:5000");
-        fake.http(move |request| Ok(Fake::json(200, if request.url.ends_with("/version") { version } else { "OK" })));
+        fake.http(move |request| {
+            Ok(match &request.url {
+                url if url.ends_with("/version") => Fake::json(200, version),
+                url if url.ends_with("/health") => Fake::json(200, "OK"),
+                _ => Fake::json(200, "{}"),
+            })
+        });
         assert_eq!(store().health().map_err(|error| error.kind), healthy);
     }
+    let fake = Fake::install();
+    fake.setting("endpoint", "http://mlflow.example:5000");
+    fake.secret("authorization");
+    fake.http(|request| {
+        Ok(match &request.url {
+            url if url.ends_with("/version") => Fake::json(200, "3.17.2"),
+            url if url.ends_with("/health") => Fake::json(200, "OK"),
+            _ if request.secret_headers.is_empty() => Fake::json(401, "You are not authenticated."),
+            _ => Fake::json(200, "{}"),
+        })
+    });
+    assert_eq!(store().health(), Ok(()), "the login that the host keeps is used");
     Fake::install();
     assert_eq!(MlflowStore::new().unwrap_err().code, "setting-missing");
 }
