@@ -1,7 +1,7 @@
 //! An admin's life with an extension: rights, versions, instances, secrets, what calls leave; against a real MLflow
 //! server.
 
-use fuseml_tests::{Mlflow, World};
+use fuseml_tests::{Mlflow, World, until};
 use std::{fs, path::Path};
 
 /// A copy of the mlflow extension whose manifest is changed.
@@ -240,4 +240,29 @@ fn a_budget_stops_calls_of_its_instance() {
     terminal.types(0, "extension configure mlflow --budget requests=default");
 
     insta::assert_snapshot!(terminal.steady());
+}
+
+#[test]
+fn a_shadow_is_compared_with_the_version_that_answers_and_changes_nothing() {
+    let mlflow = Mlflow::start();
+    let world = World::with_mlflow(Some(&mlflow));
+    let elsewhere = ("hosts = [\"${settings.endpoint}\"]\nreason", "hosts = [\"https://elsewhere.example\"]\nreason");
+    let comparison = || world.json(&["extension", "show", "mlflow"])["comparison"].clone();
+
+    world.fuseml(&["extension", "upgrade", "mlflow", &variant(&world, "newer", &[NEWER]), "--shadow"]).good();
+    assert_eq!(world.json(&["extension", "list"])[0]["manifest"]["version"], "0.1.0", "the old version answers");
+    until("the shadow was asked", || comparison()["calls"].as_u64() > Some(0));
+    assert_eq!(comparison()["different"], 0, "{}", comparison());
+
+    world
+        .fuseml(&["extension", "upgrade", "mlflow", &variant(&world, "strange", &[NEWER, elsewhere]), "--shadow"])
+        .good();
+    assert_eq!(world.json(&["extension", "list"])[0]["instances"][0]["health"], "ok", "nobody notices the shadow");
+    until("the shadow was asked", || comparison()["different"].as_u64() > Some(0));
+    let example = &comparison()["examples"][0];
+    assert_eq!((example["function"].as_str(), example["active"].as_str()), (Some("health"), Some("()")));
+    assert!(example["shadow"].as_str().is_some_and(|said| said.contains("host-not-granted")), "{example}");
+
+    world.fuseml(&["extension", "upgrade", "mlflow", "--discard"]).good();
+    assert!(comparison().is_null());
 }

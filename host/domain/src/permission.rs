@@ -196,6 +196,8 @@ pub struct Rights {
     pub hosts: Vec<AllowedHost>,
     /// Secrets that the host may put into its requests.
     pub secrets: Vec<BoundSecret>,
+    /// It may change nothing: only GET and HEAD go out, and state stays as it is.
+    pub read_only: bool,
 }
 
 /// A secret that goes only to these hosts.

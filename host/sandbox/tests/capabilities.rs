@@ -77,3 +77,15 @@ async fn a_component_is_only_what_its_world_says() {
 
     assert_eq!(error.code, "world", "{error}");
 }
+
+#[tokio::test]
+async fn what_runs_read_only_changes_no_state() {
+    let world = world(limits());
+    let store = world.store(&keeper(), Rights { read_only: true, ..rights(&[]) }).await;
+
+    let error = store.health().await.expect_err("sets state");
+
+    assert_eq!((error.kind, error.code.as_str()), (ErrorKind::Denied, "read-only"), "{error}");
+    assert!(world.sinks.state.lock().unwrap().is_empty());
+    assert_eq!(world.receipts()[0].refusals[0].what, "state, read-only");
+}

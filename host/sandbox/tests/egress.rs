@@ -177,3 +177,16 @@ async fn secrets_that_nobody_gave_are_refused_by_name() {
     assert!(error.message.contains("`token`"), "{error}");
     assert!(server.heads.lock().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn what_runs_read_only_asks_but_sends_nothing() {
+    let (world, server) = (world(limits()), Server::start().await);
+    let read_only = Rights { read_only: true, ..rights(&[&server.url()]) };
+    let store = world.store(&relay(), read_only).await;
+
+    assert_eq!(outcome(&store, &format!("{}/", server.url())).await.0, "status-200");
+    let posted = store.locate(&format!("{}/", server.url())).await.expect_err("a POST");
+
+    assert_eq!(posted.code, "read-only", "{posted}");
+    assert_eq!(server.heads.lock().unwrap().len(), 1);
+}

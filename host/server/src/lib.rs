@@ -17,7 +17,7 @@ mod view;
 pub use folder::DataFolder;
 pub use start::{Server, ServerConfig};
 pub use view::{
-    ActivityView, ConfigureRequest, EnableRequest, ExtensionView, GrantRequest, InstallOptions, InstanceRequest,
-    InstanceView, PipelineRequest, ProjectView, RunRequest, SecretRequest, ServiceView, TemplateView, UpgradeOptions,
-    UpgradeOutcome, UpgradeView, VerifiedFile, VersionView,
+    ActivityView, ComparisonView, ConfigureRequest, DifferenceView, EnableRequest, ExtensionView, GrantRequest,
+    InstallOptions, InstanceRequest, InstanceView, PipelineRequest, ProjectView, RunRequest, SecretRequest,
+    ServiceView, TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerifiedFile, VersionView,
 };

@@ -153,6 +153,24 @@ pub struct UpgradeView {
     pub asks: Vec<Widening>,
 }
 
+/// How the shadow's answers compare with the active version's since the server started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComparisonView {
+    pub calls: u64,
+    pub different: u64,
+    /// The newest differences, oldest first.
+    pub examples: Vec<DifferenceView>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DifferenceView {
+    pub function: String,
+    pub subject: String,
+    /// The beginning of each answer.
+    pub active: String,
+    pub shadow: String,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct VersionView {
     pub version: String,
@@ -187,6 +205,7 @@ pub struct ExtensionView {
     pub previous: Option<VersionView>,
     pub held: Option<VersionView>,
     pub shadow: Option<VersionView>,
+    pub comparison: Option<ComparisonView>,
     /// What the held version asks for beyond the active one.
     pub asks: Vec<Widening>,
     pub instances: Vec<InstanceView>,

@@ -152,6 +152,11 @@ impl Call {
             let known: Vec<_> = METHODS.iter().map(Method::as_str).collect();
             Error::invalid("method", format!("`{}` is not one of {}", clean(&request.method, 32), known.join(", ")))
         })?;
+        if self.instance.rights.read_only && !matches!(method, Method::GET | Method::HEAD) {
+            self.refused(Some(Capability::Http), format_args!("{method}, read-only"));
+            let message = format!("{} runs read-only, and {method} may change something", self.instance);
+            return Err(Error::denied("read-only", message));
+        }
         let shown = clean(&request.url, 256);
         let url = Url::parse(&request.url)
             .map_err(|error| Error::invalid("url", format!("`{shown}` is not a URL: {error}")))?;

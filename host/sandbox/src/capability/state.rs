@@ -16,11 +16,13 @@ impl Call {
     /// `None` deletes.
     pub(crate) async fn state_set(&mut self, key: &str, value: Option<&[u8]>) -> Result<()> {
         self.check_state(key, value)?;
+        self.check_writable()?;
         self.instance.state.set(&self.instance.instance, key, value).await
     }
 
     pub(crate) async fn state_swap(&mut self, key: &str, expected: Option<&[u8]>, value: &[u8]) -> Result<bool> {
         self.check_state(key, Some(value))?;
+        self.check_writable()?;
         self.instance.state.compare_and_set(&self.instance.instance, key, expected, value).await
     }
 
@@ -36,6 +38,14 @@ impl Call {
         let keys = self.instance.state.list_keys(&self.instance.instance, prefix, after, limit).await?;
         let next = if keys.len() < limit as usize { None } else { keys.last().cloned() };
         Ok((keys, next))
+    }
+
+    fn check_writable(&mut self) -> Result<()> {
+        if !self.instance.rights.read_only {
+            return Ok(());
+        }
+        self.refused(Some(Capability::State), "state, read-only");
+        Err(Error::denied("read-only", format!("{} runs read-only and changes no state", self.instance)))
     }
 
     fn check_state(&mut self, key: &str, value: Option<&[u8]>) -> Result<()> {

@@ -89,7 +89,7 @@ pub fn rights(hosts: &[&str]) -> Rights {
     Rights {
         capabilities: Capability::ALL.into(),
         hosts: hosts.iter().map(|host| host.parse().expect("host")).collect(),
-        secrets: Vec::new(),
+        ..Rights::default()
     }
 }
 

@@ -208,6 +208,7 @@ impl Registry {
             manifest: version.manifest,
             digest: extension.active.to_string(),
             enabled: extension.enabled,
+            comparison: extension.shadow.as_ref().map(|shadow| self.comparisons.view(shadow)),
             previous: view(extension.previous).await?,
             held: view(extension.held).await?,
             shadow: view(extension.shadow).await?,

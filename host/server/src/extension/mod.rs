@@ -6,6 +6,7 @@
 mod change;
 mod instance;
 mod receipts;
+mod shadow;
 mod vault;
 mod version;
 
@@ -20,6 +21,7 @@ use fuseml_domain::{
 };
 use fuseml_sandbox::{InstanceContext, LoadedComponent, Sandbox};
 use receipts::Recorder;
+use shadow::Comparisons;
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -36,6 +38,7 @@ pub(crate) struct Registry {
     vault: Arc<Vault>,
     policy: Policy,
     recorder: Arc<Recorder>,
+    comparisons: Comparisons,
     ready: Mutex<Ready>,
     /// Admins' changes happen one after another.
     changing: tokio::sync::Mutex<()>,
@@ -47,25 +50,42 @@ struct Ready {
     /// Counts the changes: what was read before one is not kept after it.
     generation: u64,
     instances: HashMap<Name, Arc<Configured>>,
-    components: HashMap<(Name, Name), ReadyComponent>,
+    /// By instance, component and whether it is the shadow's.
+    components: HashMap<(Name, Name, bool), ReadyComponent>,
 }
 
 type ReadyComponent = (Arc<LoadedComponent>, Arc<InstanceContext>);
 
-/// An instance with the version that serves it.
+/// An instance with the version that serves it, as they were at one moment.
 struct Configured {
     instance: Instance,
     extension: InstalledExtension,
     version: InstalledVersion,
+    shadow: Option<InstalledVersion>,
+    generation: u64,
 }
 
 impl Configured {
-    /// Settings that this version knows, with its defaults.
-    fn settings(&self) -> Result<Attributes> {
-        let manifest = &self.version.manifest;
+    /// Settings that a version knows, with its defaults.
+    fn settings(&self, version: &InstalledVersion) -> Result<Attributes> {
         let mut known = self.instance.settings.clone();
-        known.retain(|name, _| manifest.settings.contains_key(name));
-        manifest.check_settings(&known)
+        known.retain(|name, _| version.manifest.settings.contains_key(name));
+        version.manifest.check_settings(&known)
+    }
+
+    fn check_enabled(&self) -> Result<()> {
+        for (what, name, enabled) in [
+            ("extension", &self.extension.name, self.extension.enabled),
+            ("instance", &self.instance.name, self.instance.enabled),
+        ] {
+            if !enabled {
+                return Err(Error::unavailable(
+                    "disabled",
+                    format!("the {what} {name} is disabled; `fuseml extension enable` lets it run again"),
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -91,6 +111,7 @@ impl Registry {
             vault: Arc::new(vault),
             policy,
             recorder,
+            comparisons: Comparisons::default(),
             ready: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
         }
@@ -124,7 +145,11 @@ impl Registry {
         let instance = self.catalog.instance(name).await?;
         let extension = self.catalog.extension(&instance.extension).await?;
         let version = self.catalog.version(&extension.name, &extension.active).await?;
-        let configured = Arc::new(Configured { instance, extension, version });
+        let shadow = match &extension.shadow {
+            Some(digest) => Some(self.catalog.version(&extension.name, digest).await?),
+            None => None,
+        };
+        let configured = Arc::new(Configured { instance, extension, version, shadow, generation });
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if ready.generation == generation {
             ready.instances.insert(name.clone(), configured.clone());
@@ -132,36 +157,34 @@ impl Registry {
         Ok(configured)
     }
 
-    /// The instance's component that `wanted` picks, ready to be called; `None` when it has none or lacks settings
-    /// for it. Disabled ones are refused.
-    async fn component(&self, name: &Name, wanted: impl Fn(&Component) -> bool) -> Result<Option<ReadyComponent>> {
-        let configured = self.configured(name).await?;
-        for (what, name, enabled) in [
-            ("extension", &configured.extension.name, configured.extension.enabled),
-            ("instance", name, configured.instance.enabled),
-        ] {
-            if !enabled {
-                return Err(Error::unavailable(
-                    "disabled",
-                    format!("the {what} {name} is disabled; `fuseml extension enable` lets it run again"),
-                ));
-            }
-        }
-        let settings = configured.settings()?;
+    /// The component of a version that `wanted` picks, ready to be called for an instance; `None` when there is none
+    /// or settings for it are missing. A shadow gets read-only rights.
+    async fn component(
+        &self,
+        configured: &Configured,
+        version: &InstalledVersion,
+        wanted: impl Fn(&Component) -> bool,
+    ) -> Result<Option<ReadyComponent>> {
+        let settings = configured.settings(version)?;
         let active = |component: &&Component| wanted(component) && component.active(&settings);
-        let Some(component) = configured.version.manifest.components.iter().find(active) else { return Ok(None) };
-        let key = (name.clone(), component.name.clone());
-        let generation = {
+        let Some(component) = version.manifest.components.iter().find(active) else { return Ok(None) };
+        let is_shadow = configured.shadow.as_ref().is_some_and(|shadow| std::ptr::eq(shadow, version));
+        let key = (configured.instance.name.clone(), component.name.clone(), is_shadow);
+        {
             let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(component) = ready.components.get(&key) {
+            if ready.generation == configured.generation
+                && let Some(component) = ready.components.get(&key)
+            {
                 return Ok(Some(component.clone()));
             }
-            ready.generation
-        };
-        let loaded = self.load(&configured.version, component).await?;
-        let context = Arc::new(self.context(&configured, component, settings)?);
+        }
+        let loaded = self.load(version, component).await?;
+        let mut context = self.context(&configured.instance, version, component, settings)?;
+        context.rights.read_only = is_shadow;
+        let context = Arc::new(context);
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        if ready.generation == generation {
+        // What was read before a change is used for this call, which began before it, and for no other.
+        if ready.generation == configured.generation {
             ready.components.insert(key, (loaded.clone(), context.clone()));
         }
         Ok(Some((loaded, context)))
@@ -177,8 +200,13 @@ impl Registry {
         self.sandbox.load_file(&path, digest, component).await
     }
 
-    fn context(&self, configured: &Configured, component: &Component, settings: Attributes) -> Result<InstanceContext> {
-        let Configured { instance, version, .. } = configured;
+    fn context(
+        &self,
+        instance: &Instance,
+        version: &InstalledVersion,
+        component: &Component,
+        settings: Attributes,
+    ) -> Result<InstanceContext> {
         Ok(InstanceContext {
             extension: version.manifest.name.to_string(),
             version: version.manifest.version.to_string(),
@@ -209,23 +237,42 @@ impl Registry {
 #[async_trait]
 impl Extensions for Registry {
     async fn builder(&self, instance: &Name) -> Result<Arc<dyn Builder>> {
-        let found = self.component(instance, |component| component.world().ok() == Some(World::Builder)).await?;
-        match found {
-            Some((component, context)) => component.builder(context),
-            None => Err(Error::not_found("no-builder", format!("the extension instance {instance} has no builder"))),
-        }
+        let configured = self.configured(instance).await?;
+        configured.check_enabled()?;
+        let builds = |component: &Component| component.world().ok() == Some(World::Builder);
+        let live = match self.component(&configured, &configured.version, builds).await? {
+            Some((component, context)) => component.builder(context)?,
+            None => {
+                let message = format!("the extension instance {instance} has no builder");
+                return Err(Error::not_found("no-builder", message));
+            }
+        };
+        let Some(version) = &configured.shadow else { return Ok(live) };
+        let shadow = self.component(&configured, version, builds).await;
+        let shadow = shadow.and_then(|found| found.map(|(component, context)| component.builder(context)).transpose());
+        Ok(self.comparisons.builder(&configured.extension, live, shadow))
     }
 
     async fn store(&self, instance: &Name, kind: Kind) -> Result<Option<Arc<dyn ArtifactStore>>> {
+        let configured = self.configured(instance).await?;
+        configured.check_enabled()?;
         let keeps = |component: &Component| {
             component.world().ok() == Some(World::ArtifactStore) && component.kinds.contains(&kind)
         };
-        let found = self.component(instance, keeps).await?;
-        found.map(|(component, context)| component.artifact_store(context)).transpose()
+        let Some((component, context)) = self.component(&configured, &configured.version, keeps).await? else {
+            return Ok(None);
+        };
+        let live = component.artifact_store(context)?;
+        let Some(version) = &configured.shadow else { return Ok(Some(live)) };
+        let shadow = self.component(&configured, version, keeps).await;
+        let shadow =
+            shadow.and_then(|found| found.map(|(component, context)| component.artifact_store(context)).transpose());
+        Ok(Some(self.comparisons.store(&configured.extension, live, shadow)))
     }
 
     async fn settings(&self, instance: &Name) -> Result<Attributes> {
-        self.configured(instance).await?.settings()
+        let configured = self.configured(instance).await?;
+        configured.settings(&configured.version)
     }
 
     async fn choose(&self, project: &Name, choice: &InstanceChoice) -> Result<Name> {

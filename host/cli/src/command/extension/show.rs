@@ -57,6 +57,15 @@ pub(super) fn show(view: &ExtensionView) -> Rows {
             row(what, format!("{} ({})", version.version, short(&version.digest)));
         }
     }
+    if let Some(comparison) = &view.comparison {
+        let same = comparison.calls - comparison.different;
+        row("compared", format!("{} calls: {same} the same, {} different", comparison.calls, comparison.different));
+        for example in &comparison.examples {
+            row("  different", format!("{} {}", example.function, example.subject));
+            row("    active", example.active.clone());
+            row("    shadow", example.shadow.clone());
+        }
+    }
     for asked in &view.asks {
         row("held asks", format!("{}: {}", asked.component, asked.request.rendering(&Default::default())));
     }
