@@ -95,6 +95,7 @@ pub(crate) async fn measure(program: &Path, extension: &Path) -> Result<()> {
             settings: Attributes::new(),
             rights: Rights { capabilities: capabilities.iter().copied().collect(), ..Rights::default() },
             budget: Default::default(),
+            record: false,
             state: Arc::new(Nothing),
             secrets: Arc::new(Nothing),
             log: Arc::new(Nothing),

@@ -266,3 +266,22 @@ fn a_shadow_is_compared_with_the_version_that_answers_and_changes_nothing() {
     world.fuseml(&["extension", "upgrade", "mlflow", "--discard"]).good();
     assert!(comparison().is_null());
 }
+
+#[test]
+fn a_recorded_call_is_replayed_while_the_tool_is_gone() {
+    let mlflow = Mlflow::start();
+    let world = World::with_mlflow(Some(&mlflow));
+    let before =
+        world.json(&["extension", "calls", "mlflow", "--limit", "1"])[0]["id"].as_str().expect("id").to_owned();
+    let refused = world.fuseml(&["extension", "replay", &before]).bad(3);
+    assert!(refused.stderr().contains("--record on"), "{}", refused.stderr());
+
+    world.fuseml(&["extension", "configure", "mlflow", "--record", "on"]).good();
+    let recorded = world.json(&["extension", "calls", "mlflow", "--limit", "1"])[0].clone();
+    assert_eq!((recorded["function"].as_str(), recorded["recorded"].as_bool()), (Some("health"), Some(true)));
+    drop(mlflow);
+
+    let replayed = world.json(&["extension", "replay", recorded["id"].as_str().expect("id")]);
+    assert_eq!((replayed["same"].as_bool(), replayed["answer"].as_str()), (Some(true), Some("()")), "{replayed}");
+    assert_ne!(world.json(&["extension", "list"])[0]["instances"][0]["health"], "ok", "the tool is really gone");
+}

@@ -247,6 +247,7 @@ async fn an_instances_state_is_its_own() {
             scope: Default::default(),
             zone: None,
             budget: Default::default(),
+            record: false,
             enabled: true,
         };
         catalog.install_extension(&version, &configured).await.expect("install");

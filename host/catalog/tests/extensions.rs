@@ -46,6 +46,7 @@ fn instance(text: &str, extension: &str) -> Instance {
         scope: Scope::Global,
         zone: None,
         budget: Default::default(),
+        record: false,
         enabled: true,
     }
 }

@@ -39,6 +39,9 @@ pub struct Instance {
     pub zone: Option<Name>,
     #[serde(default)]
     pub budget: Budget,
+    /// Its calls are recorded, to be replayed.
+    #[serde(default)]
+    pub record: bool,
     pub enabled: bool,
 }
 
@@ -178,6 +181,7 @@ mod tests {
             scope: project.map_or(Scope::Global, |project| Scope::Project(name(project))),
             zone: zone.map(name),
             budget: Budget::default(),
+            record: false,
             enabled,
         }
     }

@@ -1,7 +1,7 @@
 //! What a call is compared with: the same component, instantiated and called by wasmtime alone, without
 //! limits, clocks, turns or receipt.
 
-use crate::{InstanceContext, LoadedComponent, call::Call, meter::Meter, sandbox::Linked};
+use crate::{InstanceContext, LoadedComponent, call::Call, meter::Meter, sandbox::Linked, tape::Taping};
 use std::{sync::Arc, time::Instant};
 use wasmtime::{Engine, Store, component::Component};
 
@@ -16,7 +16,8 @@ impl LoadedComponent {
     #[doc(hidden)]
     pub async fn bare_call(&self, instance: &Arc<InstanceContext>) -> wasmtime::Result<()> {
         let now = Instant::now();
-        let call = Call::new(instance.clone(), self.sandbox.limits.clone(), None, Arc::new(Meter::new(now)), now);
+        let call =
+            Call::new(instance.clone(), self.sandbox.limits.clone(), None, Arc::new(Meter::new(now)), now, Taping::Off);
         let mut store = Store::new(&self.sandbox.engine, call);
         store.set_epoch_deadline(u64::MAX / 2);
         match &self.linked {

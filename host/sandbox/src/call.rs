@@ -7,6 +7,7 @@ use crate::{
     limits::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES},
     meter::Meter,
     receipt::Refusal,
+    tape::Taping,
 };
 use fuseml_domain::{Capability, Error, Result, port::CodesetFiles};
 use std::{
@@ -35,6 +36,7 @@ pub(crate) struct Call {
     pub(crate) sent: usize,
     pub(crate) received: usize,
     pub(crate) secrets: Vec<String>,
+    pub(crate) taping: Taping,
     pub(crate) hosts: Vec<String>,
     pub(crate) refusals: Vec<Refusal>,
 }
@@ -57,6 +59,7 @@ impl Call {
         files: Option<Arc<dyn CodesetFiles>>,
         meter: Arc<Meter>,
         started: Instant,
+        taping: Taping,
     ) -> Self {
         Self {
             instance,
@@ -73,6 +76,7 @@ impl Call {
             sent: 0,
             received: 0,
             secrets: Vec::new(),
+            taping,
             hosts: Vec::new(),
             refusals: Vec::new(),
         }

@@ -19,6 +19,8 @@ pub struct InstanceContext {
     pub settings: Attributes,
     pub rights: Rights,
     pub budget: Budget,
+    /// Whether its calls leave tapes.
+    pub record: bool,
     pub state: Arc<dyn InstanceState>,
     pub secrets: Arc<dyn Secrets>,
     pub log: Arc<dyn LogSink>,

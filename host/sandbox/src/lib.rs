@@ -25,9 +25,11 @@ mod meter;
 mod receipt;
 mod run;
 mod sandbox;
+mod tape;
 
 pub use compile::{CompilerCommand, compiler_main};
 pub use instance::{InstanceContext, Live, LogLevel, LogLine, LogSink, ReceiptSink};
 pub use limits::{BreakerLimits, Limits, MAX_MEMORY};
 pub use receipt::{Outcome, Receipt, Refusal};
 pub use sandbox::{LoadedComponent, Sandbox, SandboxConfig};
+pub use tape::{HostCall, Replayed, Tape};

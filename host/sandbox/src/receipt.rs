@@ -1,6 +1,6 @@
 //! What a call leaves: who, what, how much, with whom it spoke and what it was refused.
 
-use crate::InstanceContext;
+use crate::{InstanceContext, Tape};
 use fuseml_domain::{Capability, Digest};
 use std::{
     sync::Arc,
@@ -32,6 +32,8 @@ pub struct Receipt {
     /// What the component tried and may not, each once.
     pub refusals: Vec<Refusal>,
     pub outcome: Outcome,
+    /// The whole call, where its instance records.
+    pub tape: Option<Box<Tape>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,12 +11,15 @@ use crate::{
     meter::Meter,
     receipt::{Outcome, Receipt},
     sandbox::Sandbox,
+    tape::{Departure, HostCall, Replayed, Tape, Taping},
 };
 use fuseml_domain::{Digest, Error, Result, port::CodesetFiles};
+use serde::{Serialize, de::DeserializeOwned};
 use std::{
+    fmt::Debug,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, PoisonError},
     task::{Context, Poll, Waker},
     time::{Duration, Instant, SystemTime},
 };
@@ -27,9 +30,9 @@ use tokio::{
 use wasmtime::Store;
 
 /// One exported function with its arguments: what to do with a fresh store.
-pub(crate) trait Function: Send + 'static {
+pub(crate) trait Function: Serialize + DeserializeOwned + Send + 'static {
     type Pre: Clone + Send + Sync + 'static;
-    type Answer: Send + 'static;
+    type Answer: Debug + Send + 'static;
     const NAME: &'static str;
 
     /// The artifact that it is about.
@@ -66,6 +69,27 @@ impl<Pre: Clone + Send + Sync + 'static> Bound<Pre> {
         function: F,
         files: Option<Arc<dyn CodesetFiles>>,
     ) -> Result<F::Answer> {
+        let taping = if self.instance.record { Taping::recording() } else { Taping::Off };
+        self.call_taped(function, files, taping).await
+    }
+
+    /// Calls the function of a tape, with the host's answers from it.
+    pub(crate) async fn replay<F: Function<Pre = Pre>>(&self, tape: &Tape) -> Result<Replayed> {
+        let function: F = serde_json::from_str(&tape.arguments).map_err(|error| {
+            Error::invalid("tape", format!("the tape's arguments are not those of `{}`: {error}", F::NAME))
+        })?;
+        let departure = Departure::default();
+        let answer = answer_text(&self.call_taped(function, None, Taping::replaying(tape, &departure)).await);
+        let departure = departure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(Replayed { same: departure.is_none() && answer == tape.answer, answer, departure })
+    }
+
+    async fn call_taped<F: Function<Pre = Pre>>(
+        &self,
+        function: F,
+        files: Option<Arc<dyn CodesetFiles>>,
+        taping: Taping,
+    ) -> Result<F::Answer> {
         let started = Instant::now();
         if let Some(rest) = self.instance.live.breaker.resting(started) {
             return Err(Error::unavailable(
@@ -91,7 +115,8 @@ impl<Pre: Clone + Send + Sync + 'static> Bound<Pre> {
             limits: self.limits.clone(),
             meter: meter.clone(),
         };
-        let mut whole = Metered { call: Box::pin(running.run(self.pre.clone(), function, files, turns)), meter };
+        let mut whole =
+            Metered { call: Box::pin(running.run(self.pre.clone(), function, files, turns, taping)), meter };
         if at_once && let Poll::Ready(answer) = whole.first_poll(self.sandbox.runtime()) {
             return answer;
         }
@@ -135,6 +160,7 @@ impl Running {
         function: F,
         files: Option<Arc<dyn CodesetFiles>>,
         turns: Option<Turns>,
+        taping: Taping,
     ) -> Result<F::Answer> {
         let _turns = match turns {
             Some(turns) => turns,
@@ -143,7 +169,11 @@ impl Running {
         let started = Instant::now();
         let mut receipt = Unfinished::new(&self, F::NAME, function.subject(), started);
         let limits: &Arc<Limits> = &self.limits;
-        let call = Call::new(self.instance.clone(), limits.clone(), files, self.meter.clone(), started);
+        let call = Call::new(self.instance.clone(), limits.clone(), files, self.meter.clone(), started, taping);
+        let arguments = match call.taping {
+            Taping::Recording { .. } => serde_json::to_string(&function).ok(),
+            _ => None,
+        };
         let mut store = call.into_store(&self.sandbox.engine);
         let deadline = tokio::time::Instant::from_std(started + limits.wall);
         let answer = match tokio::time::timeout_at(deadline, function.call(pre, &mut store)).await {
@@ -152,7 +182,7 @@ impl Running {
             Ok(Err(error)) => Err(Failure::Stopped(error)),
             Err(_) => Err(Failure::Wall),
         };
-        receipt.take(store.into_data());
+        let host = receipt.take(store.into_data());
         let answer = answer.map_err(|failure| {
             let stopped = matches!(failure, Failure::Stopped(_) | Failure::Wall);
             let error = failure.into_error(&self.instance, F::NAME, limits);
@@ -167,7 +197,11 @@ impl Running {
             Err((true, error)) => Outcome::Stopped(error.code.clone()),
             Err((false, error)) => Outcome::Error(error.code.clone()),
         });
-        answer.map_err(|(_, error)| error)
+        let answer = answer.map_err(|(_, error)| error);
+        if let (Some(arguments), Some(host)) = (arguments, host) {
+            receipt.keep(Tape { function: F::NAME.to_owned(), arguments, host, answer: answer_text(&answer) });
+        }
+        answer
     }
 
     async fn wait_for_turns(&self, function: &str) -> Result<Turns> {
@@ -224,11 +258,13 @@ impl Unfinished {
             hosts: Vec::new(),
             refusals: Vec::new(),
             outcome: Outcome::Cancelled,
+            tape: None,
         };
         Self { receipt: Some(receipt), started, meter: running.meter.clone() }
     }
 
-    fn take(&mut self, call: Call) {
+    /// Answers what the tape has recorded, if it was.
+    fn take(&mut self, call: Call) -> Option<Vec<HostCall>> {
         if let Some(receipt) = &mut self.receipt {
             receipt.peak_memory = call.peak_memory;
             receipt.requests = call.requests;
@@ -237,6 +273,13 @@ impl Unfinished {
             receipt.secrets = call.secrets;
             receipt.hosts = call.hosts;
             receipt.refusals = call.refusals;
+        }
+        call.taping.finish()
+    }
+
+    fn keep(&mut self, tape: Tape) {
+        if let Some(receipt) = &mut self.receipt {
+            receipt.tape = Some(Box::new(tape));
         }
     }
 
@@ -295,5 +338,13 @@ struct AbortOnDrop<T>(JoinHandle<T>);
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+/// An answer as tapes keep it.
+fn answer_text<T: Debug>(answer: &Result<T>) -> String {
+    match answer {
+        Ok(answer) => format!("{answer:?}"),
+        Err(error) => format!("error {}: {}", error.code, error.message),
     }
 }

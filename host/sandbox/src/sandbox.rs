@@ -1,7 +1,7 @@
 //! The sandbox: one engine, one code cache, a few threads, and the loading of components into it.
 
 use crate::{
-    CompilerCommand, InstanceContext, Limits,
+    CompilerCommand, InstanceContext, Limits, Replayed, Tape,
     adapter::{ComponentBuilder, ComponentStore},
     api::v0_1,
     cache::Cache,
@@ -255,6 +255,14 @@ impl LoadedComponent {
         match &self.linked {
             Linked::ArtifactStore(pre) => Ok(Arc::new(ComponentStore(self.bind(pre.clone(), instance)))),
             Linked::Builder(_) => Err(other_world(&instance, "artifact store")),
+        }
+    }
+
+    /// Runs a recorded call again on a fresh instance, with the host's answers from the tape and nothing else alive.
+    pub async fn replay(self: &Arc<Self>, instance: Arc<InstanceContext>, tape: &Tape) -> Result<Replayed> {
+        match &self.linked {
+            Linked::Builder(pre) => ComponentBuilder(self.bind(pre.clone(), instance)).replay(tape).await,
+            Linked::ArtifactStore(pre) => ComponentStore(self.bind(pre.clone(), instance)).replay(tape).await,
         }
     }
 

@@ -18,6 +18,6 @@ pub use folder::DataFolder;
 pub use start::{Server, ServerConfig};
 pub use view::{
     ActivityView, ComparisonView, ConfigureRequest, DifferenceView, EnableRequest, ExtensionView, GrantRequest,
-    InstallOptions, InstanceRequest, InstanceView, PipelineRequest, ProjectView, RunRequest, SecretRequest,
+    InstallOptions, InstanceRequest, InstanceView, PipelineRequest, ProjectView, ReplayView, RunRequest, SecretRequest,
     ServiceView, TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerifiedFile, VersionView,
 };

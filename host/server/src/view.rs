@@ -2,6 +2,7 @@
 
 use fuseml_catalog::RefusalCount;
 use fuseml_domain::{Attributes, Capability, Instance, Manifest, Name, Run, Scope, Template, Widening};
+use fuseml_sandbox::Replayed;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,6 +101,9 @@ pub struct ConfigureRequest {
     /// Limits of a call, by name: a number, or `default` for the server's.
     #[serde(default)]
     pub budget: BTreeMap<String, String>,
+    /// Whether calls are recorded from now on.
+    #[serde(default)]
+    pub record: Option<bool>,
 }
 
 /// To give a capability of an instance.
@@ -169,6 +173,19 @@ pub struct DifferenceView {
     /// The beginning of each answer.
     pub active: String,
     pub shadow: String,
+}
+
+/// What became of a recorded call that was run again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReplayView {
+    pub call: String,
+    pub function: String,
+    /// Of the extension that ran it now.
+    pub version: String,
+    #[serde(flatten)]
+    pub replayed: Replayed,
+    /// The answer on the tape.
+    pub recorded: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -5,15 +5,28 @@ use crate::{
     call::Call,
     failure::Failure,
     run::{Bound, Function},
+    tape::{Replayed, Tape},
 };
 use async_trait::async_trait;
 use fuseml_domain::{
-    BuildPlan, Name, Result,
+    BuildPlan, Error, Name, Result,
     port::{Builder, CodesetToBuild, PreviousBuild},
 };
+use serde::{Deserialize, Serialize};
 use wasmtime::Store;
 
 pub(crate) struct ComponentBuilder(pub(crate) Bound<BuilderPre<Call>>);
+
+impl ComponentBuilder {
+    /// Runs a recorded call again.
+    pub(crate) async fn replay(&self, tape: &Tape) -> Result<Replayed> {
+        match tape.function.as_str() {
+            Detect::NAME => self.0.replay::<Detect>(tape).await,
+            Plan::NAME => self.0.replay::<Plan>(tape).await,
+            other => Err(Error::unsupported("tape", format!("`{other}` is no function of a builder"))),
+        }
+    }
+}
 
 #[async_trait]
 impl Builder for ComponentBuilder {
@@ -32,6 +45,7 @@ impl Builder for ComponentBuilder {
     }
 }
 
+#[derive(Serialize, Deserialize)]
 struct Detect(String);
 
 impl Function for Detect {
@@ -50,6 +64,7 @@ impl Function for Detect {
     }
 }
 
+#[derive(Serialize, Deserialize)]
 struct Plan {
     codeset: build::Codeset,
     previous: Option<build::Previous>,

@@ -5,12 +5,14 @@ use crate::{
     call::Call,
     failure::Failure,
     run::{Bound, Function},
+    tape::{Replayed, Tape},
 };
 use async_trait::async_trait;
 use fuseml_domain::{
     Error, Kind, Location, Result,
     port::{ArtifactStore, StoreDraft, StoredArtifact},
 };
+use serde::{Deserialize, Serialize};
 use wasmtime::Store;
 
 /// Items asked for at once, and pages after which a search is no search any more.
@@ -58,6 +60,20 @@ impl ArtifactStore for ComponentStore {
     }
 }
 
+impl ComponentStore {
+    /// Runs a recorded call again.
+    pub(crate) async fn replay(&self, tape: &Tape) -> Result<Replayed> {
+        match tape.function.as_str() {
+            Health::NAME => self.0.replay::<Health>(tape).await,
+            Register::NAME => self.0.replay::<Register>(tape).await,
+            Get::NAME => self.0.replay::<Get>(tape).await,
+            Search::NAME => self.0.replay::<Search>(tape).await,
+            Locate::NAME => self.0.replay::<Locate>(tape).await,
+            other => Err(Error::unsupported("tape", format!("`{other}` is no function of an artifact store"))),
+        }
+    }
+}
+
 /// An exported function of the interface `store`, and what becomes of its answer.
 macro_rules! functions {
     ($($function:ident $name:literal -> $answer:ty, about |$about:ident| $subject:expr, |$self:ident, $guest:ident, $store:ident| $call:expr, $convert:expr;)*) => {
@@ -87,14 +103,19 @@ macro_rules! functions {
     };
 }
 
+#[derive(Serialize, Deserialize)]
 struct Health;
+#[derive(Serialize, Deserialize)]
 struct Register(store::Draft, String);
+#[derive(Serialize, Deserialize)]
 struct Get(String);
+#[derive(Serialize, Deserialize)]
 struct Search {
     query: store::Query,
     name: Option<String>,
     cursor: Option<String>,
 }
+#[derive(Serialize, Deserialize)]
 struct Locate(String);
 
 functions! {

@@ -26,6 +26,7 @@ pub(crate) mod builder {
         },
         exports: { default: async },
         include_component_type: true,
+        additional_derives: [serde::Serialize, serde::Deserialize],
     });
 }
 
@@ -53,6 +54,7 @@ pub(crate) mod artifact_store {
             "fuseml:http/http@0.1.0": super::builder::fuseml::http::http,
         },
         include_component_type: true,
+        additional_derives: [serde::Serialize, serde::Deserialize],
     });
 }
 
@@ -63,7 +65,7 @@ pub(crate) use builder::{
     fuseml::{clock, configuration, files, http, logging, random, state, types},
 };
 
-use crate::{call::Call, capability, instance::LogLevel};
+use crate::{call::Call, capability, instance::LogLevel, tape::taped};
 use std::time::Duration;
 use types::types::{Error, Page};
 use wasmtime::{
@@ -89,19 +91,19 @@ impl types::types::Host for Call {}
 
 impl clock::clock::Host for Call {
     fn now(&mut self) -> u64 {
-        capability::clock::now()
+        taped!(self, "clock.now", [], 0, capability::clock::now())
     }
 }
 
 impl random::random::Host for Call {
     fn bytes(&mut self, length: u32) -> Vec<u8> {
-        capability::random::bytes(length)
+        taped!(self, "random.bytes", [length], Vec::new(), capability::random::bytes(length))
     }
 }
 
 impl configuration::configuration::Host for Call {
     fn get(&mut self, name: String) -> Option<String> {
-        self.setting(&name)
+        taped!(self, "configuration.get", [name], None, self.setting(&name))
     }
 }
 
@@ -119,58 +121,90 @@ impl logging::logging::Host for Call {
 
 impl state::state::Host for Call {
     async fn get(&mut self, key: String) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.state_get(&key).await?)
+        taped!(self, "state.get", [key], Err(departed()), self.state_get(&key).await.map_err(Into::into))
     }
 
     async fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), Error> {
-        Ok(self.state_set(&key, Some(&value)).await?)
+        taped!(
+            self,
+            "state.set",
+            [key, value],
+            Err(departed()),
+            self.state_set(&key, Some(&value)).await.map_err(Into::into)
+        )
     }
 
     async fn compare_and_set(&mut self, key: String, expected: Option<Vec<u8>>, value: Vec<u8>) -> Result<bool, Error> {
-        Ok(self.state_swap(&key, expected.as_deref(), &value).await?)
+        taped!(
+            self,
+            "state.compare-and-set",
+            [key, expected, value],
+            Err(departed()),
+            self.state_swap(&key, expected.as_deref(), &value).await.map_err(Into::into)
+        )
     }
 
     async fn delete(&mut self, key: String) -> Result<(), Error> {
-        Ok(self.state_set(&key, None).await?)
+        taped!(self, "state.delete", [key], Err(departed()), self.state_set(&key, None).await.map_err(Into::into))
     }
 
     async fn list_keys(&mut self, prefix: String, page: Page) -> Result<(Vec<String>, Option<String>), Error> {
-        Ok(self.state_keys(&prefix, page.cursor.as_deref(), page.limit).await?)
+        taped!(
+            self,
+            "state.list-keys",
+            [prefix, page],
+            Err(departed()),
+            self.state_keys(&prefix, page.cursor.as_deref(), page.limit).await.map_err(Into::into)
+        )
     }
 }
 
 impl files::files::Host for Call {
     async fn find(&mut self, glob: String, after: Option<String>) -> Result<Vec<files::files::Entry>, Error> {
-        Ok(self.find_files(glob, after).await?.into_iter().map(Into::into).collect())
+        taped!(self, "files.find", [glob, after], Err(departed()), {
+            let found = self.find_files(glob, after).await;
+            found.map(|found| found.into_iter().map(Into::into).collect()).map_err(Into::into)
+        })
     }
 
     async fn read(&mut self, path: String) -> Result<Vec<u8>, Error> {
-        Ok(self.read_file(path).await?)
+        taped!(self, "files.read", [path], Err(departed()), self.read_file(path).await.map_err(Into::into))
     }
 }
 
 impl http::http::Host for Call {
     async fn fetch(&mut self, request: http::http::Request) -> Result<http::http::Response, Error> {
-        let response = Call::fetch(
+        taped!(
             self,
-            capability::http::Request {
-                method: request.method,
-                url: request.url,
-                headers: request.headers,
-                secrets: request
-                    .secret_headers
-                    .into_iter()
-                    .map(|header| capability::http::SecretHeader {
-                        name: header.name,
-                        template: header.template,
-                        secret: header.secret,
-                    })
-                    .collect(),
-                body: request.body,
-                timeout: request.timeout_ms.map(|millis| Duration::from_millis(millis.into())),
-            },
+            "http.fetch",
+            [request],
+            Err(departed()),
+            Call::fetch(self, asked(request)).await.map(answered).map_err(Into::into)
         )
-        .await?;
-        Ok(http::http::Response { status: response.status, headers: response.headers, body: response.body })
     }
+}
+
+fn asked(request: http::http::Request) -> capability::http::Request {
+    let secret = |header: http::http::SecretHeader| capability::http::SecretHeader {
+        name: header.name,
+        template: header.template,
+        secret: header.secret,
+    };
+    capability::http::Request {
+        method: request.method,
+        url: request.url,
+        headers: request.headers,
+        secrets: request.secret_headers.into_iter().map(secret).collect(),
+        body: request.body,
+        timeout: request.timeout_ms.map(|millis| Duration::from_millis(millis.into())),
+    }
+}
+
+fn answered(response: capability::http::Response) -> http::http::Response {
+    http::http::Response { status: response.status, headers: response.headers, body: response.body }
+}
+
+/// What a replayed call hears once it has departed from its tape.
+fn departed() -> Error {
+    fuseml_domain::Error::unavailable("departed", "the call departed from its tape").into()
 }

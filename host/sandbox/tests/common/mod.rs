@@ -71,6 +71,7 @@ impl World {
             settings: Attributes::from([("endpoint".to_owned(), "http://tool.example".to_owned())]),
             rights,
             budget: Default::default(),
+            record: false,
             state: self.sinks.clone(),
             secrets: self.sinks.clone(),
             log: self.sinks.clone(),

@@ -28,6 +28,7 @@ impl Registry {
             scope: options.scope,
             zone: options.zone,
             budget: Default::default(),
+            record: false,
             enabled: true,
         };
         // Refused before files move; the catalog refuses again in its transaction.

@@ -1,8 +1,8 @@
 //! Instances: configured, granted and revoked, given secrets, removed.
 
 use super::Registry;
-use crate::view::{InstanceRequest, InstanceView};
-use fuseml_domain::{Attributes, Capability, Error, Grants, Instance, Manifest, Name, Result};
+use crate::view::{ConfigureRequest, InstanceRequest, InstanceView};
+use fuseml_domain::{Capability, Error, Grants, Instance, Manifest, Name, Result};
 use jiff::{SignedDuration, Timestamp};
 
 /// How far back refusals are counted.
@@ -25,6 +25,7 @@ impl Registry {
             scope: request.scope,
             zone: request.zone,
             budget: Default::default(),
+            record: false,
             enabled: true,
         };
         self.catalog.add_instance(&instance).await?;
@@ -48,13 +49,14 @@ impl Registry {
         Ok(())
     }
 
-    /// Changes settings and budget, checked as a whole.
-    pub(crate) async fn configure(&self, name: &Name, changes: Attributes, budget: &Attributes) -> Result<()> {
+    /// Changes settings, budget and recording, checked as a whole.
+    pub(crate) async fn configure(&self, name: &Name, request: ConfigureRequest) -> Result<()> {
         self.change(name, |instance, manifest| {
             let mut settings = instance.settings.clone();
-            settings.extend(changes);
+            settings.extend(request.settings);
             instance.settings = manifest.check_settings(&settings)?;
-            budget.iter().try_for_each(|(name, value)| instance.budget.set(name, value))
+            instance.record = request.record.unwrap_or(instance.record);
+            request.budget.iter().try_for_each(|(name, value)| instance.budget.set(name, value))
         })
         .await
     }

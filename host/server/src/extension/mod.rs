@@ -6,6 +6,7 @@
 mod change;
 mod instance;
 mod receipts;
+mod replay;
 mod shadow;
 mod vault;
 mod version;
@@ -215,6 +216,7 @@ impl Registry {
             rights: instance.grants.rights(&version.manifest, component, &settings, &self.policy)?,
             settings,
             budget: instance.budget,
+            record: instance.record,
             state: Arc::new(self.catalog.clone()),
             secrets: self.vault.clone(),
             log: self.recorder.clone(),

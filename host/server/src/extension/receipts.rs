@@ -120,6 +120,7 @@ impl ReceiptSink for Recorder {
 fn record_of(receipt: Receipt) -> (CallRecord, Option<String>) {
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let instance = &receipt.instance;
+    let tape = receipt.tape.and_then(|tape| serde_json::to_string(&tape).ok());
     let record = CallRecord {
         id: uuid::Uuid::now_v7().to_string(),
         instance: instance.instance.clone(),
@@ -149,7 +150,7 @@ fn record_of(receipt: Receipt) -> (CallRecord, Option<String>) {
             Outcome::Error(code) => format!("error {code}"),
             Outcome::Stopped(code) => format!("stopped {code}"),
         },
-        recorded: false,
+        recorded: tape.is_some(),
     };
-    (record, None)
+    (record, tape)
 }

@@ -3,7 +3,7 @@
 use crate::{
     app::App,
     problem::Answer,
-    view::{ConfigureRequest, EnableRequest, GrantRequest, InstanceRequest, InstanceView, SecretRequest},
+    view::{ConfigureRequest, EnableRequest, GrantRequest, InstanceRequest, InstanceView, ReplayView, SecretRequest},
 };
 use axum::{
     Json,
@@ -41,7 +41,7 @@ pub(super) async fn configure(
     Path(name): Path<Name>,
     Json(request): Json<ConfigureRequest>,
 ) -> Answer<Json<InstanceView>> {
-    app.registry.configure(&name, request.settings, &request.budget).await?;
+    app.registry.configure(&name, request).await?;
     Ok(Json(view(&app, &name).await?))
 }
 
@@ -129,6 +129,12 @@ pub(super) async fn calls(
 pub(super) async fn call(State(app): State<Arc<App>>, Path(id): Path<String>) -> Answer<Json<CallRecord>> {
     app.registry.flush().await;
     Ok(Json(app.catalog.call(&id).await?.0))
+}
+
+/// Runs a recorded call again, offline.
+pub(super) async fn replay(State(app): State<Arc<App>>, Path(id): Path<String>) -> Answer<Json<ReplayView>> {
+    app.registry.flush().await;
+    Ok(Json(app.registry.replay(&id).await?))
 }
 
 #[derive(Deserialize)]

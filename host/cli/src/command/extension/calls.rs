@@ -7,6 +7,9 @@ use crate::{
 };
 use clap::Args;
 use fuseml_catalog::{CallRecord, LogRecord};
+use fuseml_domain::Error;
+use fuseml_server::ReplayView;
+use reqwest::Method;
 use std::time::Duration;
 
 #[derive(Args)]
@@ -67,6 +70,30 @@ pub(super) async fn calls(client: &Client, arguments: &CallsArguments, options: 
         }
         rows
     })
+}
+
+pub(super) async fn replay(client: &Client, call: &str, options: &Options) -> anyhow::Result<()> {
+    let view: ReplayView = client.read(client.request(Method::POST, &format!("/api/v1/calls/{call}/replay"))).await?;
+    options.output.print(&view, |view| {
+        let mut rows = Rows::new(&["Property", "Value"]);
+        let mut row = |name: &str, value: &str| rows.push([name.to_owned(), value.to_owned()]);
+        row("call", &view.call);
+        row("function", &view.function);
+        row("run by version", &view.version);
+        row("same", if view.replayed.same { "yes" } else { "no" });
+        if let Some(departure) = &view.replayed.departure {
+            row("departure", departure);
+        }
+        row("answer", &view.replayed.answer);
+        if view.recorded != view.replayed.answer {
+            row("recorded answer", &view.recorded);
+        }
+        rows
+    })?;
+    if !view.replayed.same {
+        return Err(Error::conflict("replay", "the call does not answer as it did").into());
+    }
+    Ok(())
 }
 
 /// `84µs`, `12.3ms`, `1.25s`.

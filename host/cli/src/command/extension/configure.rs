@@ -17,6 +17,9 @@ pub(crate) struct ConfigureArguments {
     /// A limit of each call, such as cpu-ms=500 or requests=10; `default` goes back to the server's
     #[arg(long, value_name = "NAME=NUMBER")]
     budget: Vec<String>,
+    /// Record calls from now on, to replay them: tapes hold what the tool answered
+    #[arg(long, value_name = "on|off")]
+    record: Option<Switch>,
     /// A secret, typed when asked for or read from standard input
     #[arg(long, value_name = "NAME")]
     secret: Option<String>,
@@ -29,6 +32,12 @@ pub(crate) struct ConfigureArguments {
     /// Forget a secret
     #[arg(long, value_name = "NAME")]
     forget_secret: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Switch {
+    On,
+    Off,
 }
 
 #[derive(Args)]
@@ -45,11 +54,13 @@ pub(super) async fn configure(client: &Client, arguments: &ConfigureArguments) -
     let instance = &arguments.instance;
     let path = format!("/api/v1/instances/{instance}");
     let secrets = secrets(arguments)?;
-    let changes = !arguments.settings.is_empty() || !arguments.budget.is_empty();
+    let changes = !arguments.settings.is_empty() || !arguments.budget.is_empty() || arguments.record.is_some();
     if !changes && secrets.is_empty() && arguments.forget_secret.is_empty() {
-        return Err(
-            Error::invalid("argument", "nothing to change: give --set, --budget, --secret or --forget-secret").into()
-        );
+        return Err(Error::invalid(
+            "argument",
+            "nothing to change: give --set, --budget, --record, --secret or --forget-secret",
+        )
+        .into());
     }
     for name in &arguments.forget_secret {
         client.call(client.request(Method::DELETE, &format!("{path}/secrets/{name}"))).await?;
@@ -61,8 +72,9 @@ pub(super) async fn configure(client: &Client, arguments: &ConfigureArguments) -
         eprintln!("Keeps the secret {name}, sealed.");
     }
     let view: InstanceView = if changes {
+        let record = arguments.record.map(|switch| switch == Switch::On);
         let (settings, budget) = (pairs(&arguments.settings, "a setting")?, pairs(&arguments.budget, "a budget")?);
-        client.send(Method::PUT, &format!("{path}/settings"), &ConfigureRequest { settings, budget }).await?
+        client.send(Method::PUT, &format!("{path}/settings"), &ConfigureRequest { settings, budget, record }).await?
     } else {
         client.get(&path, &[]).await?
     };

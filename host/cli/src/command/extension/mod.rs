@@ -47,6 +47,8 @@ pub(crate) enum ExtensionCommand {
     Logs(calls::LogsArguments),
     /// Show receipts of calls: time, memory, hosts reached, refusals
     Calls(calls::CallsArguments),
+    /// Run a recorded call again, offline, and compare the answers
+    Replay { call: String },
 }
 
 #[derive(Args)]
@@ -104,6 +106,7 @@ pub(crate) async fn execute(command: ExtensionCommand, options: &Options) -> any
         ExtensionCommand::Verify { name } => return verify(&client, name, options).await,
         ExtensionCommand::Logs(arguments) => calls::logs(&client, &arguments, options).await?,
         ExtensionCommand::Calls(arguments) => calls::calls(&client, &arguments, options).await?,
+        ExtensionCommand::Replay { call } => calls::replay(&client, &call, options).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

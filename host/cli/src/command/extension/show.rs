@@ -96,6 +96,9 @@ fn show_instance(view: &ExtensionView, shown: &InstanceView, row: &mut impl FnMu
     for (name, limit) in instance.budget.limits() {
         row(&format!("  budget {name}"), limit.to_string());
     }
+    if instance.record {
+        row("  recording", "on".to_owned());
+    }
     for name in view.manifest.secrets.keys() {
         let kept = if shown.secrets.contains(name) { "kept, sealed" } else { "not set" };
         row(&format!("  secret {name}"), kept.to_owned());

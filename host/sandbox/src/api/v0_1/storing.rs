@@ -26,6 +26,7 @@ pub(crate) fn query(kind: Kind, name: Option<&str>) -> store::Query {
 }
 
 /// One page of a search.
+#[derive(Debug)]
 pub(crate) struct Found {
     /// With the time of creation, by which the host sorts.
     pub(crate) artifacts: Vec<(u64, StoredArtifact)>,
