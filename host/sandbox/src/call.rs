@@ -4,6 +4,7 @@
 
 use crate::{
     InstanceContext, Limits,
+    capability::wasi::Wasi,
     limits::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES},
     meter::Meter,
     receipt::Refusal,
@@ -35,6 +36,7 @@ pub(crate) struct Call {
     pub(crate) traffic: usize,
     pub(crate) hosts: Vec<String>,
     pub(crate) refusals: Vec<Refusal>,
+    pub(crate) wasi: Option<Box<Wasi>>,
 }
 
 /// A limit that stops the call at once.
@@ -71,6 +73,7 @@ impl Call {
             traffic: 0,
             hosts: Vec::new(),
             refusals: Vec::new(),
+            wasi: None,
         }
     }
 

@@ -207,7 +207,8 @@ impl Unfinished {
         Self { receipt: Some(receipt), started, meter: running.meter.clone() }
     }
 
-    fn take(&mut self, call: Call) {
+    fn take(&mut self, mut call: Call) {
+        call.log_printed(true);
         if let Some(receipt) = &mut self.receipt {
             receipt.peak_memory = call.peak_memory;
             receipt.hosts = call.hosts;
