@@ -4,6 +4,7 @@
 
 use crate::{
     InstanceContext, Limits,
+    capability::wasi::Wasi,
     limits::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES},
     meter::Meter,
     receipt::Refusal,
@@ -39,6 +40,7 @@ pub(crate) struct Call {
     pub(crate) taping: Taping,
     pub(crate) hosts: Vec<String>,
     pub(crate) refusals: Vec<Refusal>,
+    pub(crate) wasi: Option<Box<Wasi>>,
 }
 
 /// A limit that stops the call at once.
@@ -79,6 +81,7 @@ impl Call {
             taping,
             hosts: Vec::new(),
             refusals: Vec::new(),
+            wasi: None,
         }
     }
 

@@ -77,6 +77,9 @@ fn stopped(error: &wasmtime::Error, instance: &InstanceContext, function: &str, 
             format!("every sandbox slot is taken; `{function}` of {instance} must wait"),
         );
     }
+    if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+        return internal("exit", format!("exited with status {}", exit.0));
+    }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => return internal("stack-limit", "ran out of stack".to_owned()),
         Some(trap) => return internal("trap", format!("trapped ({trap}{})", frames(error))),

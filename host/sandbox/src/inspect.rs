@@ -1,10 +1,11 @@
 //! Judges a component's bytes before anything is compiled, in words that its author can act on: is it a
 //! component, is it whole, does it fit its world, does it import only what its manifest requests.
 
-use crate::api::v0_1;
+use crate::{api::v0_1, capability::wasi};
 use fuseml_domain::{Capability, Component, Error, Result, World};
 use std::{collections::BTreeSet, sync::LazyLock};
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+use wit_component::DecodedWasm;
 use wit_parser::{Resolve, WorldId, WorldItem, WorldKey};
 
 /// A world that this host runs, with the interfaces it names.
@@ -54,7 +55,7 @@ pub(crate) fn inspect(bytes: &[u8], component: &Component, features: WasmFeature
     let world = known_world(component)?;
     check_exports(&interfaces.exports, world, component)?;
     check_imports(interfaces.imports.iter().map(String::as_str), component)?;
-    if let Err(error) = wit_component::targets(&world.resolve, world.id, bytes) {
+    if let Err(error) = targets(world, bytes, &interfaces.imports) {
         return refuse(
             "world-mismatch",
             format!("does not fit its world {}: {:#}; build it against that version's WIT", world.world, error),
@@ -63,11 +64,44 @@ pub(crate) fn inspect(bytes: &[u8], component: &Component, features: WasmFeature
     Ok(())
 }
 
+/// Whether the types fit. WASI has so many versions that its types are taken as the component states them; the
+/// linker compares them when the component is loaded.
+fn targets(world: &Known, bytes: &[u8], imports: &[String]) -> anyhow::Result<()> {
+    if !imports.iter().any(|import| wasi::offers(import)) {
+        return wit_component::targets(&world.resolve, world.id, bytes);
+    }
+    let DecodedWasm::Component(own, own_world) = wit_component::decode(bytes)? else {
+        anyhow::bail!("it is no component");
+    };
+    let mut resolve = world.resolve.clone();
+    let own_world = resolve.merge(own)?.map_world(own_world, Default::default())?;
+    let wasi: Vec<_> = resolve.worlds[own_world]
+        .imports
+        .iter()
+        .filter(|(key, _)| wasi::offers(&resolve.name_world_key(key)))
+        .map(|(key, item)| (key.clone(), item.clone()))
+        .collect();
+    resolve.worlds[world.id].imports.extend(wasi);
+    wit_component::targets(&resolve, world.id, bytes)
+}
+
 /// Refuses imports that the world does not offer or the manifest does not request. Done again whenever a
 /// component is loaded, whatever was said when it was installed.
 pub(crate) fn check_imports<'a>(imports: impl Iterator<Item = &'a str>, component: &Component) -> Result<()> {
     let world = known_world(component)?;
     for import in imports {
+        if wasi::offers(import) {
+            continue;
+        }
+        if import.starts_with("wasi:http/") {
+            return Err(Error::invalid(
+                "import-unknown",
+                format!(
+                    "{} imports `{import}`, which this server does not offer; send requests through `fuseml:http/http@0.1.0`, which asks for its hosts",
+                    component.file
+                ),
+            ));
+        }
         if !world.imports.contains(import) {
             let offered: Vec<_> = world.imports.iter().map(String::as_str).collect();
             return Err(Error::invalid(

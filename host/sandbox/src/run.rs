@@ -264,7 +264,8 @@ impl Unfinished {
     }
 
     /// Answers what the tape has recorded, if it was.
-    fn take(&mut self, call: Call) -> Option<Vec<HostCall>> {
+    fn take(&mut self, mut call: Call) -> Option<Vec<HostCall>> {
+        call.log_printed(true);
         if let Some(receipt) = &mut self.receipt {
             receipt.peak_memory = call.peak_memory;
             receipt.requests = call.requests;

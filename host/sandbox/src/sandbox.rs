@@ -6,6 +6,7 @@ use crate::{
     api::v0_1,
     cache::Cache,
     call::Call,
+    capability::wasi,
     compile, engine, inspect,
     limits::{MAX_MEMORIES, MAX_MEMORY, MAX_TABLES},
     run::Bound,
@@ -23,7 +24,7 @@ use tokio::{
     runtime::{Handle, Runtime},
     sync::Semaphore,
 };
-use wasmtime::Engine;
+use wasmtime::{Engine, component::Linker};
 
 /// Threads of guests. More would only take processors from the rest of the server.
 const THREADS: usize = 2;
@@ -157,11 +158,12 @@ impl Sandbox {
         let mismatch = |error: wasmtime::Error| {
             Error::invalid("world-mismatch", format!("{} does not fit its world: {error:#}", component.file))
         };
+        let linker = self.linker(types.imports(&self.engine).map(|(name, _)| name)).map_err(mismatch)?;
         let linked = match component.world()? {
-            World::Builder => v0_1::builder_linker(&self.engine)
+            World::Builder => v0_1::builder_linker(linker)
                 .and_then(|linker| v0_1::BuilderPre::new(linker.instantiate_pre(&compiled)?))
                 .map(Linked::Builder),
-            World::ArtifactStore => v0_1::artifact_store_linker(&self.engine)
+            World::ArtifactStore => v0_1::artifact_store_linker(linker)
                 .and_then(|linker| v0_1::ArtifactStorePre::new(linker.instantiate_pre(&compiled)?))
                 .map(Linked::ArtifactStore),
             World::RuntimeAgent => {
@@ -176,6 +178,15 @@ impl Sandbox {
             #[cfg(feature = "bench")]
             compiled,
         })
+    }
+
+    /// With WASI only for components that import it: linking it takes longer than all the rest.
+    fn linker<'a>(&self, mut imports: impl Iterator<Item = &'a str>) -> wasmtime::Result<Linker<Call>> {
+        let mut linker = Linker::new(&self.engine);
+        if imports.any(wasi::offers) {
+            wasi::add_to_linker(&mut linker)?;
+        }
+        Ok(linker)
     }
 
     fn check_resources(&self, compiled: &wasmtime::component::Component, component: &Component) -> Result<()> {

@@ -68,21 +68,16 @@ pub(crate) use builder::{
 use crate::{call::Call, capability, instance::LogLevel, tape::taped};
 use std::time::Duration;
 use types::types::{Error, Page};
-use wasmtime::{
-    Engine,
-    component::{HasSelf, Linker},
-};
+use wasmtime::component::{HasSelf, Linker};
 
 /// The functions that a builder may import.
-pub(crate) fn builder_linker(engine: &Engine) -> wasmtime::Result<Linker<Call>> {
-    let mut linker = Linker::new(engine);
+pub(crate) fn builder_linker(mut linker: Linker<Call>) -> wasmtime::Result<Linker<Call>> {
     builder::Builder::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call)?;
     Ok(linker)
 }
 
 /// The functions that an artifact store may import.
-pub(crate) fn artifact_store_linker(engine: &Engine) -> wasmtime::Result<Linker<Call>> {
-    let mut linker = Linker::new(engine);
+pub(crate) fn artifact_store_linker(mut linker: Linker<Call>) -> wasmtime::Result<Linker<Call>> {
     artifact_store::ArtifactStore::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call)?;
     Ok(linker)
 }

@@ -9,3 +9,4 @@ pub(crate) mod http;
 pub(crate) mod logging;
 pub(crate) mod random;
 pub(crate) mod state;
+pub(crate) mod wasi;

@@ -2,7 +2,7 @@
 //! be replaced; what is not replaced answers zeros, which is an empty `ok`.
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wit_parser::{Resolve, WorldId};
 
 /// Name, parameters; all answer a pointer.
 const BUILDER: [(&str, usize); 2] = [("detect", 0), ("plan", 11)];
@@ -27,7 +27,7 @@ const REALLOC: &str = r"
     (local.get $at)";
 
 /// Everything that the tests call: cheap to declare, and only what is used becomes an import.
-const IMPORTS: [(&str, &str); 4] = [
+const IMPORTS: &[(&str, &str)] = &[
     ("$log", r#"(import "fuseml:logging/logging@0.1.0" "log" (func $log (param i32 i32 i32 i32 i32)))"#),
     (
         "$fetch",
@@ -36,6 +36,23 @@ const IMPORTS: [(&str, &str); 4] = [
     ),
     ("$state-get", r#"(import "fuseml:state/state@0.1.0" "get" (func $state-get (param i32 i32 i32)))"#),
     ("$state-set", r#"(import "fuseml:state/state@0.1.0" "set" (func $state-set (param i32 i32 i32 i32 i32)))"#),
+    ("$environment", r#"(import "wasi:cli/environment@0.2.3" "get-environment" (func $environment (param i32)))"#),
+    ("$arguments", r#"(import "wasi:cli/environment@0.2.3" "get-arguments" (func $arguments (param i32)))"#),
+    ("$directories", r#"(import "wasi:filesystem/preopens@0.2.3" "get-directories" (func $directories (param i32)))"#),
+    (
+        "$tcp-socket",
+        r#"(import "wasi:sockets/tcp-create-socket@0.2.3" "create-tcp-socket" (func $tcp-socket (param i32 i32)))"#,
+    ),
+    ("$random-u64", r#"(import "wasi:random/random@0.2.3" "get-random-u64" (func $random-u64 (result i64)))"#),
+    ("$exit", r#"(import "wasi:cli/exit@0.2.3" "exit" (func $exit (param i32)))"#),
+    ("$stdout", r#"(import "wasi:cli/stdout@0.2.3" "get-stdout" (func $stdout (result i32)))"#),
+    ("$stderr", r#"(import "wasi:cli/stderr@0.2.3" "get-stderr" (func $stderr (result i32)))"#),
+    (
+        "$write",
+        r#"(import "wasi:io/streams@0.2.3" "[method]output-stream.blocking-write-and-flush"
+            (func $write (param i32 i32 i32 i32)))"#,
+    ),
+    ("$wasi-http", r#"(import "wasi:http/outgoing-handler@0.2.3" "handle" (func $wasi-http))"#),
 ];
 
 /// A function that makes an error of the response at 32768: `status-<n>` with the body, or the host's own error.
@@ -69,13 +86,26 @@ pub fn store(bodies: &[(&str, &str)], items: &str) -> Vec<u8> {
     component("artifact-store", &module)
 }
 
+/// A store whose imports may also be those of `fixtures/wasi.wit`.
+pub fn store_with_wasi(bodies: &[(&str, &str)], items: &str) -> Vec<u8> {
+    let module = module("fuseml:artifact-store/store@0.1.0", &STORE, bodies, items);
+    let mut resolve = contract("artifact-store");
+    let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/wasi.wit");
+    let package = resolve.push_str(wit, include_str!("../fixtures/wasi.wit")).expect("wasi");
+    let world = resolve.select_world(&[package], Some("store-with-wasi")).expect("world");
+    encode(&module, &resolve, world)
+}
+
 fn module(interface: &str, functions: &[(&str, usize)], bodies: &[(&str, &str)], items: &str) -> String {
     let body = |name: &str, otherwise| {
         bodies.iter().find(|(replaced, _)| *replaced == name).map_or(otherwise, |(_, body)| *body)
     };
     let text = format!("{bodies:?}{items}");
-    let imports: Vec<_> =
-        IMPORTS.iter().filter(|(name, _)| text.contains(&format!("{name} "))).map(|(_, import)| *import).collect();
+    let imports: Vec<_> = IMPORTS
+        .iter()
+        .filter(|(name, _)| text.contains(&format!("{name} ")) || text.contains(&format!("{name})")))
+        .map(|(_, import)| *import)
+        .collect();
     let functions: Vec<_> = functions
         .iter()
         .map(|(name, parameters)| {
@@ -98,15 +128,26 @@ fn module(interface: &str, functions: &[(&str, usize)], bodies: &[(&str, &str)],
 }
 
 fn component(world: &str, module: &str) -> Vec<u8> {
-    let mut module = wat::parse_str(module).unwrap_or_else(|error| panic!("{error}\n{module}"));
+    let resolve = contract(world);
+    let package = resolve.package_names.keys().find(|package| package.name == world).expect("package").clone();
+    let world = resolve.select_world(&[resolve.package_names[&package]], Some(world)).expect("world");
+    encode(module, &resolve, world)
+}
+
+/// A world's package and those that it names.
+fn contract(world: &str) -> Resolve {
     let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit");
     let mut resolve = Resolve::default();
     let packages = ["types", "logging", "clock", "random", "configuration", "state", "http", "files"];
     for package in packages {
         resolve.push_dir(format!("{wit}/{package}/0.1.0")).expect(package);
     }
-    let (package, _) = resolve.push_dir(format!("{wit}/{world}/0.1.0")).expect(world);
-    let world = resolve.select_world(&[package], Some(world)).expect("world");
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("metadata");
+    resolve.push_dir(format!("{wit}/{world}/0.1.0")).expect(world);
+    resolve
+}
+
+fn encode(module: &str, resolve: &Resolve, world: WorldId) -> Vec<u8> {
+    let mut module = wat::parse_str(module).unwrap_or_else(|error| panic!("{error}\n{module}"));
+    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8).expect("metadata");
     ComponentEncoder::default().module(&module).expect("module").encode().expect("component")
 }
