@@ -34,6 +34,8 @@ const IMPORTS: &[(&str, &str)] = &[
         r#"(import "fuseml:http/http@0.1.0" "fetch"
             (func $fetch (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#,
     ),
+    ("$setting", r#"(import "fuseml:configuration/configuration@0.1.0" "get" (func $setting (param i32 i32 i32)))"#),
+    ("$file", r#"(import "fuseml:files/files@0.1.0" "read" (func $file (param i32 i32 i32)))"#),
     ("$state-get", r#"(import "fuseml:state/state@0.1.0" "get" (func $state-get (param i32 i32 i32)))"#),
     ("$state-set", r#"(import "fuseml:state/state@0.1.0" "set" (func $state-set (param i32 i32 i32 i32 i32)))"#),
     ("$environment", r#"(import "wasi:cli/environment@0.2.3" "get-environment" (func $environment (param i32)))"#),
