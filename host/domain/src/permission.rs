@@ -241,4 +241,33 @@ mod tests {
             assert!(text.parse::<AllowedHost>().is_err(), "{text}");
         }
     }
+
+    proptest::proptest! {
+        /// Against the plainest reading of the grant: the same origin, and a path below the prefix.
+        #[test]
+        fn an_allowed_host_allows_what_its_parts_say(
+            scheme in "https?", host in "[a-c]{1,3}\\.example", port in 1u16..4, prefix in "(/[ab]{1,2}){0,2}",
+            other_host in "[a-c]{1,3}\\.example", other_port in 1u16..4, path in "(/[ab]{1,2}){0,3}",
+        ) {
+            let allowed: AllowedHost = format!("{scheme}://{host}:{port}{prefix}").parse().expect("host");
+            let url = Url::parse(&format!("{scheme}://{other_host}:{other_port}{path}")).expect("url");
+            let below = path == prefix || path.starts_with(&format!("{prefix}/"));
+            let expected = host == other_host && port == other_port && (prefix.is_empty() || below);
+            proptest::prop_assert_eq!(allowed.allows(&url), expected);
+        }
+
+        /// A narrower grant allows exactly what both allow.
+        #[test]
+        fn an_intersection_allows_what_both_allow(
+            first in "http://[ab]\\.example(/[ab]){0,2}", second in "http://[ab]\\.example(/[ab]){0,2}",
+            url in "http://[ab]\\.example(/[ab]){0,3}",
+        ) {
+            let (first, second): (AllowedHost, AllowedHost) = (first.parse().expect("host"), second.parse().expect("host"));
+            let url = Url::parse(&url).expect("url");
+            let both = first.allows(&url) && second.allows(&url);
+            let narrowed = first.intersection(&second).is_some_and(|narrowed| narrowed.allows(&url));
+            proptest::prop_assert_eq!(narrowed, both);
+            proptest::prop_assert_eq!(first.intersection(&second), second.intersection(&first));
+        }
+    }
 }

@@ -71,3 +71,25 @@ fn an_unsound_template_says_what_is_wrong_where() {
         assert!(error.message.contains(why), "expected: {why}\nbut was: {}", error.message);
     }
 }
+
+#[test]
+fn a_build_step_names_its_instance_or_says_what_it_must_be() {
+    let parse = |build: &str| {
+        Template::parse(
+            &format!(
+                "{{schema_version: 1, name: t, description: d, inputs: {{code: {{kind: codeset}}}}, \
+                 steps: {{b: {{build: {build}, codeset: '${{inputs.code}}'}}}}}}"
+            ),
+            "t.yaml",
+        )
+    };
+    let shown = |template: Template| match &template.steps[0].action {
+        Action::Build { instance, .. } => instance.to_string(),
+        _ => String::new(),
+    };
+    assert_eq!(shown(parse("mlflow").expect("name")), "mlflow");
+    let selector = "{product: mlflow, version: '>=0.1, <0.3', zone: eu}";
+    assert_eq!(shown(parse(selector).expect("selector")), "product mlflow, version >=0.1, <0.3, zone eu");
+    assert!(parse("{colour: blue}").is_err());
+    assert!(parse("{version: newest}").is_err());
+}

@@ -185,6 +185,14 @@ fn explain(manifest: &Manifest, settings: &Attributes) {
             eprintln!("    {:<14} because: {}", "", request.reason);
         }
     }
+    for (name, secret) in &manifest.secrets {
+        let hosts: Vec<_> = secret
+            .hosts
+            .iter()
+            .map(|host| fuseml_domain::fill_setting(host, settings).unwrap_or_else(|| host.clone()))
+            .collect();
+        eprintln!("  takes the secret {name}: {}; the host sends it to {} alone", secret.description, hosts.join(", "));
+    }
 }
 
 /// What a new version asks for beyond the old one.
