@@ -1,5 +1,6 @@
 //! `fuseml extension`.
 
+mod author;
 mod calls;
 mod configure;
 mod install;
@@ -15,6 +16,8 @@ use std::{collections::BTreeSet, process::ExitCode};
 
 #[derive(Subcommand)]
 pub(crate) enum ExtensionCommand {
+    /// Build an extension's project into the folder that can be installed
+    Build(author::BuildArguments),
     /// Show what extensions ask for, and install them with what you grant
     Install(install::InstallArguments),
     /// Show what a package asks for, without installing it
@@ -70,14 +73,18 @@ impl WhichArguments {
 }
 
 pub(crate) async fn execute(command: ExtensionCommand, options: &Options) -> anyhow::Result<ExitCode> {
-    if let ExtensionCommand::Info { path } = &command {
-        install::info(path, options)?;
-        return Ok(ExitCode::SUCCESS);
+    // Without a server.
+    match &command {
+        ExtensionCommand::Info { path } => {
+            return install::info(path, options).map(|()| ExitCode::SUCCESS);
+        }
+        ExtensionCommand::Build(arguments) => return author::build(arguments).map(|()| ExitCode::SUCCESS),
+        _ => {}
     }
     let client = Client::new(options)?;
     match command {
         ExtensionCommand::Install(arguments) => install::install(&client, &arguments).await?,
-        ExtensionCommand::Info { .. } => {}
+        ExtensionCommand::Info { .. } | ExtensionCommand::Build(_) => {}
         ExtensionCommand::AddInstance(arguments) => install::add_instance(&client, &arguments).await?,
         ExtensionCommand::List => {
             let views: Vec<ExtensionView> = client.get("/api/v1/extensions", &[]).await?;

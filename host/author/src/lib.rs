@@ -1,0 +1,18 @@
+//! What an extension's author needs. [`build`] makes a project's components and lays out the folder that is
+//! installed.
+//!
+//! Promises: the first toolchain that the machine offers is taken and named; two checkouts give the same bytes;
+//! the output is either the old folder or the whole new one; whatever `extension.toml` names is in it, and a
+//! component that it does not name is an error.
+
+mod build;
+mod files;
+mod interfaces;
+mod layout;
+mod process;
+mod rust;
+mod toolchain;
+
+pub use build::{Built, BuiltComponent, build};
+pub use interfaces::in_words;
+pub use toolchain::Toolchain;
