@@ -4,6 +4,7 @@
 mod address;
 mod artifact;
 mod digest;
+mod engine;
 mod error;
 mod kind;
 mod manifest;
@@ -21,6 +22,7 @@ mod workload;
 pub use address::{Address, Selector, Subject};
 pub use artifact::{Attributes, Descriptor, Location, Origin, Store};
 pub use digest::Digest;
+pub use engine::{EngineInfo, EngineInput, EngineLog, EngineOutput, EngineResources, EngineStatus, EngineWorkload};
 pub use error::{Error, ErrorKind, Result};
 pub use kind::Kind;
 pub use manifest::{Component, Manifest, Setting, SettingType, TemplateFile, World};

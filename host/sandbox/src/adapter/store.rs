@@ -1,17 +1,16 @@
 //! An artifact-store component as the domain's `ArtifactStore`.
 
+use super::functions;
 use crate::{
     api::v0_1::{ArtifactStorePre, store, storing, types::types},
     call::Call,
-    failure::Failure,
-    run::{Bound, Function},
+    run::Bound,
 };
 use async_trait::async_trait;
 use fuseml_domain::{
     Error, Kind, Location, Result,
     port::{ArtifactStore, StoreDraft, StoredArtifact},
 };
-use wasmtime::Store;
 
 /// Items asked for at once, and pages after which a search is no search any more.
 const PAGE: u32 = 200;
@@ -58,30 +57,6 @@ impl ArtifactStore for ComponentStore {
     }
 }
 
-/// An exported function of the interface `store`, and what becomes of its answer.
-macro_rules! functions {
-    ($($function:ident $name:literal -> $answer:ty, |$self:ident, $guest:ident, $store:ident| $call:expr, $convert:expr;)*) => {
-        $(impl Function for $function {
-            type Pre = ArtifactStorePre<Call>;
-            type Answer = $answer;
-            const NAME: &'static str = $name;
-
-            async fn call(
-                $self,
-                pre: Self::Pre,
-                $store: &mut Store<Call>,
-            ) -> wasmtime::Result<Result<Self::Answer, Failure>> {
-                let bindings = pre.instantiate_async(&mut *$store).await?;
-                let $guest = bindings.fuseml_artifact_store_store();
-                Ok(match $call.await? {
-                    Ok(answer) => $convert(answer).map_err(Failure::Nonsense),
-                    Err(error) => Err(error.into()),
-                })
-            }
-        })*
-    };
-}
-
 struct Health;
 struct Register(store::Draft);
 struct Get(String);
@@ -93,6 +68,7 @@ struct Search {
 struct Locate(String);
 
 functions! {
+    ArtifactStorePre.fuseml_artifact_store_store:
     Health "health" -> (), |self, guest, store| guest.call_health(&mut *store), Ok;
     Register "register" -> StoredArtifact, |self, guest, store| guest.call_register(&mut *store, &self.0),
         storing::artifact;
