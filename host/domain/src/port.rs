@@ -2,8 +2,8 @@
 //! by the engine's own tests.
 
 use crate::{
-    Address, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, InstanceChoice, Kind, Location, LogChunk,
-    Name, Result, SecretText, Tree, Workload, WorkloadStatus,
+    Address, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, EngineInfo, EngineLog, EngineStatus,
+    EngineWorkload, InstanceChoice, Kind, Location, LogChunk, Name, Result, SecretText, Tree, Workload, WorkloadStatus,
 };
 use async_trait::async_trait;
 use std::{path::Path, sync::Arc, time::Duration};
@@ -68,6 +68,23 @@ pub trait RuntimeAgent: Send + Sync {
     async fn running(&self) -> Result<Vec<String>>;
     /// Removes what an ended workload left.
     async fn delete(&self, key: &str) -> Result<()>;
+}
+
+/// Runs workloads on an engine that stages contents by itself (S115); ids are the engine's own.
+#[async_trait]
+pub trait EngineAgent: Send + Sync {
+    async fn describe(&self) -> Result<EngineInfo>;
+    async fn health(&self) -> Result<()>;
+    /// Complaints that make the workload impossible there; empty when it can run.
+    async fn check(&self, workload: &EngineWorkload) -> Result<Vec<String>>;
+    /// Answers the id. The same key twice is one workload.
+    async fn submit(&self, workload: &EngineWorkload) -> Result<String>;
+    async fn status(&self, id: &str) -> Result<EngineStatus>;
+    /// Lines after a cursor of an answer before.
+    async fn logs(&self, id: &str, cursor: Option<&str>) -> Result<EngineLog>;
+    async fn cancel(&self, id: &str) -> Result<()>;
+    /// Removes what an ended workload left in the engine.
+    async fn delete(&self, id: &str) -> Result<()>;
 }
 
 /// What a builder is asked about.

@@ -29,6 +29,10 @@ impl LoadedComponent {
                 let bindings = pre.instantiate_async(&mut store).await?;
                 drop(bindings.fuseml_artifact_store_store().call_health(&mut store).await?);
             }
+            Linked::RuntimeAgent(pre) => {
+                let bindings = pre.instantiate_async(&mut store).await?;
+                drop(bindings.fuseml_runtime_agent_agent().call_health(&mut store).await?);
+            }
         }
         Ok(())
     }

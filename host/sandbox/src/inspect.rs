@@ -18,8 +18,11 @@ struct Known {
 }
 
 static WORLDS: LazyLock<Vec<Known>> = LazyLock::new(|| {
-    let encoded =
-        [(World::Builder, v0_1::builder::COMPONENT_TYPE), (World::ArtifactStore, v0_1::artifact_store::COMPONENT_TYPE)];
+    let encoded = [
+        (World::Builder, v0_1::builder::COMPONENT_TYPE),
+        (World::ArtifactStore, v0_1::artifact_store::COMPONENT_TYPE),
+        (World::RuntimeAgent, v0_1::runtime_agent::COMPONENT_TYPE),
+    ];
     encoded.into_iter().filter_map(|(world, bytes)| known(world, bytes)).collect()
 });
 

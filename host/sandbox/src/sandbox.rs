@@ -2,7 +2,7 @@
 
 use crate::{
     CompilerCommand, InstanceContext, Limits, Replayed, Tape,
-    adapter::{ComponentBuilder, ComponentStore},
+    adapter::{ComponentAgent, ComponentBuilder, ComponentStore},
     api::v0_1,
     cache::Cache,
     call::Call,
@@ -13,7 +13,7 @@ use crate::{
 };
 use fuseml_domain::{
     Component, Digest, Error, Result, World,
-    port::{ArtifactStore, Builder},
+    port::{ArtifactStore, Builder, EngineAgent},
 };
 use std::{
     collections::HashMap,
@@ -166,9 +166,9 @@ impl Sandbox {
             World::ArtifactStore => v0_1::artifact_store_linker(linker)
                 .and_then(|linker| v0_1::ArtifactStorePre::new(linker.instantiate_pre(&compiled)?))
                 .map(Linked::ArtifactStore),
-            World::RuntimeAgent => {
-                return Err(Error::unsupported("world", "this server runs no runtime-agent components yet"));
-            }
+            World::RuntimeAgent => v0_1::runtime_agent_linker(linker)
+                .and_then(|linker| v0_1::RuntimeAgentPre::new(linker.instantiate_pre(&compiled)?))
+                .map(Linked::RuntimeAgent),
         };
         Ok(LoadedComponent {
             sandbox: self.clone(),
@@ -240,6 +240,7 @@ impl Drop for Sandbox {
 pub(crate) enum Linked {
     Builder(v0_1::BuilderPre<Call>),
     ArtifactStore(v0_1::ArtifactStorePre<Call>),
+    RuntimeAgent(v0_1::RuntimeAgentPre<Call>),
 }
 
 /// A component ready to be called, shared by all its instances.
@@ -257,7 +258,7 @@ impl LoadedComponent {
     pub fn builder(self: &Arc<Self>, instance: Arc<InstanceContext>) -> Result<Arc<dyn Builder>> {
         match &self.linked {
             Linked::Builder(pre) => Ok(Arc::new(ComponentBuilder(self.bind(pre.clone(), instance)))),
-            Linked::ArtifactStore(_) => Err(other_world(&instance, "builder")),
+            _ => Err(other_world(&instance, "builder")),
         }
     }
 
@@ -265,7 +266,15 @@ impl LoadedComponent {
     pub fn artifact_store(self: &Arc<Self>, instance: Arc<InstanceContext>) -> Result<Arc<dyn ArtifactStore>> {
         match &self.linked {
             Linked::ArtifactStore(pre) => Ok(Arc::new(ComponentStore(self.bind(pre.clone(), instance)))),
-            Linked::Builder(_) => Err(other_world(&instance, "artifact store")),
+            _ => Err(other_world(&instance, "artifact store")),
+        }
+    }
+
+    /// The component as an instance's runtime agent.
+    pub fn runtime_agent(self: &Arc<Self>, instance: Arc<InstanceContext>) -> Result<Arc<dyn EngineAgent>> {
+        match &self.linked {
+            Linked::RuntimeAgent(pre) => Ok(Arc::new(ComponentAgent(self.bind(pre.clone(), instance)))),
+            _ => Err(other_world(&instance, "runtime agent")),
         }
     }
 
@@ -274,6 +283,7 @@ impl LoadedComponent {
         match &self.linked {
             Linked::Builder(pre) => ComponentBuilder(self.bind(pre.clone(), instance)).replay(tape).await,
             Linked::ArtifactStore(pre) => ComponentStore(self.bind(pre.clone(), instance)).replay(tape).await,
+            Linked::RuntimeAgent(pre) => ComponentAgent(self.bind(pre.clone(), instance)).replay(tape).await,
         }
     }
 

@@ -28,7 +28,7 @@ async fn files_that_are_no_fitting_component_are_refused_in_words() {
         ("export-missing", &foreign, STORE, "does not export"),
         ("other-world", &store, BUILDER, "implements the world fuseml:artifact-store/artifact-store@0.1.0, but"),
         ("import-unrequested", &logging, STORE, "does not request `state` in extension.toml"),
-        ("world", &builder, "fuseml:runtime-agent/runtime-agent@0.1.0", "runs no components of the world"),
+        ("world", &builder, "fuseml:converter/converter@0.1.0", "knows no world `fuseml:converter/converter@0.1.0`"),
     ];
     for (code, bytes, target, words) in cases {
         let component = entry(target, &[]);

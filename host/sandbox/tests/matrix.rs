@@ -39,8 +39,8 @@ fn guest_of(of: World, capability: Capability, url: &str) -> Option<Vec<u8>> {
         (World::ArtifactStore, Capability::Files) => None,
         (World::ArtifactStore, _) => Some(guest::store(&[("health", &work)], &items)),
         (World::Builder, _) => Some(guest::builder(&[("detect", &work)], &items)),
-        // No host of this world yet; `inspection.rs` holds what its authors are told.
-        (World::RuntimeAgent, _) => None,
+        (World::RuntimeAgent, Capability::Files) => None,
+        (World::RuntimeAgent, _) => Some(guest::agent(&[("health", &work)], &items)),
     }
 }
 
@@ -55,7 +55,7 @@ async fn refused(sandboxed: &Sandboxed, of: World, guest: &[u8], rights: Rights,
     match of {
         World::Builder => drop(loaded.builder(instance).expect("a builder").detect(&codeset()).await),
         World::ArtifactStore => drop(loaded.artifact_store(instance).expect("a store").health().await),
-        World::RuntimeAgent => unreachable!("not run yet"),
+        World::RuntimeAgent => drop(loaded.runtime_agent(instance).expect("an agent").health().await),
     }
     let receipts = sandboxed.receipts();
     let own = receipts.iter().filter(|receipt| *receipt.instance.instance == *marker);
@@ -90,5 +90,5 @@ async fn each_capability_is_there_exactly_while_it_is_granted() {
         assert_eq!(running.await.expect("runs"), BTreeSet::new(), "{what}: revoked in mid-call");
         rows += 1;
     }
-    assert_eq!(rows, 7, "builder: all four; artifact-store: all but files");
+    assert_eq!(rows, 10, "builder: all four; artifact-store and runtime-agent: all but files");
 }

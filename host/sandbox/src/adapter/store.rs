@@ -1,9 +1,9 @@
 //! An artifact-store component as the domain's `ArtifactStore`.
 
+use super::functions;
 use crate::{
     api::v0_1::{ArtifactStorePre, store, storing, types::types},
     call::Call,
-    failure::Failure,
     run::{Bound, Function},
     tape::{Replayed, Tape},
 };
@@ -13,7 +13,6 @@ use fuseml_domain::{
     port::{ArtifactStore, StoreDraft, StoredArtifact},
 };
 use serde::{Deserialize, Serialize};
-use wasmtime::Store;
 
 /// Items asked for at once, and pages after which a search is no search any more.
 const PAGE: u32 = 200;
@@ -74,35 +73,6 @@ impl ComponentStore {
     }
 }
 
-/// An exported function of the interface `store`, and what becomes of its answer.
-macro_rules! functions {
-    ($($function:ident $name:literal -> $answer:ty, about |$about:ident| $subject:expr, |$self:ident, $guest:ident, $store:ident| $call:expr, $convert:expr;)*) => {
-        $(impl Function for $function {
-            type Pre = ArtifactStorePre<Call>;
-            type Answer = $answer;
-            const NAME: &'static str = $name;
-
-            fn subject(&self) -> Option<String> {
-                let $about: &Self = self;
-                $subject
-            }
-
-            async fn call(
-                $self,
-                pre: Self::Pre,
-                $store: &mut Store<Call>,
-            ) -> wasmtime::Result<Result<Self::Answer, Failure>> {
-                let bindings = pre.instantiate_async(&mut *$store).await?;
-                let $guest = bindings.fuseml_artifact_store_store();
-                Ok(match $call.await? {
-                    Ok(answer) => $convert(answer).map_err(Failure::Nonsense),
-                    Err(error) => Err(error.into()),
-                })
-            }
-        })*
-    };
-}
-
 #[derive(Serialize, Deserialize)]
 struct Health;
 #[derive(Serialize, Deserialize)]
@@ -119,6 +89,7 @@ struct Search {
 struct Locate(String);
 
 functions! {
+    ArtifactStorePre.fuseml_artifact_store_store:
     Health "health" -> (), about |_call| None, |self, guest, store| guest.call_health(&mut *store), Ok;
     Register "register" -> StoredArtifact, about |call| Some(call.1.clone()), |self, guest, store| guest.call_register(&mut *store, &self.0),
         storing::artifact;

@@ -2,6 +2,7 @@
 
 pub(crate) mod building;
 mod convert;
+pub(crate) mod running;
 pub(crate) mod storing;
 
 /// Imports everything that any world does, so its interfaces serve the other worlds too.
@@ -58,12 +59,41 @@ pub(crate) mod artifact_store {
     });
 }
 
+pub(crate) mod runtime_agent {
+    wasmtime::component::bindgen!({
+        path: [
+            "../../wit/types/0.1.0",
+            "../../wit/logging/0.1.0",
+            "../../wit/clock/0.1.0",
+            "../../wit/random/0.1.0",
+            "../../wit/configuration/0.1.0",
+            "../../wit/state/0.1.0",
+            "../../wit/http/0.1.0",
+            "../../wit/runtime-agent/0.1.0",
+        ],
+        world: "fuseml:runtime-agent/runtime-agent@0.1.0",
+        exports: { default: async },
+        with: {
+            "fuseml:types/types@0.1.0": super::builder::fuseml::types::types,
+            "fuseml:logging/logging@0.1.0": super::builder::fuseml::logging::logging,
+            "fuseml:clock/clock@0.1.0": super::builder::fuseml::clock::clock,
+            "fuseml:random/random@0.1.0": super::builder::fuseml::random::random,
+            "fuseml:configuration/configuration@0.1.0": super::builder::fuseml::configuration::configuration,
+            "fuseml:state/state@0.1.0": super::builder::fuseml::state::state,
+            "fuseml:http/http@0.1.0": super::builder::fuseml::http::http,
+        },
+        include_component_type: true,
+        additional_derives: [serde::Serialize, serde::Deserialize],
+    });
+}
+
 pub(crate) use artifact_store::{ArtifactStorePre, exports::fuseml::artifact_store::store};
 pub(crate) use builder::{
     BuilderPre,
     exports::fuseml::builder::build,
     fuseml::{clock, configuration, files, http, logging, random, state, types},
 };
+pub(crate) use runtime_agent::{RuntimeAgentPre, exports::fuseml::runtime_agent::agent};
 
 use crate::{call::Call, capability, instance::LogLevel, tape::taped};
 use std::time::Duration;
@@ -79,6 +109,12 @@ pub(crate) fn builder_linker(mut linker: Linker<Call>) -> wasmtime::Result<Linke
 /// The functions that an artifact store may import.
 pub(crate) fn artifact_store_linker(mut linker: Linker<Call>) -> wasmtime::Result<Linker<Call>> {
     artifact_store::ArtifactStore::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call)?;
+    Ok(linker)
+}
+
+/// The functions that a runtime agent may import.
+pub(crate) fn runtime_agent_linker(mut linker: Linker<Call>) -> wasmtime::Result<Linker<Call>> {
+    runtime_agent::RuntimeAgent::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call)?;
     Ok(linker)
 }
 

@@ -17,6 +17,17 @@ const STORE: [(&str, usize); 8] = [
     ("locate", 2),
 ];
 
+const AGENT: [(&str, usize); 8] = [
+    ("describe", 0),
+    ("health", 0),
+    ("check", 1),
+    ("submit", 1),
+    ("status", 2),
+    ("logs", 5),
+    ("cancel", 2),
+    ("delete", 2),
+];
+
 const REALLOC: &str = r"
     (local $at i32) (local $end i32)
     (local.set $at (i32.and (i32.add (global.get $top) (i32.const 15)) (i32.const -16)))
@@ -86,6 +97,11 @@ pub fn builder(bodies: &[(&str, &str)], items: &str) -> Vec<u8> {
 pub fn store(bodies: &[(&str, &str)], items: &str) -> Vec<u8> {
     let module = module("fuseml:artifact-store/store@0.1.0", &STORE, bodies, items);
     component("artifact-store", &module)
+}
+
+pub fn agent(bodies: &[(&str, &str)], items: &str) -> Vec<u8> {
+    let module = module("fuseml:runtime-agent/agent@0.1.0", &AGENT, bodies, items);
+    component("runtime-agent", &module)
 }
 
 /// A store whose imports may also be those of `fixtures/wasi.wit`.

@@ -22,6 +22,7 @@ use std::{
 use tempfile::TempDir;
 
 pub const BUILDER: &str = "fuseml:builder/builder@0.1.0";
+pub const AGENT: &str = "fuseml:runtime-agent/runtime-agent@0.1.0";
 pub const STORE: &str = "fuseml:artifact-store/artifact-store@0.1.0";
 
 /// A sandbox whose folder goes with it.

@@ -83,7 +83,7 @@ fn described(descriptor: &Descriptor) -> types::Descriptor {
     }
 }
 
-fn location(location: &Location) -> types::Location {
+pub(super) fn location(location: &Location) -> types::Location {
     types::Location {
         scheme: location.scheme.clone(),
         uri: location.uri.clone(),
