@@ -128,6 +128,8 @@ impl Registry {
             Ok(()) => "ok".to_owned(),
             Err(error) => error.message,
         });
+        // What the health check itself was refused counts.
+        self.flush().await;
         let secrets = self.catalog.secret_names(&instance.name).await?;
         let refusals = self.catalog.refusals(&instance.name, Timestamp::now() - RECENTLY).await?;
         Ok(InstanceView { instance, secrets, health, refusals })

@@ -225,14 +225,19 @@ impl Registry {
         })
     }
 
-    /// What the instance's store says of its tool; `None` without an active store.
+    /// What the instance's store or runtime agent says of its tool; `None` with neither.
     pub(crate) async fn health(&self, instance: &Name) -> Result<Option<Result<()>>> {
         for kind in Kind::all() {
             if let Some(store) = self.store(instance, kind).await? {
                 return Ok(Some(store.health().await));
             }
         }
-        Ok(None)
+        let configured = self.configured(instance).await?;
+        let runs = |component: &Component| component.world().ok() == Some(World::RuntimeAgent);
+        match self.component(&configured, &configured.version, runs).await? {
+            Some((component, context)) => Ok(Some(component.runtime_agent(context)?.health().await)),
+            None => Ok(None),
+        }
     }
 }
 
