@@ -1,8 +1,12 @@
 //! A new project builds as it is and its own tests pass, with the real toolchain.
 
-use fuseml_author::{Language, ProjectKind, build, create};
+use fuseml_author::{BuiltComponent, Language, ProjectKind, build, create};
 use fuseml_domain::{ErrorKind, Name};
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 fn name(text: &str) -> Name {
     text.parse().expect("name")
@@ -26,17 +30,54 @@ fn a_rust_builder_builds_and_its_tests_pass() {
     rust(ProjectKind::Builder, "components/builder.wasm", "fuseml:files/files@0.1.0");
 }
 
-fn rust(kind: ProjectKind, file: &str, import: &str) {
-    let folder = tempfile::tempdir().expect("folder");
-    let project = folder.path().join("acme");
-    create(Language::Rust, kind, &name("acme"), &project).expect("project");
+#[test]
+#[ignore = "fetches componentize-py; run with --ignored where uv is"]
+fn python_projects_build_and_their_tests_pass() {
+    for (kind, file) in KINDS {
+        let folder = tempfile::tempdir().expect("folder");
+        let project = created(Language::Python, kind, folder.path());
+        passes("python3", &["-m", "unittest"], &project);
+        builds(&project, file);
+    }
+}
+
+#[test]
+#[ignore = "fetches componentize-js; run with --ignored where npm is"]
+fn javascript_projects_build_and_their_tests_pass() {
+    for (kind, file) in KINDS {
+        let folder = tempfile::tempdir().expect("folder");
+        let project = created(Language::JavaScript, kind, folder.path());
+        passes("npm", &["install", "--silent"], &project);
+        passes("npm", &["test"], &project);
+        builds(&project, file);
+    }
+}
+
+const KINDS: [(ProjectKind, &str); 2] =
+    [(ProjectKind::ArtifactStore, "components/store.wasm"), (ProjectKind::Builder, "components/builder.wasm")];
+
+fn created(language: Language, kind: ProjectKind, folder: &Path) -> PathBuf {
+    let project = folder.join("acme");
+    create(language, kind, &name("acme"), &project).expect("project");
+    project
+}
+
+/// The one component of a project, which reaches nothing but FuseML's interfaces.
+fn builds(project: &Path, file: &str) -> BuiltComponent {
     let out = project.join("target/extension");
-    let built = build(&project, &out).expect("build");
+    let built = build(project, &out).expect("build");
     let [component] = built.components.as_slice() else { panic!("{built:?}") };
     assert_eq!(component.file, file);
-    assert!(component.imports.iter().any(|one| one == import), "{component:?}");
     assert!(component.imports.iter().all(|one| one.starts_with("fuseml:")), "{component:?}");
     assert_eq!(fs::metadata(out.join(file)).expect("component").len(), component.bytes as u64);
+    component.clone()
+}
+
+fn rust(kind: ProjectKind, file: &str, import: &str) {
+    let folder = tempfile::tempdir().expect("folder");
+    let project = created(Language::Rust, kind, folder.path());
+    let component = builds(&project, file);
+    assert!(component.imports.iter().any(|one| one == import), "{component:?}");
     passes("cargo", &["test", "--locked", "--quiet"], &project);
 }
 
