@@ -116,8 +116,12 @@ fn check_name(name: &Name) -> Result<()> {
 
 fn project(language: Language, kind: ProjectKind, name: &Name) -> Result<Files> {
     let mut all = Files::new();
+    let settings = match kind {
+        ProjectKind::ArtifactStore => " --set endpoint=https://models.example",
+        ProjectKind::Builder => "",
+    };
     let mut fill = |to: &str, template: String| {
-        let text = text_of(&TEMPLATES, &template)?.replace("{{name}}", name);
+        let text = text_of(&TEMPLATES, &template)?.replace("{{name}}", name).replace("{{settings}}", settings);
         all.push((PathBuf::from(to), text.into_bytes()));
         Ok::<(), Error>(())
     };
