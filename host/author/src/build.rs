@@ -1,6 +1,6 @@
 //! From a project to the folder that is installed.
 
-use crate::{files, interfaces, layout, rust};
+use crate::{files, interfaces, javascript, layout, python, rust};
 use fuseml_domain::{Error, Manifest, Result};
 use std::path::{Path, PathBuf};
 
@@ -58,8 +58,17 @@ fn components(source: &Path, manifest: &Manifest) -> Result<(Vec<Made>, String)>
     if rust::is_project(source) {
         return rust::build(source, manifest);
     }
+    if python::is_project(source) {
+        return python::build(source, manifest);
+    }
+    if javascript::is_project(source) {
+        return javascript::build(source, manifest);
+    }
     Err(Error::invalid(
         "no-project",
-        format!("`{}` holds no code to build: there is no Cargo.toml in it or just below it", source.display()),
+        format!(
+            "`{}` holds no code to build: no Cargo.toml in it or just below it, no pyproject.toml, no package.json",
+            source.display()
+        ),
     ))
 }

@@ -11,6 +11,19 @@ pub(crate) fn imports(bytes: &[u8]) -> Result<Vec<String>> {
     read(bytes).map_err(|error| Error::internal("broken-component", format!("the component is broken: {error}")))
 }
 
+/// Refuses a component that imports what is not FuseML's.
+///
+/// # Errors
+/// `invalid`, with the names of the strangers.
+pub(crate) fn only_own(bytes: &[u8]) -> Result<()> {
+    let strangers: Vec<_> = imports(bytes)?.into_iter().filter(|import| !import.starts_with("fuseml:")).collect();
+    if strangers.is_empty() {
+        return Ok(());
+    }
+    let message = format!("the component imports what no FuseML server offers: {}", strangers.join(", "));
+    Err(Error::invalid("foreign-import", message))
+}
+
 fn read(bytes: &[u8]) -> wasmparser::Result<Vec<String>> {
     let mut imports = Vec::new();
     let mut depth = 0usize;

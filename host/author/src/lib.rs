@@ -1,4 +1,4 @@
-//! What an extension's author needs. [`build`] makes a project's components and lays out the folder that is
+//! What an extension's author needs. [`create`] begins a project, [`build`] makes a project's components and lays out the folder that is
 //! installed.
 //!
 //! Promises: the first toolchain that the machine offers is taken and named; two checkouts give the same bytes;
@@ -6,13 +6,18 @@
 //! component that it does not name is an error.
 
 mod build;
+mod contracts;
+mod create;
 mod files;
 mod interfaces;
+mod javascript;
 mod layout;
 mod process;
+mod python;
 mod rust;
 mod toolchain;
 
 pub use build::{Built, BuiltComponent, build};
+pub use create::{Language, ProjectKind, create};
 pub use interfaces::in_words;
 pub use toolchain::Toolchain;

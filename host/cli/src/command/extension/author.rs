@@ -1,7 +1,8 @@
 //! For those who write extensions: nothing here needs a server.
 
 use clap::Args;
-use fuseml_author::{Built, BuiltComponent};
+use fuseml_author::{Built, BuiltComponent, Language, ProjectKind};
+use fuseml_domain::Name;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -12,6 +13,29 @@ pub(crate) struct BuildArguments {
     /// The folder to make; <PATH>/target/extension if not given
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct NewArguments {
+    name: Name,
+    /// rust, python or javascript
+    #[arg(long, value_name = "LANGUAGE")]
+    lang: Language,
+    /// artifact-store or builder
+    #[arg(long)]
+    kind: ProjectKind,
+    /// The folder to make; one of the extension's name if not given
+    #[arg(long, value_name = "DIR")]
+    path: Option<PathBuf>,
+}
+
+/// Writes a project and says what to do in it; its path goes to standard output.
+pub(super) fn new(arguments: &NewArguments) -> anyhow::Result<()> {
+    let folder = arguments.path.clone().unwrap_or_else(|| PathBuf::from(&*arguments.name));
+    fuseml_author::create(arguments.lang, arguments.kind, &arguments.name, &folder)?;
+    eprintln!("Wrote a project that builds as it is; its README.md has the next three commands.");
+    println!("{}", folder.display());
+    Ok(())
 }
 
 /// Builds a project; prose goes to standard error, the folder's path to standard output.

@@ -16,6 +16,8 @@ use std::{collections::BTreeSet, process::ExitCode};
 
 #[derive(Subcommand)]
 pub(crate) enum ExtensionCommand {
+    /// Begin an extension: write a small project that builds as it is
+    New(author::NewArguments),
     /// Build an extension's project into the folder that can be installed
     Build(author::BuildArguments),
     /// Show what extensions ask for, and install them with what you grant
@@ -78,13 +80,14 @@ pub(crate) async fn execute(command: ExtensionCommand, options: &Options) -> any
         ExtensionCommand::Info { path } => {
             return install::info(path, options).map(|()| ExitCode::SUCCESS);
         }
+        ExtensionCommand::New(arguments) => return author::new(arguments).map(|()| ExitCode::SUCCESS),
         ExtensionCommand::Build(arguments) => return author::build(arguments).map(|()| ExitCode::SUCCESS),
         _ => {}
     }
     let client = Client::new(options)?;
     match command {
         ExtensionCommand::Install(arguments) => install::install(&client, &arguments).await?,
-        ExtensionCommand::Info { .. } | ExtensionCommand::Build(_) => {}
+        ExtensionCommand::Info { .. } | ExtensionCommand::New(_) | ExtensionCommand::Build(_) => {}
         ExtensionCommand::AddInstance(arguments) => install::add_instance(&client, &arguments).await?,
         ExtensionCommand::List => {
             let views: Vec<ExtensionView> = client.get("/api/v1/extensions", &[]).await?;
