@@ -11,12 +11,15 @@ use std::{
 /// Raised when a tool's requirements change: what was installed before is then installed anew.
 const UV: &str = "uv>=0.9,<1";
 const MLFLOW: [&str; 2] = ["mlflow[auth]>=3.1,<4", "scikit-learn>=1.5,<2"];
+/// The release that `fuseml extension build` names.
+const COMPONENTIZE_PY: [&str; 1] = ["componentize-py==0.25.0"];
 
 /// Where the tools are.
 pub(crate) struct Tools {
     pub(crate) uv: PathBuf,
     pub(crate) uv_cache: PathBuf,
     pub(crate) mlflow: PathBuf,
+    pub(crate) componentize_py: PathBuf,
     pub(crate) mlflow_extension: PathBuf,
 }
 
@@ -35,11 +38,12 @@ pub(crate) fn all() -> Result<Tools> {
     fs::create_dir_all(&tools)?;
     let uv = uv(&tools)?;
     let uv_cache = tools.join("uv-cache");
-    let mlflow = mlflow(&tools, &uv, &uv_cache)?;
+    let mlflow = python_tool(&tools, &uv, &uv_cache, "mlflow", &MLFLOW)?;
+    let componentize_py = python_tool(&tools, &uv, &uv_cache, "componentize-py", &COMPONENTIZE_PY)?;
     guest::ensure_toolchain()?;
     let mlflow_extension = target().join("extensions/mlflow");
     guest::build_extension(&root().join("plugins/mlflow"), &mlflow_extension)?;
-    Ok(Tools { uv, uv_cache, mlflow, mlflow_extension })
+    Ok(Tools { uv, uv_cache, mlflow, componentize_py, mlflow_extension })
 }
 
 fn uv(tools: &Path) -> Result<PathBuf> {
@@ -53,18 +57,19 @@ fn uv(tools: &Path) -> Result<PathBuf> {
     Ok(program)
 }
 
-fn mlflow(tools: &Path, uv: &Path, cache: &Path) -> Result<PathBuf> {
-    let folder = tools.join("mlflow");
-    once(&folder, &MLFLOW, || {
+/// A program of a Python package, in an environment of its own.
+fn python_tool(tools: &Path, uv: &Path, cache: &Path, name: &str, requirements: &[&str]) -> Result<PathBuf> {
+    let folder = tools.join(name);
+    once(&folder, requirements, || {
         let uv = |arguments: &[&str]| {
             let mut command = Command::new(uv);
             command.args(arguments).env("UV_CACHE_DIR", cache).env("VIRTUAL_ENV", &folder);
             command
         };
         run(uv(&["venv", "--quiet", "--clear"]).arg(&folder))?;
-        run(uv(&["pip", "install", "--quiet", "--compile-bytecode"]).args(MLFLOW))
+        run(uv(&["pip", "install", "--quiet", "--compile-bytecode"]).args(requirements))
     })?;
-    Ok(folder.join("bin/mlflow"))
+    Ok(folder.join("bin").join(name))
 }
 
 /// Does the work unless it was done for the same requirements; half-done work is done again.

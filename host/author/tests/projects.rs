@@ -31,7 +31,6 @@ fn a_rust_builder_builds_and_its_tests_pass() {
 }
 
 #[test]
-#[ignore = "fetches componentize-py; run with --ignored where uv is"]
 fn python_projects_build_and_their_tests_pass() {
     for (kind, file) in KINDS {
         let folder = tempfile::tempdir().expect("folder");
@@ -42,7 +41,6 @@ fn python_projects_build_and_their_tests_pass() {
 }
 
 #[test]
-#[ignore = "fetches componentize-js; run with --ignored where npm is"]
 fn javascript_projects_build_and_their_tests_pass() {
     for (kind, file) in KINDS {
         let folder = tempfile::tempdir().expect("folder");
