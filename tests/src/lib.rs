@@ -15,7 +15,7 @@ use tempfile::TempDir;
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A tool that the test command installs; a test without it fails and says how to run it.
-fn tool(variable: &str) -> PathBuf {
+pub fn tool(variable: &str) -> PathBuf {
     let path = std::env::var_os(variable);
     PathBuf::from(path.unwrap_or_else(|| panic!("{variable} is not set: run these tests with `cargo xtask test`")))
 }
@@ -85,6 +85,26 @@ impl Mlflow {
         mlflow
     }
 
+    /// Logs a model of one file, as a training run would; answers its `models:/…` URI.
+    pub fn log_model(&self) -> String {
+        let client = reqwest::blocking::Client::new();
+        let api = format!("{}/api/2.0/mlflow/logged-models", self.url);
+        let sent = |request: reqwest::blocking::RequestBuilder| {
+            request.send().and_then(reqwest::blocking::Response::error_for_status).expect("MLflow takes it")
+        };
+        let body = serde_json::json!({"experiment_id": "0", "name": "sample"});
+        let made: serde_json::Value = sent(client.post(&api).json(&body)).json().expect("JSON");
+        let (info, text) =
+            (&made["model"]["info"], |value: &serde_json::Value| value.as_str().expect("text").to_owned());
+        let (id, root) = (text(&info["model_id"]), text(&info["artifact_uri"]));
+        let root = root.strip_prefix("mlflow-artifacts:/").expect("proxied");
+        let file = format!("{}/api/2.0/mlflow-artifacts/artifacts/{root}/MLmodel", self.url);
+        sent(client.put(file).body("flavors:\n  python_function: {loader_module: mlflow.sklearn}\n"));
+        let ready = serde_json::json!({"model_id": id, "status": "LOGGED_MODEL_READY"});
+        sent(client.patch(format!("{api}/{id}")).json(&ready));
+        format!("models:/{id}")
+    }
+
     /// The JSON or text of a GET that succeeds.
     pub fn get(&self, path: &str) -> Option<serde_json::Value> {
         let response = reqwest::blocking::get(format!("{}{path}", self.url)).ok()?.error_for_status().ok()?;
@@ -102,9 +122,14 @@ pub struct World {
 impl World {
     /// A running server, with nothing in it.
     pub fn new() -> Self {
-        let mut world = Self { folder: tempfile::tempdir().expect("folder"), server: None };
+        let mut world = Self::without_server();
         world.start();
         world
+    }
+
+    /// For commands that need none.
+    pub fn without_server() -> Self {
+        Self { folder: tempfile::tempdir().expect("folder"), server: None }
     }
 
     /// A project `myproj` and the mlflow extension, with an endpoint if there is a server.
@@ -156,6 +181,7 @@ impl World {
             .current_dir(self.folder.path())
             .env("FUSEML_DATA", self.data())
             .env("XDG_CONFIG_HOME", self.folder.path().join("config"))
+            .env("XDG_CACHE_HOME", self.folder.path().join("cache"))
             .env("USER", "ada")
             .env("COLUMNS", "200");
         command
@@ -232,7 +258,7 @@ impl World {
             (r"(model://\w+/)[0-9a-f]{21}\b", "${1}[model]"),
             (r"(runnable://[^/]+/[^/]+/)[0-9a-f]{12}\b", "${1}[runnable]"),
             (r"(code://[^/]+/[^/]+/)[0-9a-f]{7}\b", "${1}[code]"),
-            (r"\b\d+m\d\ds\b|\b\d+\.\ds\b", "[time]"),
+            (r"\b\d+m\d\ds\b|\b\d+\.\d+m?s\b|\b\d+µs", "[time]"),
             (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "[moment]"),
             (r"\(([0-9a-f]{12})\)", "([environment])"),
             (r"process \d+", "process [pid]"),

@@ -43,6 +43,11 @@ fn path() -> Result<PathBuf> {
     Ok(xdg("XDG_CONFIG_HOME", ".config")?.join("fuseml/config.toml"))
 }
 
+/// For what can be made again: compiled components, say.
+pub(crate) fn cache_folder() -> Result<PathBuf> {
+    Ok(xdg("XDG_CACHE_HOME", ".cache")?.join("fuseml"))
+}
+
 fn xdg(variable: &str, below_home: &str) -> Result<PathBuf> {
     let set = env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     set.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(below_home)))

@@ -79,6 +79,15 @@ pub(crate) fn shown(duration: Duration) -> String {
     }
 }
 
+/// `84µs`, `12.3ms`, `1.25s`.
+pub(crate) fn micros(micros: u64) -> String {
+    match micros {
+        0..1000 => format!("{micros}µs"),
+        1000..1_000_000 => format!("{:.1}ms", micros as f64 / 1e3),
+        _ => format!("{:.2}s", micros as f64 / 1e6),
+    }
+}
+
 /// Time between two moments, the second of which may still be to come.
 pub(crate) fn elapsed(from: Option<jiff::Timestamp>, to: Option<jiff::Timestamp>) -> String {
     let Some(from) = from else { return String::new() };

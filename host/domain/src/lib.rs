@@ -19,6 +19,7 @@ mod reference;
 mod run;
 mod runnable;
 mod secret;
+mod stored;
 mod template;
 mod tree;
 mod workload;
@@ -42,6 +43,7 @@ pub use runnable::{
     BuildPlan, Delivery, Environment, InputSlot, OutputReport, OutputSlot, Parameter, Runnable, ServiceSpec, ValueType,
 };
 pub use secret::SecretText;
+pub use stored::{StoreChange, StoreCondition, StoreInfo, StorePage, StorePattern, StoreQuery, StoredArtifact};
 pub use template::{
     Action, DEFAULT_TIMEOUT, RunnableChoice, RunnableKind, Step, Template, TemplateInput, TemplateOutput, Work,
 };

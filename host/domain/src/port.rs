@@ -3,7 +3,8 @@
 
 use crate::{
     Address, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, EngineInfo, EngineLog, EngineStatus,
-    EngineWorkload, InstanceChoice, Kind, Location, LogChunk, Name, Result, SecretText, Tree, Workload, WorkloadStatus,
+    EngineWorkload, InstanceChoice, Kind, Location, LogChunk, Name, Result, SecretText, StoreChange, StoreInfo,
+    StorePage, StoreQuery, StoredArtifact, Tree, Workload, WorkloadStatus,
 };
 use async_trait::async_trait;
 use std::{path::Path, sync::Arc, time::Duration};
@@ -110,16 +111,6 @@ pub trait Builder: Send + Sync {
     async fn plan(&self, codeset: &CodesetToBuild, previous: Option<&PreviousBuild>) -> Result<BuildPlan>;
 }
 
-/// An artifact as a store gave it back.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredArtifact {
-    pub id: String,
-    pub name: String,
-    pub version: String,
-    pub attributes: Attributes,
-    pub metrics: std::collections::BTreeMap<String, f64>,
-}
-
 /// A new version for a store, whose contents the tool already reaches.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoreDraft {
@@ -131,11 +122,16 @@ pub struct StoreDraft {
 /// Adapts one tool that keeps artifacts (S79).
 #[async_trait]
 pub trait ArtifactStore: Send + Sync {
+    async fn describe(&self) -> Result<StoreInfo>;
     async fn health(&self) -> Result<()>;
     async fn register(&self, draft: &StoreDraft) -> Result<StoredArtifact>;
     async fn get(&self, id: &str) -> Result<StoredArtifact>;
-    /// Versions of this name, newest first.
-    async fn search(&self, kind: Kind, name: Option<&str>) -> Result<Vec<StoredArtifact>>;
+    /// One page, at most `limit` long.
+    async fn search(&self, query: &StoreQuery, cursor: Option<&str>, limit: u32) -> Result<StorePage>;
+    /// Changes labels and tags, and nothing else.
+    async fn update(&self, id: &str, change: &StoreChange) -> Result<StoredArtifact>;
+    /// One that is gone already is no error.
+    async fn delete(&self, id: &str) -> Result<()>;
     /// Root location, and `(path, uri)` of each file where they are fetched one by one.
     async fn locate(&self, id: &str) -> Result<(Location, Vec<(String, String)>)>;
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{codeset, guest, limits, rights, world};
-use fuseml_domain::{ErrorKind, Rights};
+use fuseml_domain::{ErrorKind, Rights, StoreCondition, StoreQuery};
 use fuseml_sandbox::Outcome;
 
 /// `health` sets the key `key` to `value!`, `get` answers the host's error of reading a key that is too long.
@@ -65,7 +65,8 @@ async fn plans_and_locations_that_nobody_could_use_are_refused() {
     let error = store.locate("model/1").await.expect_err("escapes");
     assert_eq!(error.code, "bad-answer", "{error}");
 
-    assert!(store.search(fuseml_domain::Kind::Model, Some("m")).await.expect("empty").is_empty());
+    let query = StoreQuery { kind: "model".to_owned(), conditions: vec![StoreCondition::equal("name", "m")] };
+    assert!(store.search(&query, None, 10).await.expect("empty").artifacts.is_empty());
 }
 
 #[tokio::test]

@@ -9,19 +9,19 @@ use crate::{
 };
 use async_trait::async_trait;
 use fuseml_domain::{
-    Error, Kind, Location, Result,
-    port::{ArtifactStore, StoreDraft, StoredArtifact},
+    Error, Location, Result, StoreChange, StoreInfo, StorePage, StoreQuery, StoredArtifact,
+    port::{ArtifactStore, StoreDraft},
 };
 use serde::{Deserialize, Serialize};
-
-/// Items asked for at once, and pages after which a search is no search any more.
-const PAGE: u32 = 200;
-const PAGES: usize = 50;
 
 pub(crate) struct ComponentStore(pub(crate) Bound<ArtifactStorePre<Call>>);
 
 #[async_trait]
 impl ArtifactStore for ComponentStore {
+    async fn describe(&self) -> Result<StoreInfo> {
+        self.0.call(Describe, None).await
+    }
+
     async fn health(&self) -> Result<()> {
         self.0.call(Health, None).await
     }
@@ -34,24 +34,16 @@ impl ArtifactStore for ComponentStore {
         self.0.call(Get(id.to_owned()), None).await
     }
 
-    async fn search(&self, kind: Kind, name: Option<&str>) -> Result<Vec<StoredArtifact>> {
-        let mut artifacts = Vec::new();
-        let mut cursor = None;
-        for _ in 0..PAGES {
-            let search =
-                Search { query: storing::query(kind, name), name: name.map(str::to_owned), cursor: cursor.clone() };
-            let found = self.0.call(search, None).await?;
-            artifacts.extend(found.artifacts);
-            if found.next.is_none() || found.next == cursor {
-                artifacts.sort_by_key(|(created, _)| std::cmp::Reverse(*created));
-                return Ok(artifacts.into_iter().map(|(_, artifact)| artifact).collect());
-            }
-            cursor = found.next;
-        }
-        Err(Error::internal(
-            "endless-search",
-            format!("{} answered `search` with more than {PAGES} pages", self.0.instance),
-        ))
+    async fn search(&self, query: &StoreQuery, cursor: Option<&str>, limit: u32) -> Result<StorePage> {
+        self.0.call(Search { query: storing::query(query), cursor: cursor.map(str::to_owned), limit }, None).await
+    }
+
+    async fn update(&self, id: &str, change: &StoreChange) -> Result<StoredArtifact> {
+        self.0.call(Update { id: id.to_owned(), change: storing::change(change) }, None).await
+    }
+
+    async fn delete(&self, id: &str) -> Result<()> {
+        self.0.call(Delete(id.to_owned()), None).await
     }
 
     async fn locate(&self, id: &str) -> Result<(Location, Vec<(String, String)>)> {
@@ -63,16 +55,21 @@ impl ComponentStore {
     /// Runs a recorded call again.
     pub(crate) async fn replay(&self, tape: &Tape) -> Result<Replayed> {
         match tape.function.as_str() {
+            Describe::NAME => self.0.replay::<Describe>(tape).await,
             Health::NAME => self.0.replay::<Health>(tape).await,
             Register::NAME => self.0.replay::<Register>(tape).await,
             Get::NAME => self.0.replay::<Get>(tape).await,
             Search::NAME => self.0.replay::<Search>(tape).await,
+            Update::NAME => self.0.replay::<Update>(tape).await,
+            Delete::NAME => self.0.replay::<Delete>(tape).await,
             Locate::NAME => self.0.replay::<Locate>(tape).await,
             other => Err(Error::unsupported("tape", format!("`{other}` is no function of an artifact store"))),
         }
     }
 }
 
+#[derive(Serialize, Deserialize)]
+struct Describe;
 #[derive(Serialize, Deserialize)]
 struct Health;
 #[derive(Serialize, Deserialize)]
@@ -82,27 +79,37 @@ struct Get(String);
 #[derive(Serialize, Deserialize)]
 struct Search {
     query: store::Query,
-    name: Option<String>,
     cursor: Option<String>,
+    limit: u32,
 }
+#[derive(Serialize, Deserialize)]
+struct Update {
+    id: String,
+    change: store::Change,
+}
+#[derive(Serialize, Deserialize)]
+struct Delete(String);
 #[derive(Serialize, Deserialize)]
 struct Locate(String);
 
 functions! {
     ArtifactStorePre.fuseml_artifact_store_store:
+    Describe "describe" -> StoreInfo, about |_call| None, |self, guest, store| guest.call_describe(&mut *store), storing::info;
     Health "health" -> (), about |_call| None, |self, guest, store| guest.call_health(&mut *store), Ok;
     Register "register" -> StoredArtifact, about |call| Some(call.1.clone()), |self, guest, store| guest.call_register(&mut *store, &self.0),
         storing::artifact;
     Get "get" -> StoredArtifact, about |call| Some(call.0.clone()), |self, guest, store| guest.call_get(&mut *store, &self.0), storing::artifact;
-    Search "search" -> storing::Found, about |_call| None,
-        |self, guest, store| guest.call_search(&mut *store, &self.query, &self.page()),
-        |results| storing::found(results, self.name.as_deref());
+    Search "search" -> StorePage, about |_call| None,
+        |self, guest, store| guest.call_search(&mut *store, &self.query, &self.page()), storing::page;
+    Update "update" -> StoredArtifact, about |call| Some(call.id.clone()),
+        |self, guest, store| guest.call_update(&mut *store, &self.id, &self.change), storing::artifact;
+    Delete "delete" -> (), about |call| Some(call.0.clone()), |self, guest, store| guest.call_delete(&mut *store, &self.0), Ok;
     Locate "locate" -> (Location, Vec<(String, String)>), about |call| Some(call.0.clone()),
         |self, guest, store| guest.call_locate(&mut *store, &self.0), storing::contents;
 }
 
 impl Search {
     fn page(&self) -> types::Page {
-        types::Page { cursor: self.cursor.clone(), limit: PAGE }
+        types::Page { cursor: self.cursor.clone(), limit: self.limit }
     }
 }

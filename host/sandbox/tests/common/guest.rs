@@ -154,13 +154,14 @@ fn component(world: &str, module: &str) -> Vec<u8> {
 
 /// A world's package and those that it names.
 fn contract(world: &str) -> Resolve {
-    let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit");
+    let mut above = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("wit"));
+    let wit = above.find(|folder| folder.join("types").is_dir()).expect("the contract");
     let mut resolve = Resolve::default();
     let packages = ["types", "logging", "clock", "random", "configuration", "state", "http", "files"];
     for package in packages {
-        resolve.push_dir(format!("{wit}/{package}/0.1.0")).expect(package);
+        resolve.push_dir(wit.join(package).join("0.1.0")).expect(package);
     }
-    resolve.push_dir(format!("{wit}/{world}/0.1.0")).expect(world);
+    resolve.push_dir(wit.join(world).join("0.1.0")).expect(world);
     resolve
 }
 

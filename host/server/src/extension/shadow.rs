@@ -5,8 +5,8 @@ use crate::view::{ComparisonView, DifferenceView};
 use async_trait::async_trait;
 use fuseml_catalog::InstalledExtension;
 use fuseml_domain::{
-    BuildPlan, Digest, Error, Kind, Location, Result,
-    port::{ArtifactStore, Builder, CodesetToBuild, PreviousBuild, StoreDraft, StoredArtifact},
+    BuildPlan, Digest, Error, Location, Result, StoreChange, StoreInfo, StorePage, StoreQuery, StoredArtifact,
+    port::{ArtifactStore, Builder, CodesetToBuild, PreviousBuild, StoreDraft},
 };
 use std::{
     collections::HashMap,
@@ -138,6 +138,12 @@ impl<P: ?Sized + Send + Sync + 'static> Beside<P> {
 
 #[async_trait]
 impl ArtifactStore for Beside<dyn ArtifactStore> {
+    async fn describe(&self) -> Result<StoreInfo> {
+        let active = self.live.describe().await;
+        self.ask("describe", String::new(), active.clone(), |shadow| async move { shadow.describe().await });
+        active
+    }
+
     async fn health(&self) -> Result<()> {
         let active = self.live.health().await;
         self.ask("health", String::new(), active.clone(), |shadow| async move { shadow.health().await });
@@ -156,13 +162,23 @@ impl ArtifactStore for Beside<dyn ArtifactStore> {
         active
     }
 
-    async fn search(&self, kind: Kind, name: Option<&str>) -> Result<Vec<StoredArtifact>> {
-        let active = self.live.search(kind, name).await;
-        let asked = name.map(ToOwned::to_owned);
-        self.ask("search", asked.clone().unwrap_or_default(), active.clone(), move |shadow| async move {
-            shadow.search(kind, asked.as_deref()).await
+    async fn search(&self, query: &StoreQuery, cursor: Option<&str>, limit: u32) -> Result<StorePage> {
+        let active = self.live.search(query, cursor, limit).await;
+        let (asked, from) = (query.clone(), cursor.map(ToOwned::to_owned));
+        self.ask("search", query.kind.clone(), active.clone(), move |shadow| async move {
+            shadow.search(&asked, from.as_deref(), limit).await
         });
         active
+    }
+
+    /// Changes something, so only the live one is asked.
+    async fn update(&self, id: &str, change: &StoreChange) -> Result<StoredArtifact> {
+        self.live.update(id, change).await
+    }
+
+    /// The same.
+    async fn delete(&self, id: &str) -> Result<()> {
+        self.live.delete(id).await
     }
 
     async fn locate(&self, id: &str) -> Result<(Location, Vec<(String, String)>)> {

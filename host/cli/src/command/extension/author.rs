@@ -1,9 +1,10 @@
 //! For those who write extensions: nothing here needs a server.
 
+use super::install::read_manifest;
 use clap::Args;
 use fuseml_author::{Built, BuiltComponent, Language, ProjectKind};
 use fuseml_domain::Name;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(crate) struct BuildArguments {
@@ -46,6 +47,23 @@ pub(super) fn build(arguments: &BuildArguments) -> anyhow::Result<()> {
     say(&built);
     println!("{}", built.folder.display());
     Ok(())
+}
+
+/// The built extension in a folder: the folder itself, or what its project makes.
+pub(super) fn built(path: &Path) -> anyhow::Result<PathBuf> {
+    if is_built(path)? {
+        return Ok(path.to_owned());
+    }
+    eprintln!("Building {} …", path.display());
+    let built = fuseml_author::build(path, &path.join("target").join("extension"))?;
+    say(&built);
+    Ok(built.folder)
+}
+
+/// Whether a folder holds every component that its manifest names.
+fn is_built(folder: &Path) -> anyhow::Result<bool> {
+    let manifest = read_manifest(folder)?;
+    Ok(manifest.components.iter().all(|component| folder.join(&component.file).is_file()))
 }
 
 fn say(built: &Built) {

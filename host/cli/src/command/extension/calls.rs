@@ -3,7 +3,7 @@
 use crate::{
     Options,
     client::Client,
-    output::{Rows, moment, print},
+    output::{Rows, micros, moment, print},
 };
 use clap::Args;
 use fuseml_catalog::{CallRecord, LogRecord};
@@ -94,15 +94,6 @@ pub(super) async fn replay(client: &Client, call: &str, options: &Options) -> an
         return Err(Error::conflict("replay", "the call does not answer as it did").into());
     }
     Ok(())
-}
-
-/// `84µs`, `12.3ms`, `1.25s`.
-fn micros(micros: u64) -> String {
-    match micros {
-        0..1000 => format!("{micros}µs"),
-        1000..1_000_000 => format!("{:.1}ms", micros as f64 / 1e3),
-        _ => format!("{:.2}s", micros as f64 / 1e6),
-    }
 }
 
 pub(super) async fn logs(client: &Client, arguments: &LogsArguments, options: &Options) -> anyhow::Result<()> {

@@ -2,6 +2,7 @@
 
 mod author;
 mod calls;
+mod check;
 mod configure;
 mod install;
 mod show;
@@ -20,6 +21,8 @@ pub(crate) enum ExtensionCommand {
     New(author::NewArguments),
     /// Build an extension's project into the folder that can be installed
     Build(author::BuildArguments),
+    /// Run an extension's components against their contract and say what to fix
+    Check(check::CheckArguments),
     /// Show what extensions ask for, and install them with what you grant
     Install(install::InstallArguments),
     /// Show what a package asks for, without installing it
@@ -82,12 +85,18 @@ pub(crate) async fn execute(command: ExtensionCommand, options: &Options) -> any
         }
         ExtensionCommand::New(arguments) => return author::new(arguments).map(|()| ExitCode::SUCCESS),
         ExtensionCommand::Build(arguments) => return author::build(arguments).map(|()| ExitCode::SUCCESS),
+        ExtensionCommand::Check(arguments) => {
+            return check::check(arguments, options).await.map(|()| ExitCode::SUCCESS);
+        }
         _ => {}
     }
     let client = Client::new(options)?;
     match command {
         ExtensionCommand::Install(arguments) => install::install(&client, &arguments).await?,
-        ExtensionCommand::Info { .. } | ExtensionCommand::New(_) | ExtensionCommand::Build(_) => {}
+        ExtensionCommand::Info { .. }
+        | ExtensionCommand::New(_)
+        | ExtensionCommand::Build(_)
+        | ExtensionCommand::Check(_) => {}
         ExtensionCommand::AddInstance(arguments) => install::add_instance(&client, &arguments).await?,
         ExtensionCommand::List => {
             let views: Vec<ExtensionView> = client.get("/api/v1/extensions", &[]).await?;

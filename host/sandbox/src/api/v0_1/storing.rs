@@ -6,8 +6,8 @@ use super::{
     types::types,
 };
 use fuseml_domain::{
-    Descriptor, Kind, Location, check_relative_path,
-    port::{StoreDraft, StoredArtifact},
+    Descriptor, Location, StoreChange, StoreCondition, StoreInfo, StorePage, StorePattern, StoreQuery, StoredArtifact,
+    check_relative_path, port::StoreDraft,
 };
 
 pub(crate) fn draft(draft: &StoreDraft) -> store::Draft {
@@ -18,30 +18,44 @@ pub(crate) fn draft(draft: &StoreDraft) -> store::Draft {
     }
 }
 
-/// Versions of a kind, of one name or of all.
-pub(crate) fn query(kind: Kind, name: Option<&str>) -> store::Query {
-    let by_name =
-        |name: &str| store::Condition { field: "name".to_owned(), operator: "=".to_owned(), value: name.to_owned() };
-    store::Query { kind: kind.name().to_owned(), conditions: name.map(by_name).into_iter().collect() }
+pub(crate) fn query(query: &StoreQuery) -> store::Query {
+    let condition = |condition: &StoreCondition| store::Condition {
+        field: condition.field.clone(),
+        operator: condition.operator.clone(),
+        value: condition.value.clone(),
+    };
+    store::Query { kind: query.kind.clone(), conditions: query.conditions.iter().map(condition).collect() }
 }
 
-/// One page of a search.
-#[derive(Debug)]
-pub(crate) struct Found {
-    /// With the time of creation, by which the host sorts.
-    pub(crate) artifacts: Vec<(u64, StoredArtifact)>,
-    pub(crate) next: Option<String>,
+pub(crate) fn info(info: store::Info) -> Checked<StoreInfo> {
+    let pattern = match info.pattern {
+        store::Pattern::Adapter => StorePattern::Adapter,
+        store::Pattern::AdapterWithDescriptors => StorePattern::AdapterWithDescriptors,
+        store::Pattern::SharedBackend => StorePattern::SharedBackend,
+        store::Pattern::Mirror => StorePattern::Mirror,
+    };
+    Ok(StoreInfo { kinds: info.kinds, pattern, schemes: info.schemes })
 }
 
-/// A page of the answer to [`query`]; the name is compared again, whether or not the tool could.
-pub(crate) fn found(results: store::Results, name: Option<&str>) -> Checked<Found> {
-    let artifacts = results
-        .items
-        .into_iter()
-        .filter(|item| name.is_none_or(|name| item.name == name))
-        .map(|item| Ok((item.created, artifact(item)?)))
-        .collect::<Checked<_>>()?;
-    Ok(Found { artifacts, next: results.next })
+pub(crate) fn page(results: store::Results) -> Checked<StorePage> {
+    let condition = |condition: store::Condition| StoreCondition {
+        field: condition.field,
+        operator: condition.operator,
+        value: condition.value,
+    };
+    Ok(StorePage {
+        artifacts: results.items.into_iter().map(artifact).collect::<Checked<_>>()?,
+        next: results.next,
+        unapplied: results.unapplied.into_iter().map(condition).collect(),
+    })
+}
+
+pub(crate) fn change(change: &StoreChange) -> store::Change {
+    store::Change {
+        labels: change.labels.as_ref().map(pairs),
+        add_tags: change.add_tags.clone(),
+        remove_tags: change.remove_tags.clone(),
+    }
 }
 
 pub(crate) fn artifact(descriptor: types::Descriptor) -> Checked<StoredArtifact> {
@@ -50,10 +64,16 @@ pub(crate) fn artifact(descriptor: types::Descriptor) -> Checked<StoredArtifact>
     }
     Ok(StoredArtifact {
         id: descriptor.id,
+        kind: descriptor.kind,
         name: descriptor.name,
         version: descriptor.version,
+        digest: digest(descriptor.digest)?,
+        created: descriptor.created,
         attributes: unique("attribute", descriptor.attributes)?,
         metrics: unique("metric", descriptor.metrics)?,
+        labels: unique("label", descriptor.labels)?,
+        tags: descriptor.tags,
+        parents: descriptor.parents,
     })
 }
 
