@@ -30,7 +30,8 @@ impl Group {
         Self(command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(err).spawn().expect("spawn"))
     }
 
-    fn signal(&mut self, signal: nix::sys::signal::Signal) {
+    /// Sends it to all of them, and waits for the first.
+    pub fn signal(&mut self, signal: nix::sys::signal::Signal) {
         let group = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).expect("process id"));
         // Gone already is as good.
         let _ = nix::sys::signal::killpg(group, signal);
@@ -191,6 +192,11 @@ impl World {
     pub fn fuseml(&self, arguments: &[&str]) -> Said {
         let output = self.command(arguments).stdin(Stdio::null()).output().expect("fuseml");
         Said { line: arguments.join(" "), output }
+    }
+
+    /// The same, left to run: what it prints goes to the file.
+    pub fn spawn(&self, arguments: &[&str], log: &Path) -> Group {
+        Group::start(&mut self.command(arguments), log)
     }
 
     pub fn json(&self, arguments: &[&str]) -> serde_json::Value {

@@ -1,7 +1,55 @@
-//! An author's afternoon: the Python example is built, installed and called, against a real MLflow server.
+//! An author's afternoon: from a new project to a package that is installed, and the examples against real tools.
 
-use fuseml_tests::{Mlflow, World};
-use std::{path::Path, process::Command};
+use fuseml_tests::{Mlflow, World, until};
+use std::{fs, path::Path, process::Command};
+
+#[test]
+fn a_new_project_is_developed_in_a_server_and_handed_on_as_a_package() {
+    let world = World::new();
+    let endpoint = format!("endpoint={}", world.url());
+    world.fuseml(&["extension", "new", "acme", "--lang", "rust", "--kind", "artifact-store"]).good();
+    let checked = world.fuseml(&["extension", "check", "acme"]).good();
+    assert!(checked.stderr().contains("0 broken"), "{}", checked.stderr());
+
+    let log = world.folder.path().join("dev.log");
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    let mut dev = world.spawn(&["extension", "dev", "acme", "--set", &endpoint], &log);
+    until("the project is loaded", || said().contains("Watching"));
+    world.fuseml(&["extension", "list"]).good();
+    until("a call is shown down to its host calls", || {
+        said().contains("store.health()") && said().contains("http.fetch") && said().contains("/index.json")
+    });
+    let manifest = world.folder.path().join("acme/extension.toml");
+    let text = fs::read_to_string(&manifest).expect("manifest");
+    fs::write(&manifest, text.replace("version = \"0.1.0\"", "version = \"0.2.0\"")).expect("manifest");
+    until("it is reloaded", || said().contains("Reloaded acme 0.2.0."));
+    fs::write(&manifest, "no manifest").expect("manifest");
+    until("a broken change is refused", || said().contains("The version before goes on."));
+    fs::write(&manifest, text).expect("manifest");
+    until("it is mended", || said().contains("Reloaded acme 0.1.0."));
+    dev.signal(nix::sys::signal::Signal::SIGINT);
+    assert!(said().contains("acme stays installed"), "{}", said());
+    world.fuseml(&["extension", "remove", "acme"]).good();
+
+    let package = world.json(&["extension", "package", "acme"]);
+    let folder = package["folder"].as_str().expect("folder");
+    let installed =
+        world.fuseml(&["extension", "install", folder, "--grant", "all", "--set", &endpoint]).good().stderr();
+    let digest = package["digest"].as_str().expect("digest");
+    assert!(installed.contains(&format!("holds the package {digest}")), "{installed}");
+    assert_eq!(world.json(&["extension", "list"])[0]["manifest"]["version"], "0.1.0");
+
+    // One bit of it, and nothing is installed.
+    world.fuseml(&["extension", "remove", "acme"]).good();
+    let blobs = fs::read_dir(world.folder.path().join("acme/target/package/blobs/sha256")).expect("blobs");
+    let largest = blobs.flatten().max_by_key(|blob| blob.metadata().map_or(0, |data| data.len())).expect("a blob");
+    let mut bytes = fs::read(largest.path()).expect("blob");
+    bytes[1000] ^= 1;
+    fs::write(largest.path(), bytes).expect("blob");
+    let refused = world.fuseml(&["extension", "install", folder, "--grant", "all", "--set", &endpoint]).bad(2);
+    assert!(refused.stderr().contains("is damaged"), "{}", refused.stderr());
+    assert_eq!(world.json(&["extension", "list"]), serde_json::json!([]));
+}
 
 #[test]
 fn the_python_example_is_built_installed_and_asked() {

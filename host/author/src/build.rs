@@ -1,7 +1,8 @@
 //! From a project to the folder that is installed.
 
-use crate::{files, interfaces, javascript, layout, python, rust};
+use crate::{files, javascript, layout, python, rust};
 use fuseml_domain::{Error, Manifest, Result};
+use fuseml_marketplace::Surface;
 use std::path::{Path, PathBuf};
 
 /// An extension that was built.
@@ -42,7 +43,7 @@ pub fn build(source: &Path, out: &Path) -> Result<Built> {
     let (made, toolchain) = components(&source, &manifest)?;
     let mut components = Vec::new();
     for one in &made {
-        let imports = interfaces::imports(&one.bytes)?;
+        let imports = Surface::of(&one.bytes)?.imports;
         components.push(BuiltComponent { file: one.file.clone(), bytes: one.bytes.len(), imports });
     }
     let staging = files::beside(out, "new")?;

@@ -126,6 +126,7 @@ fn project(language: Language, kind: ProjectKind, name: &Name) -> Result<Files> 
         Ok::<(), Error>(())
     };
     fill("extension.toml", format!("kinds/{kind}.toml"))?;
+    fill("check.toml", format!("kinds/{kind}-check.toml"))?;
     fill("README.md", format!("{language}/README.md"))?;
     fill(".gitignore", format!("{language}/gitignore"))?;
     match language {
@@ -151,7 +152,21 @@ fn project(language: Language, kind: ProjectKind, name: &Name) -> Result<Files> 
         }
     }
     all.extend(below(&WIT, Path::new("wit")));
+    if kind == ProjectKind::Builder {
+        all.extend(samples());
+    }
     Ok(all)
+}
+
+/// Codesets for the check of a builder: one for it, one not.
+fn samples() -> Files {
+    [
+        ("samples/job/job.py", "print(\"trained\")\n"),
+        ("samples/job/requirements.txt", "scikit-learn==1.7.2\n"),
+        ("samples/other/main.go", "package main\n"),
+    ]
+    .map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_owned()))
+    .into()
 }
 
 /// The SDK's crate, with what it had from its workspace written out.

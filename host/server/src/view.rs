@@ -93,7 +93,7 @@ pub struct InstanceRequest {
     pub zone: Option<Name>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigureRequest {
     #[serde(default)]

@@ -12,8 +12,8 @@ use fuseml_sandbox::{InstanceContext, LogLine, LogSink, Receipt, ReceiptSink, Ta
 use std::sync::Arc;
 
 impl Registry {
-    /// With the version that was recorded while it is still kept, else with the active one.
-    pub(crate) async fn replay(&self, id: &str) -> Result<ReplayView> {
+    /// A recorded call.
+    pub(crate) async fn tape(&self, id: &str) -> Result<(CallRecord, Tape)> {
         let (call, tape) = self.catalog.call(id).await?;
         let tape = tape.ok_or_else(|| {
             Error::not_found(
@@ -26,6 +26,12 @@ impl Registry {
         })?;
         let tape: Tape = serde_json::from_str(&tape)
             .map_err(|error| Error::internal("tape", format!("the tape is damaged: {error}")))?;
+        Ok((call, tape))
+    }
+
+    /// With the version that was recorded while it is still kept, else with the active one.
+    pub(crate) async fn replay(&self, id: &str) -> Result<ReplayView> {
+        let (call, tape) = self.tape(id).await?;
         let version = self.version_of(&call).await?;
         let component = version.manifest.components.iter().find(|component| component.name == call.component);
         let component = component.ok_or_else(|| {

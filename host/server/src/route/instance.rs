@@ -12,6 +12,7 @@ use axum::{
 };
 use fuseml_catalog::{CallFilter, CallRecord, LogRecord};
 use fuseml_domain::{Capability, Error, Name};
+use fuseml_sandbox::Tape;
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -129,6 +130,12 @@ pub(super) async fn calls(
 pub(super) async fn call(State(app): State<Arc<App>>, Path(id): Path<String>) -> Answer<Json<CallRecord>> {
     app.registry.flush().await;
     Ok(Json(app.catalog.call(&id).await?.0))
+}
+
+/// The whole of a recorded call.
+pub(super) async fn tape(State(app): State<Arc<App>>, Path(id): Path<String>) -> Answer<Json<Tape>> {
+    app.registry.flush().await;
+    Ok(Json(app.registry.tape(&id).await?.1))
 }
 
 /// Runs a recorded call again, offline.

@@ -54,6 +54,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/secrets/rotate", post(instance::rotate_secrets))
         .route("/calls", get(instance::calls))
         .route("/calls/{id}", get(instance::call))
+        .route("/calls/{id}/tape", get(instance::tape))
         .route("/calls/{id}/replay", post(instance::replay))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .route("/extensions", post(extension::install).layer(DefaultBodyLimit::max(MAX_PACKAGE)))

@@ -41,7 +41,7 @@ pub(super) fn new(arguments: &NewArguments) -> anyhow::Result<()> {
 
 /// Builds a project; prose goes to standard error, the folder's path to standard output.
 pub(super) fn build(arguments: &BuildArguments) -> anyhow::Result<()> {
-    let out = arguments.out.clone().unwrap_or_else(|| arguments.path.join("target").join("extension"));
+    let out = arguments.out.clone().unwrap_or_else(|| default_out(&arguments.path));
     eprintln!("Building {} …", arguments.path.display());
     let built = fuseml_author::build(&arguments.path, &out)?;
     say(&built);
@@ -55,9 +55,18 @@ pub(super) fn built(path: &Path) -> anyhow::Result<PathBuf> {
         return Ok(path.to_owned());
     }
     eprintln!("Building {} …", path.display());
-    let built = fuseml_author::build(path, &path.join("target").join("extension"))?;
+    let built = fuseml_author::build(path, &default_out(path))?;
     say(&built);
     Ok(built.folder)
+}
+
+/// Builds a project; only an error has words.
+pub(super) fn build_quietly(path: &Path) -> anyhow::Result<PathBuf> {
+    Ok(fuseml_author::build(path, &default_out(path))?.folder)
+}
+
+fn default_out(path: &Path) -> PathBuf {
+    path.join("target").join("extension")
 }
 
 /// Whether a folder holds every component that its manifest names.

@@ -1,6 +1,6 @@
 //! `fuseml extension check`: the conformance suite, on this machine alone.
 
-use super::author;
+use super::{author, package::Opened};
 use crate::{
     Options,
     command::pairs,
@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 #[derive(Args)]
 pub(crate) struct CheckArguments {
-    /// A project, which is built first, or a built extension
+    /// A project, which is built first, a built extension, or a package
     #[arg(default_value = ".")]
     path: PathBuf,
     /// Settings and samples of the real tool; <PATH>/check.toml if it is there
@@ -31,7 +31,8 @@ pub(crate) struct CheckArguments {
 }
 
 pub(super) async fn check(arguments: &CheckArguments, options: &Options) -> anyhow::Result<()> {
-    let folder = author::built(&arguments.path)?;
+    let opened = Opened::at(&arguments.path)?;
+    let folder = author::built(opened.folder())?;
     let sandbox = Sandbox::new(SandboxConfig {
         cache: config::cache_folder()?.join("code"),
         compiler: CompilerCommand {

@@ -1,6 +1,6 @@
 //! Installing: what is asked is shown before anything is granted.
 
-use super::{capability_of, names, say_health};
+use super::{capability_of, names, package::Opened, say_health};
 use crate::{Options, client::Client, command::pairs, output::Rows};
 use anyhow::Context as _;
 use clap::Args;
@@ -15,7 +15,7 @@ use std::{
 
 #[derive(Args)]
 pub(crate) struct InstallArguments {
-    /// Folders that hold an extension.toml; each after those that it depends on
+    /// Built extensions or packages (OCI layouts); each after those that it depends on
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     #[command(flatten)]
@@ -36,7 +36,7 @@ pub(crate) struct AddArguments {
 
 /// What is decided of an instance when it begins.
 #[derive(Args)]
-struct InstanceArguments {
+pub(super) struct InstanceArguments {
     /// A setting, as name=value
     #[arg(long = "set", value_name = "NAME=VALUE")]
     settings: Vec<String>,
@@ -71,23 +71,45 @@ pub(super) async fn install(client: &Client, arguments: &InstallArguments) -> an
         return Err(Error::invalid("argument", message).into());
     }
     for path in &arguments.paths {
-        let manifest = read_manifest(path)?;
+        let opened = Opened::at(path)?;
+        let manifest = read_manifest(opened.folder())?;
         let settings = manifest.check_settings(&settings)?;
         explain(&manifest, &settings);
         let granted = decide(&manifest, arguments.instance.grant.as_deref())?;
         let instance: Option<Name> = arguments.instance_name.as_deref().map(str::parse).transpose()?;
-        let name = instance.clone().unwrap_or_else(|| manifest.name.clone());
         let (scope, zone) = (arguments.instance.scope()?, arguments.instance.zone()?);
         let options = InstallOptions { granted, settings, instance, scope, zone };
-        let form = form(&options, path)?;
-        let view: ExtensionView =
-            client.read(client.request(Method::POST, "/api/v1/extensions").multipart(form)).await?;
-        let view = view.instances.into_iter().find(|view| view.instance.name == name);
-        let view = view.ok_or_else(|| Error::internal("answer", format!("the server does not show {name}")))?;
-        let granted = names(&view.instance.grants.capabilities());
-        eprintln!("Installed {} {} with: {granted}.", manifest.name, manifest.version);
-        say_health(&view);
+        send(client, &opened, &manifest, options).await?;
     }
+    Ok(())
+}
+
+/// Installs with all that is asked, as authors do with their own.
+pub(super) async fn install_granted(
+    client: &Client,
+    opened: &Opened,
+    arguments: &InstanceArguments,
+) -> anyhow::Result<()> {
+    let manifest = read_manifest(opened.folder())?;
+    let settings = manifest.check_settings(&pairs(&arguments.settings, "a setting")?)?;
+    explain(&manifest, &settings);
+    let granted = match arguments.grant.as_deref() {
+        None => manifest.requested(),
+        grant => decide(&manifest, grant)?,
+    };
+    let (scope, zone) = (arguments.scope()?, arguments.zone()?);
+    send(client, opened, &manifest, InstallOptions { granted, settings, instance: None, scope, zone }).await
+}
+
+async fn send(client: &Client, opened: &Opened, manifest: &Manifest, options: InstallOptions) -> anyhow::Result<()> {
+    let name = options.instance.clone().unwrap_or_else(|| manifest.name.clone());
+    let form = form(&options, opened.folder())?;
+    let view: ExtensionView = client.read(client.request(Method::POST, "/api/v1/extensions").multipart(form)).await?;
+    let view = view.instances.into_iter().find(|view| view.instance.name == name);
+    let view = view.ok_or_else(|| Error::internal("answer", format!("the server does not show {name}")))?;
+    let granted = names(&view.instance.grants.capabilities());
+    eprintln!("Installed {} {} with: {granted}.", manifest.name, manifest.version);
+    say_health(&view);
     Ok(())
 }
 
@@ -113,7 +135,7 @@ pub(super) async fn add_instance(client: &Client, arguments: &AddArguments) -> a
 
 /// What a package is and asks for, judged on this machine alone.
 pub(super) fn info(path: &Path, options: &Options) -> anyhow::Result<()> {
-    let manifest = read_manifest(path)?;
+    let manifest = read_manifest(Opened::at(path)?.folder())?;
     options.output.print(&manifest, |manifest| {
         let mut rows = Rows::new(&["Property", "Value"]);
         let mut row = |name: &str, value: String| rows.push([name.to_owned(), value]);

@@ -4,7 +4,9 @@ mod author;
 mod calls;
 mod check;
 mod configure;
+mod dev;
 mod install;
+mod package;
 mod show;
 mod upgrade;
 
@@ -23,6 +25,10 @@ pub(crate) enum ExtensionCommand {
     Build(author::BuildArguments),
     /// Run an extension's components against their contract and say what to fix
     Check(check::CheckArguments),
+    /// Load a project into the running server, reload it on change, and show its calls
+    Dev(dev::DevArguments),
+    /// Pack an extension into an OCI layout that can be handed on
+    Package(package::PackageArguments),
     /// Show what extensions ask for, and install them with what you grant
     Install(install::InstallArguments),
     /// Show what a package asks for, without installing it
@@ -85,6 +91,9 @@ pub(crate) async fn execute(command: ExtensionCommand, options: &Options) -> any
         }
         ExtensionCommand::New(arguments) => return author::new(arguments).map(|()| ExitCode::SUCCESS),
         ExtensionCommand::Build(arguments) => return author::build(arguments).map(|()| ExitCode::SUCCESS),
+        ExtensionCommand::Package(arguments) => {
+            return package::package(arguments, options).map(|()| ExitCode::SUCCESS);
+        }
         ExtensionCommand::Check(arguments) => {
             return check::check(arguments, options).await.map(|()| ExitCode::SUCCESS);
         }
@@ -96,7 +105,9 @@ pub(crate) async fn execute(command: ExtensionCommand, options: &Options) -> any
         ExtensionCommand::Info { .. }
         | ExtensionCommand::New(_)
         | ExtensionCommand::Build(_)
+        | ExtensionCommand::Package(_)
         | ExtensionCommand::Check(_) => {}
+        ExtensionCommand::Dev(arguments) => dev::dev(&client, &arguments, options).await?,
         ExtensionCommand::AddInstance(arguments) => install::add_instance(&client, &arguments).await?,
         ExtensionCommand::List => {
             let views: Vec<ExtensionView> = client.get("/api/v1/extensions", &[]).await?;

@@ -1,6 +1,9 @@
 //! Changing versions.
 
-use super::install::{confirmed, explain_widening, form};
+use super::{
+    install::{confirmed, explain_widening, form},
+    package::Opened,
+};
 use crate::{Options, client::Client, output::Rows};
 use clap::Args;
 use fuseml_domain::{Attributes, Error, ErrorKind};
@@ -11,7 +14,7 @@ use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
 #[derive(Args)]
 pub(crate) struct UpgradeArguments {
     name: String,
-    /// Folder of the new version; without it, the version that waits is meant
+    /// The new version, built or packaged; without it, the version that waits is meant
     path: Option<PathBuf>,
     /// Grant what the new version asks for beyond the old one
     #[arg(long)]
@@ -39,7 +42,7 @@ pub(super) async fn upgrade(
         Some(folder) => {
             let asked = UpgradeOptions { approve: arguments.approve, shadow: arguments.shadow };
             let request = client.request(Method::POST, &format!("{path}/upgrade"));
-            client.read(request.multipart(form(&asked, folder)?)).await?
+            client.read(request.multipart(form(&asked, Opened::at(folder)?.folder())?)).await?
         }
         None if arguments.approve => approve(client, &path).await?,
         None => {
