@@ -1,5 +1,9 @@
 //! The world of end-to-end tests: a server in a temporary folder, MLflow beside it, and a person at a keyboard.
 
+mod registry;
+
+pub use registry::OciRegistry;
+
 use std::{
     fs,
     net::TcpListener,
@@ -24,7 +28,7 @@ pub fn tool(variable: &str) -> PathBuf {
 pub struct Group(Child);
 
 impl Group {
-    fn start(command: &mut Command, log: &Path) -> Self {
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Self {
         let log = fs::File::create(log).expect("log");
         let err = log.try_clone().expect("log");
         Self(command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(err).spawn().expect("spawn"))

@@ -1,7 +1,60 @@
 //! An author's afternoon: from a new project to a package that is installed, and the examples against real tools.
 
-use fuseml_tests::{Mlflow, World, until};
-use std::{fs, path::Path, process::Command};
+use fuseml_tests::{Mlflow, OciRegistry, World, until};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// An example as an author copies it: links become files.
+fn copy_of(example: &str, world: &World) -> PathBuf {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/extensions").join(example);
+    let to = world.folder.path().join(example);
+    let copied = Command::new("cp").arg("-rL").args([&from, &to]).status().expect("cp");
+    assert!(copied.success());
+    to
+}
+
+/// Runs a command of the author's own tools.
+fn run(folder: &Path, command: &[&str]) {
+    let output = Command::new(command[0]).args(&command[1..]).current_dir(folder).output().expect(command[0]);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}:\n{out}{err}");
+}
+
+#[test]
+fn the_javascript_example_is_built_checked_installed_and_asked() {
+    let (registry, world) = (OciRegistry::start(), World::new());
+    let project = copy_of("javascript-oci-registry", &world);
+    let untagged = registry.push_model("check", "weights", None);
+    for tag in ["v1", "v2", "v3"] {
+        registry.push_model("check", tag, Some(tag));
+    }
+    let samples = format!(
+        r#"[settings]
+           endpoint = "{}"
+           [[artifacts]]
+           kind = "model"
+           name = "check"
+           scheme = "oci"
+           uri = "{}/check@{untagged}"
+        "#,
+        registry.url,
+        registry.url.trim_start_matches("http://")
+    );
+    fs::write(project.join("check.toml"), samples).expect("samples");
+    run(&project, &["npm", "install", "--no-audit", "--no-fund"]);
+    run(&project, &["npm", "test"]);
+
+    let checked = world.fuseml(&["extension", "check", "javascript-oci-registry"]).good();
+    insta::assert_snapshot!("the_javascript_example_checked", world.steady(&checked.stdout()));
+
+    let package = project.join("target/extension").display().to_string();
+    let endpoint = format!("endpoint={}", registry.url);
+    let installed = world.fuseml(&["extension", "install", &package, "--grant", "all", "--set", &endpoint]).good();
+    assert!(installed.stderr().contains("Its tool answers."), "{}", installed.stderr());
+}
 
 #[test]
 fn a_new_project_is_developed_in_a_server_and_handed_on_as_a_package() {
@@ -52,21 +105,16 @@ fn a_new_project_is_developed_in_a_server_and_handed_on_as_a_package() {
 }
 
 #[test]
-fn the_python_example_is_built_installed_and_asked() {
+fn the_python_example_is_built_checked_installed_and_asked() {
     let mlflow = Mlflow::start();
     let world = World::new();
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/extensions/python-mlflow-datasets");
-    let project = world.folder.path().join("datasets");
-    // As an author copies it: links become files.
-    let copied = Command::new("cp").args(["-rL"]).args([&example, &project]).status().expect("cp");
-    assert!(copied.success());
-    let own =
-        Command::new("python3").args(["-m", "unittest", "--quiet"]).current_dir(&project).output().expect("python3");
-    assert!(own.status.success(), "{}", String::from_utf8_lossy(&own.stderr));
+    let project = copy_of("python-mlflow-datasets", &world);
+    run(&project, &["python3", "-m", "unittest", "--quiet"]);
 
-    let built = world.fuseml(&["extension", "build", "datasets"]).good();
-    let package = built.stdout().trim().to_owned();
     let endpoint = format!("endpoint={}", mlflow.url);
+    let checked = world.fuseml(&["extension", "check", "python-mlflow-datasets", "--set", &endpoint]).good();
+    assert!(checked.stderr().contains("0 broken"), "{}", checked.stderr());
+    let package = project.join("target/extension").display().to_string();
     let installed = world.fuseml(&["extension", "install", &package, "--grant", "all", "--set", &endpoint]).good();
     assert!(installed.stderr().contains("Its tool answers."), "{}", installed.stderr());
 

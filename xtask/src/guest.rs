@@ -12,18 +12,24 @@ pub fn ensure_toolchain() -> Result<()> {
     if Toolchain::detect().is_ok() {
         return Ok(());
     }
-    let id = Command::new("id").arg("-u").output().ok();
-    let root = id.is_some_and(|id| id.stdout.trim_ascii() == b"0");
-    if root && Path::new("/usr/bin/apt-get").is_file() {
-        println!("no toolchain builds components here; installing {}", Toolchain::DEBIAN_PACKAGES.join(" "));
-        // A new machine's list of packages is old or empty.
-        run(Command::new("/usr/bin/apt-get").args(["update", "--quiet"]))?;
-        let mut apt = Command::new("/usr/bin/apt-get");
-        apt.args(["install", "-y", "--no-install-recommends"]).args(Toolchain::DEBIAN_PACKAGES);
-        run(apt.env("DEBIAN_FRONTEND", "noninteractive"))?;
-    }
+    debian(&Toolchain::DEBIAN_PACKAGES)?;
     Toolchain::detect()?;
     Ok(())
+}
+
+/// Installs Debian's packages where that takes no question: on Debian, as root.
+pub fn debian(packages: &[&str]) -> Result<()> {
+    let id = Command::new("id").arg("-u").output().ok();
+    let root = id.is_some_and(|id| id.stdout.trim_ascii() == b"0");
+    if !root || !Path::new("/usr/bin/apt-get").is_file() {
+        return Ok(());
+    }
+    println!("installing Debian's {} …", packages.join(" "));
+    // A new machine's list of packages is old or empty.
+    run(Command::new("/usr/bin/apt-get").args(["update", "--quiet"]))?;
+    let mut apt = Command::new("/usr/bin/apt-get");
+    apt.args(["install", "-y", "--no-install-recommends"]).args(packages);
+    run(apt.env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
 /// Builds the extension in `source` and lays it out in `out`, which it replaces.

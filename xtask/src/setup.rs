@@ -1,7 +1,7 @@
 //! What tests and demo need beside Rust, installed below `target/tools` from the package registries, each once.
 
 use crate::guest;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -20,6 +20,7 @@ pub(crate) struct Tools {
     pub(crate) uv_cache: PathBuf,
     pub(crate) mlflow: PathBuf,
     pub(crate) componentize_py: PathBuf,
+    pub(crate) registry: PathBuf,
     pub(crate) mlflow_extension: PathBuf,
 }
 
@@ -40,10 +41,11 @@ pub(crate) fn all() -> Result<Tools> {
     let uv_cache = tools.join("uv-cache");
     let mlflow = python_tool(&tools, &uv, &uv_cache, "mlflow", &MLFLOW)?;
     let componentize_py = python_tool(&tools, &uv, &uv_cache, "componentize-py", &COMPONENTIZE_PY)?;
+    let registry = registry()?;
     guest::ensure_toolchain()?;
     let mlflow_extension = target().join("extensions/mlflow");
     guest::build_extension(&root().join("plugins/mlflow"), &mlflow_extension)?;
-    Ok(Tools { uv, uv_cache, mlflow, componentize_py, mlflow_extension })
+    Ok(Tools { uv, uv_cache, mlflow, componentize_py, registry, mlflow_extension })
 }
 
 fn uv(tools: &Path) -> Result<PathBuf> {
@@ -55,6 +57,17 @@ fn uv(tools: &Path) -> Result<PathBuf> {
         run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", UV]))
     })?;
     Ok(program)
+}
+
+/// The reference OCI registry, from Debian.
+fn registry() -> Result<PathBuf> {
+    const PROGRAM: &str = "docker-registry";
+    let found = || Command::new(PROGRAM).arg("--version").output().is_ok_and(|output| output.status.success());
+    if !found() {
+        guest::debian(&[PROGRAM])?;
+    }
+    ensure!(found(), "the tests need an OCI registry: install {PROGRAM}");
+    Ok(PathBuf::from(PROGRAM))
 }
 
 /// A program of a Python package, in an environment of its own.

@@ -53,7 +53,7 @@ test('a pushed manifest is registered twice with the same outcome', () => {
   assert.deepEqual(store.register(draft).tags, ['best', 'latest', 'v1']);
   assert.deepEqual(store.register(draft).tags, ['best', 'latest', 'v1']);
   const elsewhere = { ...draft, contents: { scheme: 'oci', uri: `other.example/${ID}` } };
-  assert.throws(() => store.register(elsewhere), { kind: 'conflict' });
+  assert.throws(() => store.register(elsewhere), { kind: 'invalid' });
 });
 
 test('contents are located by digest', () => {

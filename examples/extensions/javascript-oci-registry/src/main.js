@@ -6,11 +6,11 @@
 // | tag | tag |
 // | attribute, label | annotation of the manifest, which never changes |
 //
-// A manifest without a tag cannot be listed by any registry; it can still be got by its id.
+// A manifest without a tag cannot be listed by any registry, so registering gives it one of its own, which is not shown.
 
 import * as configuration from '../vendor/fuseml-extension/configuration.js';
 import * as http from '../vendor/fuseml-extension/http.js';
-import { conflict, invalid, notFound, unavailable, unsupported } from '../vendor/fuseml-extension/error.js';
+import { invalid, notFound, unavailable, unsupported } from '../vendor/fuseml-extension/error.js';
 
 const TYPES = [
   'application/vnd.oci.image.manifest.v1+json',
@@ -19,6 +19,7 @@ const TYPES = [
 ];
 const CREATED = 'org.opencontainers.image.created';
 const ID = /^([a-z0-9]+(?:[._\/-]+[a-z0-9]+)*)@(sha256:[0-9a-f]{64})$/;
+const OWN = 'fuseml-';
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 
 const endpoint = () => configuration.require('endpoint');
@@ -81,7 +82,7 @@ function descriptor(repository, digest, tags) {
     attributes,
     metrics: [],
     labels: [],
-    tags,
+    tags: tags.filter((name) => !name.startsWith(OWN)),
     parents: [],
   };
 }
@@ -117,10 +118,10 @@ export const store = {
     const prefix = `${host()}/`;
     const { scheme, uri } = draft.contents;
     if (scheme !== 'oci' || !uri.startsWith(prefix)) {
-      throw conflict('elsewhere', `\`${uri}\` is not in this registry; push it to ${prefix} first`);
+      throw invalid('elsewhere', `\`${uri}\` is not in this registry; push it to ${prefix} first`);
     }
     const id = uri.slice(prefix.length);
-    tag(id, draft.descriptor.tags);
+    tag(id, [OWN + partsOf(id).digest.slice('sha256:'.length, 'sha256:'.length + 32), ...draft.descriptor.tags]);
     return found(id);
   },
 
