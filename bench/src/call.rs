@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use fuseml_domain::{
     Attributes, Capability, Digest, Manifest, Name, Rights, SecretText,
-    port::{CodesetFiles, CodesetToBuild, FileEntry, InstanceState, Secrets},
+    port::{ArtifactEvent, ArtifactEvents, CodesetFiles, CodesetToBuild, FileEntry, InstanceState, Secrets},
 };
 use fuseml_sandbox::{
     CompilerCommand, InstanceContext, Limits, LogLine, LogSink, Receipt, ReceiptSink, Sandbox, SandboxConfig,
@@ -29,6 +29,13 @@ impl CodesetFiles for OneFile {
 
 /// Keeps nothing: what is measured is the call.
 struct Nothing;
+
+#[async_trait]
+impl ArtifactEvents for Nothing {
+    async fn since(&self, _: Option<&Name>, _: u64, _: u32) -> fuseml_domain::Result<Vec<ArtifactEvent>> {
+        Ok(Vec::new())
+    }
+}
 
 #[async_trait]
 impl Secrets for Nothing {
@@ -98,6 +105,8 @@ pub(crate) async fn measure(program: &Path, extension: &Path) -> Result<()> {
             record: false,
             state: Arc::new(Nothing),
             secrets: Arc::new(Nothing),
+            project: None,
+            events: Arc::new(Nothing),
             log: Arc::new(Nothing),
             receipts: Arc::new(Nothing),
             live: Default::default(),

@@ -10,10 +10,8 @@
 mod blobs;
 mod format;
 mod read;
-mod surface;
 mod write;
 
 pub use format::{COMPONENT, EXTENSION, FILES, MANIFEST};
 pub use read::{is_layout, read};
-pub use surface::Surface;
 pub use write::{Packaged, write};

@@ -1,7 +1,6 @@
 //! From a built extension to a package.
 
 use crate::{
-    Surface,
     blobs::Blobs,
     format::{
         COMPONENT, COMPONENT_CONFIG, ComponentConfig, EXTENSION, FILES, MANIFEST, MOST_BYTES, REFERENCE, TITLE,
@@ -9,7 +8,7 @@ use crate::{
     },
     read::is_layout,
 };
-use fuseml_domain::{Component, Digest, Error, Manifest, Name, Result, check_relative_path};
+use fuseml_domain::{Component, Digest, Error, Manifest, Name, Result, Surface, check_relative_path};
 use oci_spec::image::{
     Arch, Descriptor, ImageIndex, ImageIndexBuilder, ImageManifestBuilder, MediaType, Os, PlatformBuilder,
 };

@@ -1,8 +1,7 @@
 //! From a project to the folder that is installed.
 
 use crate::{files, javascript, layout, python, rust};
-use fuseml_domain::{Error, Manifest, Result};
-use fuseml_marketplace::Surface;
+use fuseml_domain::{Error, Manifest, Result, Surface};
 use std::path::{Path, PathBuf};
 
 /// An extension that was built.

@@ -1,7 +1,6 @@
 //! What a component imports, judged and in words.
 
-use fuseml_domain::{Error, Result};
-use fuseml_marketplace::Surface;
+use fuseml_domain::{Error, Result, Surface};
 
 /// Refuses a component that imports what is not FuseML's.
 ///
@@ -28,6 +27,8 @@ pub fn in_words(import: &str) -> String {
         "fuseml:configuration/configuration" => "reads its settings",
         "fuseml:files/files" => "reads the codeset's files",
         "fuseml:http/http" => "calls the granted hosts",
+        "fuseml:artifact-events/artifact-events" => "sees which artifacts are registered",
+        "fuseml:reveal/reveal" => "READS SECRETS",
         "fuseml:state/state" => "keeps small values between calls",
         _ if name.starts_with("wasi:") => return format!("{import} (WASI)"),
         _ => return format!("{import} (not one of FuseML's)"),

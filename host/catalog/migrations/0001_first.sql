@@ -25,10 +25,12 @@ CREATE INDEX artifacts_by_subkind ON artifacts (project, kind, subkind, row) WHE
 CREATE TABLE artifact_events (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT,
   artifact INTEGER NOT NULL REFERENCES artifacts (row),
+  project  TEXT NOT NULL,
   run      TEXT,
   settled  INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX artifact_events_pending ON artifact_events (sequence) WHERE settled = 0;
+CREATE INDEX artifact_events_of_project ON artifact_events (project, sequence);
 CREATE INDEX artifact_events_of_artifact ON artifact_events (artifact);
 CREATE INDEX artifact_events_of_run ON artifact_events (run) WHERE run IS NOT NULL;
 

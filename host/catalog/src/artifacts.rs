@@ -236,8 +236,9 @@ pub(crate) async fn insert(
     .await
     .map_err(failed)?;
     let Some(row) = row else { return Ok(false) };
-    sqlx::query("INSERT INTO artifact_events (artifact, run) VALUES (?, ?)")
+    sqlx::query("INSERT INTO artifact_events (artifact, project, run) VALUES (?, ?, ?)")
         .bind(row)
+        .bind(&**artifact.project())
         .bind(run)
         .execute(connection)
         .await

@@ -4,7 +4,7 @@ use crate::{Catalog, all_from_json, failed, from_json};
 use async_trait::async_trait;
 use fuseml_domain::{
     Address, Descriptor, Error, Name, Pipeline, Result, Run, Runnable, Selector,
-    port::{self, ArtifactEvent, Build, Change, InstanceState, Service},
+    port::{self, ArtifactEvent, ArtifactEvents, Build, Change, InstanceState, Service},
 };
 use uuid::Uuid;
 
@@ -100,6 +100,13 @@ impl port::Catalog for Catalog {
 
     async fn restart_service(&self, service: &Service) -> Result<()> {
         self.save_service(service).await
+    }
+}
+
+#[async_trait]
+impl ArtifactEvents for Catalog {
+    async fn since(&self, project: Option<&Name>, after: u64, limit: u32) -> Result<Vec<ArtifactEvent>> {
+        self.events_since(project, after, limit).await
     }
 }
 

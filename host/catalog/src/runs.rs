@@ -18,6 +18,14 @@ pub struct RunFilter {
     pub limit: u32,
 }
 
+/// Sequence, descriptor, run.
+type EventRow = (i64, String, Option<String>);
+
+fn event((sequence, document, run): EventRow) -> Result<ArtifactEvent> {
+    let run = run.map(|run| read_id(&run)).transpose()?;
+    Ok(ArtifactEvent { sequence, artifact: from_json(&document)?, run })
+}
+
 impl Catalog {
     /// The project's runs, newest first.
     pub async fn list_runs(&self, project: &Name, filter: &RunFilter) -> Result<Vec<Run>> {
@@ -90,7 +98,7 @@ impl Catalog {
     }
 
     pub(crate) async fn pending(&self, limit: u32) -> Result<Vec<ArtifactEvent>> {
-        let rows: Vec<(i64, String, Option<String>)> = sqlx::query_as(
+        let rows: Vec<EventRow> = sqlx::query_as(
             "SELECT e.sequence, a.document, e.run FROM artifact_events e JOIN artifacts a ON a.row = e.artifact
              WHERE e.settled = 0 ORDER BY e.sequence LIMIT ?",
         )
@@ -98,12 +106,31 @@ impl Catalog {
         .fetch_all(&self.pool)
         .await
         .map_err(failed)?;
-        rows.into_iter()
-            .map(|(sequence, document, run)| {
-                let run = run.map(|run| read_id(&run)).transpose()?;
-                Ok(ArtifactEvent { sequence, artifact: from_json(&document)?, run })
-            })
-            .collect()
+        rows.into_iter().map(event).collect()
+    }
+
+    /// Events after a sequence number, oldest first.
+    pub(crate) async fn events_since(
+        &self,
+        project: Option<&Name>,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<ArtifactEvent>> {
+        const OF_ALL: &str =
+            "SELECT e.sequence, a.document, e.run FROM artifact_events e JOIN artifacts a ON a.row = e.artifact
+             WHERE e.sequence > ?1 ORDER BY e.sequence LIMIT ?2";
+        const OF_ONE: &str =
+            "SELECT e.sequence, a.document, e.run FROM artifact_events e JOIN artifacts a ON a.row = e.artifact
+             WHERE e.sequence > ?1 AND e.project = ?3 ORDER BY e.sequence LIMIT ?2";
+        let query = sqlx::query_as(if project.is_some() { OF_ONE } else { OF_ALL })
+            .bind(i64::try_from(after).unwrap_or(i64::MAX))
+            .bind(limit);
+        let query = match project {
+            Some(project) => query.bind(project.to_string()),
+            None => query,
+        };
+        let rows: Vec<EventRow> = query.fetch_all(&self.pool).await.map_err(failed)?;
+        rows.into_iter().map(event).collect()
     }
 
     pub(crate) async fn settle_event(&self, event: i64, mut runs: Vec<Run>) -> Result<Vec<Run>> {

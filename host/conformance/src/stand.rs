@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use fuseml_domain::{
     Attributes, Budget, Component, Manifest, Name, Result, Rights, SecretText,
-    port::{InstanceState, Secrets},
+    port::{ArtifactEvent, ArtifactEvents, InstanceState, Secrets},
 };
 use fuseml_sandbox::{InstanceContext, Live, LogLine, LogSink, Receipt, ReceiptSink};
 use std::{
@@ -44,6 +44,8 @@ impl Stand {
             record: false,
             state: self.clone(),
             secrets: self.clone(),
+            project: None,
+            events: self.clone(),
             log: self.clone(),
             receipts: self.clone(),
             live: Live::default(),
@@ -75,6 +77,14 @@ impl LogSink for Stand {
 impl Secrets for Stand {
     async fn secret(&self, _: &Name, name: &str) -> Result<Option<SecretText>> {
         Ok(self.secrets.get(name).cloned())
+    }
+}
+
+/// Nothing was ever registered.
+#[async_trait]
+impl ArtifactEvents for Stand {
+    async fn since(&self, _: Option<&Name>, _: u64, _: u32) -> Result<Vec<ArtifactEvent>> {
+        Ok(Vec::new())
     }
 }
 

@@ -103,6 +103,7 @@ impl Grants {
                 .filter(|grant| grant.component == component.name && grant.capability == request.capability);
             for grant in granted {
                 rights.capabilities.insert(request.capability);
+                rights.revealed.extend(request.secrets.iter().cloned());
                 let asked = filled(&request.hosts, settings)?;
                 let given = filled(&grant.hosts, settings)?;
                 for host in asked.iter().flat_map(|asked| given.iter().filter_map(|given| asked.intersection(given))) {

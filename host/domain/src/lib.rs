@@ -20,6 +20,7 @@ mod run;
 mod runnable;
 mod secret;
 mod stored;
+mod surface;
 mod template;
 mod tree;
 mod workload;
@@ -33,7 +34,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use grant::{Grant, Grants, Policy, Widening, widening};
 pub use instance::{Candidate, Instance, InstanceChoice, InstanceSelector, Scope, choose};
 pub use kind::Kind;
-pub use manifest::{Component, Manifest, SecretSetting, Setting, SettingType, TemplateFile, World};
+pub use manifest::{Component, Contract, Manifest, SecretSetting, Setting, SettingType, TemplateFile, World};
 pub use name::Name;
 pub use permission::{AllowedHost, BoundSecret, Capability, Request, Rights, fill_setting};
 pub use pipeline::{Binding, InputValue, Pipeline, Value, find_loop};
@@ -44,6 +45,7 @@ pub use runnable::{
 };
 pub use secret::SecretText;
 pub use stored::{StoreChange, StoreCondition, StoreInfo, StorePage, StorePattern, StoreQuery, StoredArtifact};
+pub use surface::Surface;
 pub use template::{
     Action, DEFAULT_TIMEOUT, RunnableChoice, RunnableKind, Step, Template, TemplateInput, TemplateOutput, Work,
 };

@@ -44,30 +44,48 @@ pub enum World {
     RuntimeAgent,
 }
 
-impl World {
-    pub const ALL: [Self; 3] = [Self::ArtifactStore, Self::Builder, Self::RuntimeAgent];
+/// A version of a world, as manifests name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Contract {
+    pub world: World,
+    /// Minor version: all are `0.<minor>.0`.
+    pub minor: u8,
+}
 
-    /// `<package>/<world>@<version>`.
-    pub fn id(self) -> &'static str {
+impl Contract {
+    /// All that this host runs, the older first.
+    pub const ALL: [Self; 4] = [
+        Self { world: World::ArtifactStore, minor: 1 },
+        Self { world: World::ArtifactStore, minor: 2 },
+        Self { world: World::Builder, minor: 1 },
+        Self { world: World::RuntimeAgent, minor: 1 },
+    ];
+}
+
+impl World {
+    /// Of the WIT package and of the world in it.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::ArtifactStore => "fuseml:artifact-store/artifact-store@0.1.0",
-            Self::Builder => "fuseml:builder/builder@0.1.0",
-            Self::RuntimeAgent => "fuseml:runtime-agent/runtime-agent@0.1.0",
+            Self::ArtifactStore => "artifact-store",
+            Self::Builder => "builder",
+            Self::RuntimeAgent => "runtime-agent",
         }
     }
 }
 
-impl fmt::Display for World {
+/// `fuseml:<world>/<world>@<version>`.
+impl fmt::Display for Contract {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.id())
+        let (name, minor) = (self.world.name(), self.minor);
+        write!(f, "fuseml:{name}/{name}@0.{minor}.0")
     }
 }
 
-impl FromStr for World {
+impl FromStr for Contract {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|world| world.id() == text).ok_or_else(|| {
-            let known: Vec<_> = Self::ALL.into_iter().map(Self::id).collect();
+        Self::ALL.into_iter().find(|contract| contract.to_string() == text).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().map(ToString::to_string).collect();
             Error::unsupported("world", format!("this server knows no world `{text}`; it knows {}", known.join(", ")))
         })
     }
@@ -93,8 +111,13 @@ pub struct Component {
 
 impl Component {
     /// Checked when the manifest was parsed.
-    pub fn world(&self) -> Result<World> {
+    pub fn contract(&self) -> Result<Contract> {
         self.world.parse()
+    }
+
+    /// The same, whatever its version.
+    pub fn world(&self) -> Result<World> {
+        Ok(self.contract()?.world)
     }
 
     /// Whether an instance with these settings has it.
@@ -187,6 +210,15 @@ impl Manifest {
             }
             for request in &component.requests {
                 check_request(&component.name, request)?;
+                if let Some(secret) = request.secrets.iter().find(|secret| !self.secrets.contains_key(*secret)) {
+                    return Err(Error::invalid(
+                        "unknown-secret",
+                        format!(
+                            "the component `{}` asks for the secret `{secret}`, which is not declared",
+                            component.name
+                        ),
+                    ));
+                }
             }
         }
         self.templates.iter().try_for_each(|template| check_relative_path(&template.file))
@@ -286,6 +318,11 @@ fn check_request(component: &Name, request: &Request) -> Result<()> {
         (Capability::Http, false) => {}
         (_, false) => return refuse("with hosts, which only `http` has"),
         (_, true) => {}
+    }
+    match (request.capability, request.secrets.is_empty()) {
+        (Capability::Reveal, true) => return refuse("without naming secrets"),
+        (Capability::Reveal, false) | (_, true) => {}
+        (_, false) => return refuse("with secrets, which only `reveal` has"),
     }
     for host in request.hosts.iter().filter(|host| crate::permission::setting_reference(host).is_none()) {
         host.parse::<crate::AllowedHost>()?;

@@ -12,11 +12,15 @@ pub enum Capability {
     Configuration,
     State,
     Files,
+    ArtifactEvents,
     Http,
+    Reveal,
 }
 
 impl Capability {
-    pub const ALL: [Self; 4] = [Self::Configuration, Self::State, Self::Files, Self::Http];
+    /// From the weakest to the strongest.
+    pub const ALL: [Self; 6] =
+        [Self::Configuration, Self::State, Self::Files, Self::ArtifactEvents, Self::Http, Self::Reveal];
 
     /// The capability behind an imported WIT interface name (`fuseml:http/http@0.1.0`), `None` for those
     /// that need no request.
@@ -30,7 +34,9 @@ impl Capability {
             Self::Configuration => "configuration",
             Self::State => "state",
             Self::Files => "files",
+            Self::ArtifactEvents => "artifact-events",
             Self::Http => "http",
+            Self::Reveal => "reveal",
         }
     }
 }
@@ -50,6 +56,9 @@ pub struct Request {
     /// For `http`: `https://host[:port][/prefix]` or `${settings.<name>}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
+    /// For `reveal`: names of secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
 }
 
 impl Request {
@@ -59,6 +68,13 @@ impl Request {
             Capability::Configuration => "may read the settings of its instance".to_owned(),
             Capability::State => "may keep small state of its own".to_owned(),
             Capability::Files => "may read the files of the codeset or artifact that a call is about".to_owned(),
+            Capability::ArtifactEvents => {
+                "may see which artifacts are registered, in its project or in all when it has none".to_owned()
+            }
+            Capability::Reveal => format!(
+                "may READ the secret {} itself: the strongest right there is, for what it has read it can send to every host that it may call",
+                crate::runnable::list_or_none(&self.secrets.iter().map(String::as_str).collect::<Vec<_>>())
+            ),
             Capability::Http => {
                 let hosts: Vec<_> = self
                     .hosts
@@ -196,6 +212,8 @@ pub struct Rights {
     pub hosts: Vec<AllowedHost>,
     /// Secrets that the host may put into its requests.
     pub secrets: Vec<BoundSecret>,
+    /// Names of secrets whose values it may read.
+    pub revealed: std::collections::BTreeSet<String>,
     /// It may change nothing: only GET and HEAD go out, and state stays as it is.
     pub read_only: bool,
 }

@@ -166,6 +166,13 @@ pub trait Secrets: Send + Sync {
     async fn secret(&self, instance: &Name, name: &str) -> Result<Option<SecretText>>;
 }
 
+/// What was registered, for extensions that follow it.
+#[async_trait]
+pub trait ArtifactEvents: Send + Sync {
+    /// Events after a sequence number, oldest first: of one project or of all.
+    async fn since(&self, project: Option<&Name>, after: u64, limit: u32) -> Result<Vec<ArtifactEvent>>;
+}
+
 /// Something that happened, in the order in which it was recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ArtifactEvent {

@@ -10,6 +10,8 @@ pub struct StoreInfo {
     pub pattern: StorePattern,
     /// Location schemes that `locate` can answer with.
     pub schemes: Vec<String>,
+    /// Of `register`, `update-labels`, `update-tags` and `delete`, those that it has.
+    pub operations: Vec<String>,
 }
 
 /// Who keeps descriptors and contents (S91–S94).

@@ -1,7 +1,9 @@
 //! What a call is compared with: the same component, instantiated and called by wasmtime alone, without
 //! limits, clocks, turns or receipt.
 
-use crate::{InstanceContext, LoadedComponent, call::Call, meter::Meter, sandbox::Linked, tape::Taping};
+use crate::{
+    InstanceContext, LoadedComponent, adapter::StorePre, call::Call, meter::Meter, sandbox::Linked, tape::Taping,
+};
 use std::{sync::Arc, time::Instant};
 use wasmtime::{Engine, Store, component::Component};
 
@@ -25,7 +27,11 @@ impl LoadedComponent {
                 let builder = pre.instantiate_async(&mut store).await?;
                 drop(builder.fuseml_builder_build().call_detect(&mut store).await?);
             }
-            Linked::ArtifactStore(pre) => {
+            Linked::ArtifactStore(StorePre::V0_1(pre)) => {
+                let bindings = pre.instantiate_async(&mut store).await?;
+                drop(bindings.fuseml_artifact_store_store().call_health(&mut store).await?);
+            }
+            Linked::ArtifactStore(StorePre::V0_2(pre)) => {
                 let bindings = pre.instantiate_async(&mut store).await?;
                 drop(bindings.fuseml_artifact_store_store().call_health(&mut store).await?);
             }

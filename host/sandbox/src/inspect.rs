@@ -1,16 +1,19 @@
 //! Judges a component's bytes before anything is compiled, in words that its author can act on: is it a
 //! component, is it whole, does it fit its world, does it import only what its manifest requests.
 
-use crate::{api::v0_1, capability::wasi};
-use fuseml_domain::{Capability, Component, Error, Result, World};
+use crate::{
+    api::{v0_1, v0_2},
+    capability::wasi,
+};
+use fuseml_domain::{Capability, Component, Contract, Error, Result, Surface, World};
 use std::{collections::BTreeSet, sync::LazyLock};
-use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{Validator, WasmFeatures};
 use wit_component::DecodedWasm;
 use wit_parser::{Resolve, WorldId, WorldItem, WorldKey};
 
 /// A world that this host runs, with the interfaces it names.
 struct Known {
-    world: World,
+    contract: Contract,
     resolve: Resolve,
     id: WorldId,
     imports: BTreeSet<String>,
@@ -18,28 +21,22 @@ struct Known {
 }
 
 static WORLDS: LazyLock<Vec<Known>> = LazyLock::new(|| {
-    let encoded = [
-        (World::Builder, v0_1::builder::COMPONENT_TYPE),
-        (World::ArtifactStore, v0_1::artifact_store::COMPONENT_TYPE),
-        (World::RuntimeAgent, v0_1::runtime_agent::COMPONENT_TYPE),
-    ];
-    encoded.into_iter().filter_map(|(world, bytes)| known(world, bytes)).collect()
+    let encoded = |contract: &Contract| match (contract.world, contract.minor) {
+        (World::Builder, _) => v0_1::builder::COMPONENT_TYPE,
+        (World::ArtifactStore, 1) => v0_1::artifact_store::COMPONENT_TYPE,
+        (World::ArtifactStore, _) => v0_2::artifact_store::COMPONENT_TYPE,
+        (World::RuntimeAgent, _) => v0_1::runtime_agent::COMPONENT_TYPE,
+    };
+    Contract::ALL.into_iter().filter_map(|contract| known(contract, encoded(&contract))).collect()
 });
 
-fn known(world: World, encoded: &[u8]) -> Option<Known> {
+fn known(contract: Contract, encoded: &[u8]) -> Option<Known> {
     let (resolve, id) = wit_parser::decoding::decode_world(encoded).ok()?;
     let names = |items: &wit_parser::IndexMap<WorldKey, WorldItem>| {
         items.keys().map(|key| resolve.name_world_key(key)).collect::<BTreeSet<_>>()
     };
     let (imports, exports) = (names(&resolve.worlds[id].imports), names(&resolve.worlds[id].exports));
-    Some(Known { world, imports, exports, id, resolve })
-}
-
-/// The names that a component imports and exports.
-#[derive(Default)]
-struct Interfaces {
-    imports: Vec<String>,
-    exports: Vec<String>,
+    Some(Known { contract, imports, exports, id, resolve })
 }
 
 /// See [`crate::Sandbox::inspect`].
@@ -51,17 +48,14 @@ pub(crate) fn inspect(bytes: &[u8], component: &Component, features: WasmFeature
     if let Err(error) = Validator::new_with_features(features).validate_all(bytes) {
         return refuse("broken-component", format!("is broken or uses what this server does not run: {error}"));
     }
-    let interfaces = match interfaces(bytes) {
-        Ok(interfaces) => interfaces,
-        Err(error) => return refuse("broken-component", format!("is broken: {error}")),
-    };
+    let interfaces = Surface::of(bytes).map_err(|error| error.context(&component.file))?;
     let world = known_world(component)?;
     check_exports(&interfaces.exports, world, component)?;
     check_imports(interfaces.imports.iter().map(String::as_str), component)?;
     if let Err(error) = targets(world, bytes, &interfaces.imports) {
         return refuse(
             "world-mismatch",
-            format!("does not fit its world {}: {:#}; build it against that version's WIT", world.world, error),
+            format!("does not fit its world {}: {:#}; build it against that version's WIT", world.contract, error),
         );
     }
     Ok(())
@@ -112,7 +106,7 @@ pub(crate) fn check_imports<'a>(imports: impl Iterator<Item = &'a str>, componen
                 format!(
                     "{} imports `{import}`, which the world {} does not offer; it offers {}",
                     component.file,
-                    world.world,
+                    world.contract,
                     offered.join(", ")
                 ),
             ));
@@ -143,7 +137,7 @@ fn check_exports(exports: &[String], world: &Known, component: &Component) -> Re
             "other-world",
             format!(
                 "{} implements the world {}, but extension.toml says that the component `{}` implements {}",
-                component.file, other.world, component.name, world.world
+                component.file, other.contract, component.name, world.contract
             ),
         ));
     }
@@ -156,17 +150,16 @@ fn check_exports(exports: &[String], world: &Known, component: &Component) -> Re
             "{} does not export {}, which the world {} demands; it exports {exported}",
             component.file,
             missing.join(", "),
-            world.world
+            world.contract
         ),
     ))
 }
 
 fn known_world(component: &Component) -> Result<&'static Known> {
-    let world = component.world()?;
-    WORLDS
-        .iter()
-        .find(|known| known.world == world)
-        .ok_or_else(|| Error::unsupported("world", format!("this server runs no components of the world {world} yet")))
+    let contract = component.contract()?;
+    WORLDS.iter().find(|known| known.contract == contract).ok_or_else(|| {
+        Error::unsupported("world", format!("this server runs no components of the world {contract} yet"))
+    })
 }
 
 /// By its first bytes.
@@ -188,28 +181,4 @@ fn is_component(bytes: &[u8], most: usize) -> Result<(), String> {
         }
         _ => Err("is no WebAssembly at all".to_owned()),
     }
-}
-
-/// Of the outermost component.
-fn interfaces(bytes: &[u8]) -> wasmparser::Result<Interfaces> {
-    let mut interfaces = Interfaces::default();
-    let mut depth = 0usize;
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload? {
-            Payload::Version { encoding: Encoding::Component | Encoding::Module, .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(section) if depth == 1 => {
-                for import in section {
-                    interfaces.imports.push(import?.name.name.to_owned());
-                }
-            }
-            Payload::ComponentExportSection(section) if depth == 1 => {
-                for export in section {
-                    interfaces.exports.push(export?.name.name.to_owned());
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(interfaces)
 }

@@ -4,7 +4,7 @@
 use crate::{Receipt, breaker::Breaker, capability::http::Client};
 use fuseml_domain::{
     Attributes, Budget, Name, Rights,
-    port::{InstanceState, Secrets},
+    port::{ArtifactEvents, InstanceState, Secrets},
 };
 use std::{fmt, sync::Arc, sync::OnceLock};
 use tokio::sync::Semaphore;
@@ -23,6 +23,9 @@ pub struct InstanceContext {
     pub record: bool,
     pub state: Arc<dyn InstanceState>,
     pub secrets: Arc<dyn Secrets>,
+    /// What it may see of registered artifacts: those of one project, or of all.
+    pub project: Option<Name>,
+    pub events: Arc<dyn ArtifactEvents>,
     pub log: Arc<dyn LogSink>,
     pub receipts: Arc<dyn ReceiptSink>,
     pub live: Live,

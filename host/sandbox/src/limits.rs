@@ -22,6 +22,8 @@ pub(crate) const MAX_RESPONSE_BODY: usize = 8 * MIB;
 pub(crate) const MAX_STATE_KEY: usize = 256;
 pub(crate) const MAX_STATE_VALUE: usize = 64 * KIB;
 pub(crate) const MAX_STATE_PAGE: u32 = 1000;
+/// As `fuseml:artifact-events` promises.
+pub(crate) const MAX_EVENTS: u32 = 1000;
 /// As `fuseml:random` promises.
 pub(crate) const MAX_RANDOM: u32 = 4096;
 /// As `fuseml:files` promises.

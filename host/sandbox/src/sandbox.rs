@@ -2,8 +2,8 @@
 
 use crate::{
     CompilerCommand, InstanceContext, Limits, Replayed, Tape,
-    adapter::{ComponentAgent, ComponentBuilder, ComponentStore},
-    api::v0_1,
+    adapter::{ComponentAgent, ComponentBuilder, ComponentStore, StorePre},
+    api::{v0_1, v0_2},
     cache::Cache,
     call::Call,
     capability::wasi,
@@ -159,13 +159,17 @@ impl Sandbox {
             Error::invalid("world-mismatch", format!("{} does not fit its world: {error:#}", component.file))
         };
         let linker = self.linker(types.imports(&self.engine).map(|(name, _)| name)).map_err(mismatch)?;
-        let linked = match component.world()? {
+        let contract = component.contract()?;
+        let linked = match contract.world {
             World::Builder => v0_1::builder_linker(linker)
                 .and_then(|linker| v0_1::BuilderPre::new(linker.instantiate_pre(&compiled)?))
                 .map(Linked::Builder),
-            World::ArtifactStore => v0_1::artifact_store_linker(linker)
+            World::ArtifactStore if contract.minor == 1 => v0_1::artifact_store_linker(linker)
                 .and_then(|linker| v0_1::ArtifactStorePre::new(linker.instantiate_pre(&compiled)?))
-                .map(Linked::ArtifactStore),
+                .map(|pre| Linked::ArtifactStore(StorePre::V0_1(pre))),
+            World::ArtifactStore => v0_2::artifact_store_linker(linker)
+                .and_then(|linker| v0_2::ArtifactStorePre::new(linker.instantiate_pre(&compiled)?))
+                .map(|pre| Linked::ArtifactStore(StorePre::V0_2(pre))),
             World::RuntimeAgent => v0_1::runtime_agent_linker(linker)
                 .and_then(|linker| v0_1::RuntimeAgentPre::new(linker.instantiate_pre(&compiled)?))
                 .map(Linked::RuntimeAgent),
@@ -239,7 +243,7 @@ impl Drop for Sandbox {
 
 pub(crate) enum Linked {
     Builder(v0_1::BuilderPre<Call>),
-    ArtifactStore(v0_1::ArtifactStorePre<Call>),
+    ArtifactStore(StorePre),
     RuntimeAgent(v0_1::RuntimeAgentPre<Call>),
 }
 

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{World as Sandboxed, codeset, entry, guest, limits, server::Server, world};
-use fuseml_domain::{AllowedHost, Capability, Rights, World};
+use fuseml_domain::{AllowedHost, Capability, Contract, Rights, World};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// A call of the capability, whatever it answers.
@@ -13,6 +13,8 @@ fn use_of(capability: Capability) -> &'static str {
     match capability {
         Capability::Configuration => "(call $setting (i32.const 40960) (i32.const 8) (i32.const 32000))",
         Capability::State => "(call $state-get (i32.const 40960) (i32.const 8) (i32.const 32000))",
+        Capability::ArtifactEvents => "(call $events (i64.const 0) (i32.const 1) (i32.const 32000))",
+        Capability::Reveal => "(call $reveal (i32.const 40971) (i32.const 5) (i32.const 32000))",
         Capability::Files => "(call $file (i32.const 40960) (i32.const 8) (i32.const 32000))",
         Capability::Http => {
             "(call $fetch (i32.const 40968) (i32.const 3) (i32.const 41000) (global.get $length) (i32.const 0)
@@ -23,9 +25,9 @@ fn use_of(capability: Capability) -> &'static str {
 }
 
 /// A guest of a world that uses the capability after a while; `None` where the world does not offer it.
-fn guest_of(of: World, capability: Capability, url: &str) -> Option<Vec<u8>> {
+fn guest_of(of: Contract, capability: Capability, url: &str) -> Option<Vec<u8>> {
     let items = format!(
-        r#"(data (i32.const 40960) "endpointGET") (data (i32.const 41000) "{url}")
+        r#"(data (i32.const 40960) "endpointGETtoken") (data (i32.const 41000) "{url}")
            (global $length i32 (i32.const {}))"#,
         url.len()
     );
@@ -35,24 +37,32 @@ fn guest_of(of: World, capability: Capability, url: &str) -> Option<Vec<u8>> {
          {} (i32.const 32768)",
         use_of(capability)
     );
-    match (of, capability) {
-        (World::ArtifactStore, Capability::Files) => None,
-        (World::ArtifactStore, _) => Some(guest::store(&[("health", &work)], &items)),
-        (World::Builder, _) => Some(guest::builder(&[("detect", &work)], &items)),
-        (World::RuntimeAgent, Capability::Files) => None,
-        (World::RuntimeAgent, _) => Some(guest::agent(&[("health", &work)], &items)),
+    let newer = matches!(capability, Capability::ArtifactEvents | Capability::Reveal);
+    match (of.world, of.minor, capability) {
+        (World::ArtifactStore | World::RuntimeAgent, _, Capability::Files) => None,
+        (World::ArtifactStore, 2, _) => Some(guest::store_0_2(&[("health", &work)], &items)),
+        (_, 1, _) if newer => None,
+        (World::ArtifactStore, 1, _) => Some(guest::store(&[("health", &work)], &items)),
+        (World::Builder, 1, _) => Some(guest::builder(&[("detect", &work)], &items)),
+        (World::RuntimeAgent, 1, _) => Some(guest::agent(&[("health", &work)], &items)),
+        (_, minor, _) => panic!("version 0.{minor}.0 of {of} has no rows"),
     }
 }
 
 fn rights(capabilities: &[Capability], host: &AllowedHost) -> Rights {
-    Rights { capabilities: capabilities.iter().copied().collect(), hosts: vec![host.clone()], ..Rights::default() }
+    Rights {
+        capabilities: capabilities.iter().copied().collect(),
+        hosts: vec![host.clone()],
+        revealed: ["token".to_owned()].into(),
+        ..Rights::default()
+    }
 }
 
 /// What a call with these rights was refused.
-async fn refused(sandboxed: &Sandboxed, of: World, guest: &[u8], rights: Rights, marker: &str) -> BTreeSet<String> {
-    let loaded = sandboxed.sandbox.load(guest, &entry(of.id(), &Capability::ALL)).await.expect("loads");
+async fn refused(sandboxed: &Sandboxed, of: Contract, guest: &[u8], rights: Rights, marker: &str) -> BTreeSet<String> {
+    let loaded = sandboxed.sandbox.load(guest, &entry(&of.to_string(), &Capability::ALL)).await.expect("loads");
     let instance = sandboxed.instance(marker, rights);
-    match of {
+    match of.world {
         World::Builder => drop(loaded.builder(instance).expect("a builder").detect(&codeset()).await),
         World::ArtifactStore => drop(loaded.artifact_store(instance).expect("a store").health().await),
         World::RuntimeAgent => drop(loaded.runtime_agent(instance).expect("an agent").health().await),
@@ -68,7 +78,8 @@ async fn each_capability_is_there_exactly_while_it_is_granted() {
     let host: AllowedHost = server.url().parse().unwrap();
     let sandboxed = Arc::new(world(limits()));
     let mut rows = 0;
-    for (of, capability) in World::ALL.into_iter().flat_map(|of| Capability::ALL.map(|capability| (of, capability))) {
+    for (of, capability) in Contract::ALL.into_iter().flat_map(|of| Capability::ALL.map(|capability| (of, capability)))
+    {
         let Some(guest) = guest_of(of, capability, &format!("{}/", server.url())) else { continue };
         let what = format!("{of} {capability}");
         let denied = BTreeSet::from([capability.to_string()]);
@@ -90,5 +101,5 @@ async fn each_capability_is_there_exactly_while_it_is_granted() {
         assert_eq!(running.await.expect("runs"), BTreeSet::new(), "{what}: revoked in mid-call");
         rows += 1;
     }
-    assert_eq!(rows, 10, "builder: all four; artifact-store and runtime-agent: all but files");
+    assert_eq!(rows, 3 + 5 + 4 + 3, "what each contract of `Contract::ALL` offers");
 }

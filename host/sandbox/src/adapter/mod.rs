@@ -6,7 +6,7 @@ mod store;
 
 pub(crate) use agent::ComponentAgent;
 pub(crate) use builder::ComponentBuilder;
-pub(crate) use store::ComponentStore;
+pub(crate) use store::{ComponentStore, StorePre};
 
 /// Exported functions of one interface, and what becomes of their answers.
 macro_rules! functions {

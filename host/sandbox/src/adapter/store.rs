@@ -1,9 +1,12 @@
 //! An artifact-store component as the domain's `ArtifactStore`.
 
-use super::functions;
 use crate::{
-    api::v0_1::{ArtifactStorePre, store, storing, types::types},
+    api::{
+        v0_1::{self, storing::Older, types::types},
+        v0_2::{self, store, storing},
+    },
     call::Call,
+    failure::Failure,
     run::{Bound, Function},
     tape::{Replayed, Tape},
 };
@@ -14,7 +17,56 @@ use fuseml_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-pub(crate) struct ComponentStore(pub(crate) Bound<ArtifactStorePre<Call>>);
+/// A store of any version of the contract.
+#[derive(Clone)]
+pub(crate) enum StorePre {
+    V0_1(v0_1::ArtifactStorePre<Call>),
+    V0_2(v0_2::ArtifactStorePre<Call>),
+}
+
+pub(crate) struct ComponentStore(pub(crate) Bound<StorePre>);
+
+/// Exported functions in the words of the newest version, and what becomes of their answers.
+macro_rules! functions {
+    ($(
+        $function:ident $name:literal -> $answer:ty, about |$about:ident| $subject:expr,
+        |$self:ident, $guest:ident, $store:ident| $call:expr, $convert:expr;
+    )*) => {
+        $(impl Function for $function {
+            type Pre = StorePre;
+            type Answer = $answer;
+            const NAME: &'static str = $name;
+
+            fn subject(&self) -> Option<String> {
+                let $about: &Self = self;
+                $subject
+            }
+
+            async fn call(
+                $self,
+                pre: Self::Pre,
+                $store: &mut wasmtime::Store<Call>,
+            ) -> wasmtime::Result<std::result::Result<Self::Answer, Failure>> {
+                let answer = match pre {
+                    StorePre::V0_1(pre) => {
+                        let bindings = pre.instantiate_async(&mut *$store).await?;
+                        let $guest = Older(bindings.fuseml_artifact_store_store());
+                        $call.await?
+                    }
+                    StorePre::V0_2(pre) => {
+                        let bindings = pre.instantiate_async(&mut *$store).await?;
+                        let $guest = bindings.fuseml_artifact_store_store();
+                        $call.await?
+                    }
+                };
+                Ok(match answer {
+                    Ok(answer) => $convert(answer).map_err(Failure::Nonsense),
+                    Err(error) => Err(error.into()),
+                })
+            }
+        })*
+    };
+}
 
 #[async_trait]
 impl ArtifactStore for ComponentStore {
@@ -93,7 +145,6 @@ struct Delete(String);
 struct Locate(String);
 
 functions! {
-    ArtifactStorePre.fuseml_artifact_store_store:
     Describe "describe" -> StoreInfo, about |_call| None, |self, guest, store| guest.call_describe(&mut *store), storing::info;
     Health "health" -> (), about |_call| None, |self, guest, store| guest.call_health(&mut *store), Ok;
     Register "register" -> StoredArtifact, about |call| Some(call.1.clone()), |self, guest, store| guest.call_register(&mut *store, &self.0),

@@ -1,7 +1,7 @@
 //! `fuseml:*@0.1.0`: generated bindings, and the host's functions as calls into the capabilities.
 
 pub(crate) mod building;
-mod convert;
+pub(crate) mod convert;
 pub(crate) mod running;
 pub(crate) mod storing;
 
@@ -236,6 +236,6 @@ fn answered(response: capability::http::Response) -> http::http::Response {
 }
 
 /// What a replayed call hears once it has departed from its tape.
-fn departed() -> Error {
+pub(crate) fn departed() -> Error {
     fuseml_domain::Error::unavailable("departed", "the call departed from its tape").into()
 }

@@ -127,13 +127,7 @@ impl Call {
             return refuse("has a template without `{}`");
         };
         let Some(value) = instance.secrets.secret(&instance.instance, &bound.name).await? else {
-            return Err(Error::denied(
-                "secret-unset",
-                format!(
-                    "the secret `{shown}` of {instance} has no value; `fuseml extension configure {} --secret {shown}` gives it one",
-                    instance.instance
-                ),
-            ));
+            return Err(super::reveal::unset(&instance, &shown));
         };
         let text = [before.as_bytes(), value.expose(), after.as_bytes()].concat();
         let Ok(mut text) = HeaderValue::from_bytes(&zeroize::Zeroizing::new(text)) else {
@@ -141,9 +135,7 @@ impl Call {
         };
         text.set_sensitive(true);
         headers.insert(name, text);
-        if !self.secrets.contains(&bound.name) {
-            self.secrets.push(bound.name.clone());
-        }
+        self.used_secret(&bound.name);
         Ok(())
     }
 

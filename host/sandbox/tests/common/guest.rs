@@ -47,6 +47,11 @@ const IMPORTS: &[(&str, &str)] = &[
     ),
     ("$setting", r#"(import "fuseml:configuration/configuration@0.1.0" "get" (func $setting (param i32 i32 i32)))"#),
     ("$file", r#"(import "fuseml:files/files@0.1.0" "read" (func $file (param i32 i32 i32)))"#),
+    ("$reveal", r#"(import "fuseml:reveal/reveal@0.1.0" "secret" (func $reveal (param i32 i32 i32)))"#),
+    (
+        "$events",
+        r#"(import "fuseml:artifact-events/artifact-events@0.1.0" "since" (func $events (param i64 i32 i32)))"#,
+    ),
     ("$state-get", r#"(import "fuseml:state/state@0.1.0" "get" (func $state-get (param i32 i32 i32)))"#),
     ("$state-set", r#"(import "fuseml:state/state@0.1.0" "set" (func $state-set (param i32 i32 i32 i32 i32)))"#),
     ("$environment", r#"(import "wasi:cli/environment@0.2.3" "get-environment" (func $environment (param i32)))"#),
@@ -91,23 +96,29 @@ pub const SHOW: &str = r#"
 /// A builder; `bodies` replaces functions (also `realloc`) and adds `items` to the module.
 pub fn builder(bodies: &[(&str, &str)], items: &str) -> Vec<u8> {
     let module = module("fuseml:builder/build@0.1.0", &BUILDER, bodies, items);
-    component("builder", &module)
+    component("builder", "0.1.0", &module)
 }
 
 pub fn store(bodies: &[(&str, &str)], items: &str) -> Vec<u8> {
     let module = module("fuseml:artifact-store/store@0.1.0", &STORE, bodies, items);
-    component("artifact-store", &module)
+    component("artifact-store", "0.1.0", &module)
+}
+
+/// A store of the newer contract.
+pub fn store_0_2(bodies: &[(&str, &str)], items: &str) -> Vec<u8> {
+    let module = module("fuseml:artifact-store/store@0.2.0", &STORE, bodies, items);
+    component("artifact-store", "0.2.0", &module)
 }
 
 pub fn agent(bodies: &[(&str, &str)], items: &str) -> Vec<u8> {
     let module = module("fuseml:runtime-agent/agent@0.1.0", &AGENT, bodies, items);
-    component("runtime-agent", &module)
+    component("runtime-agent", "0.1.0", &module)
 }
 
 /// A store whose imports may also be those of `fixtures/wasi.wit`.
 pub fn store_with_wasi(bodies: &[(&str, &str)], items: &str) -> Vec<u8> {
     let module = module("fuseml:artifact-store/store@0.1.0", &STORE, bodies, items);
-    let mut resolve = contract("artifact-store");
+    let mut resolve = contract("artifact-store", "0.1.0");
     let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/wasi.wit");
     let package = resolve.push_str(wit, include_str!("../fixtures/wasi.wit")).expect("wasi");
     let world = resolve.select_world(&[package], Some("store-with-wasi")).expect("world");
@@ -145,23 +156,24 @@ fn module(interface: &str, functions: &[(&str, usize)], bodies: &[(&str, &str)],
     )
 }
 
-fn component(world: &str, module: &str) -> Vec<u8> {
-    let resolve = contract(world);
+fn component(world: &str, version: &str, module: &str) -> Vec<u8> {
+    let resolve = contract(world, version);
     let package = resolve.package_names.keys().find(|package| package.name == world).expect("package").clone();
     let world = resolve.select_world(&[resolve.package_names[&package]], Some(world)).expect("world");
     encode(module, &resolve, world)
 }
 
 /// A world's package and those that it names.
-fn contract(world: &str) -> Resolve {
+fn contract(world: &str, version: &str) -> Resolve {
     let mut above = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("wit"));
     let wit = above.find(|folder| folder.join("types").is_dir()).expect("the contract");
     let mut resolve = Resolve::default();
-    let packages = ["types", "logging", "clock", "random", "configuration", "state", "http", "files"];
+    let packages =
+        ["types", "logging", "clock", "random", "configuration", "state", "http", "files", "reveal", "artifact-events"];
     for package in packages {
         resolve.push_dir(wit.join(package).join("0.1.0")).expect(package);
     }
-    resolve.push_dir(wit.join(world).join("0.1.0")).expect(world);
+    resolve.push_dir(wit.join(world).join(version)).expect(world);
     resolve
 }
 

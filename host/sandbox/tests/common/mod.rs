@@ -8,7 +8,10 @@ pub mod server;
 use async_trait::async_trait;
 use fuseml_domain::{
     Attributes, Capability, Component, Error, Name, Request, Result, Rights, SecretText,
-    port::{ArtifactStore, Builder, CodesetFiles, CodesetToBuild, FileEntry, InstanceState, Secrets},
+    port::{
+        ArtifactEvent, ArtifactEvents, ArtifactStore, Builder, CodesetFiles, CodesetToBuild, FileEntry, InstanceState,
+        Secrets,
+    },
 };
 use fuseml_sandbox::{
     CompilerCommand, InstanceContext, Limits, Live, LogLine, LogSink, Receipt, ReceiptSink, Sandbox, SandboxConfig,
@@ -24,6 +27,7 @@ use tempfile::TempDir;
 pub const BUILDER: &str = "fuseml:builder/builder@0.1.0";
 pub const AGENT: &str = "fuseml:runtime-agent/runtime-agent@0.1.0";
 pub const STORE: &str = "fuseml:artifact-store/artifact-store@0.1.0";
+pub const STORE_0_2: &str = "fuseml:artifact-store/artifact-store@0.2.0";
 
 /// A sandbox whose folder goes with it.
 pub struct World {
@@ -75,6 +79,8 @@ impl World {
             record: false,
             state: self.sinks.clone(),
             secrets: self.sinks.clone(),
+            project: None,
+            events: self.sinks.clone(),
             log: self.sinks.clone(),
             receipts: self.sinks.clone(),
             live: Live::default(),
@@ -97,7 +103,8 @@ pub fn rights(hosts: &[&str]) -> Rights {
 
 /// The manifest entry of a component that requests these capabilities.
 pub fn entry(world: &str, capabilities: &[Capability]) -> Component {
-    let request = |capability| Request { capability, reason: "because".to_owned(), hosts: Vec::new() };
+    let request =
+        |capability| Request { capability, reason: "because".to_owned(), hosts: Vec::new(), secrets: Vec::new() };
     Component {
         name: "part".parse().expect("name"),
         world: world.to_owned(),
@@ -134,6 +141,8 @@ pub struct Sinks {
     pub lines: Mutex<Vec<LogLine>>,
     pub receipts: Mutex<Vec<Receipt>>,
     pub state: Mutex<BTreeMap<(Name, String), Vec<u8>>>,
+    /// Which events were asked for: project, after, limit.
+    pub asked_events: Mutex<Vec<(Option<Name>, u64, u32)>>,
 }
 
 impl LogSink for Sinks {
@@ -155,6 +164,14 @@ pub const SECRET: &str = "s3cret-value";
 impl Secrets for Sinks {
     async fn secret(&self, _: &Name, name: &str) -> Result<Option<SecretText>> {
         Ok((name != "unset").then(|| SecretText::new(SECRET)))
+    }
+}
+
+#[async_trait]
+impl ArtifactEvents for Sinks {
+    async fn since(&self, project: Option<&Name>, after: u64, limit: u32) -> Result<Vec<ArtifactEvent>> {
+        self.asked_events.lock().unwrap().push((project.cloned(), after, limit));
+        Ok(Vec::new())
     }
 }
 

@@ -17,7 +17,8 @@ use crate::folder::DataFolder;
 use async_trait::async_trait;
 use fuseml_catalog::{Catalog, InstalledExtension, InstalledVersion};
 use fuseml_domain::{
-    Attributes, Candidate, Component, Error, Instance, InstanceChoice, Kind, Name, Policy, Result, World, choose,
+    Attributes, Candidate, Component, Error, Instance, InstanceChoice, Kind, Name, Policy, Result, Scope, World,
+    choose,
     port::{ArtifactStore, Builder, Extensions},
 };
 use fuseml_sandbox::{InstanceContext, LoadedComponent, Sandbox};
@@ -219,6 +220,11 @@ impl Registry {
             record: instance.record,
             state: Arc::new(self.catalog.clone()),
             secrets: self.vault.clone(),
+            project: match &instance.scope {
+                Scope::Global => None,
+                Scope::Project(project) => Some(project.clone()),
+            },
+            events: Arc::new(self.catalog.clone()),
             log: self.recorder.clone(),
             receipts: self.recorder.clone(),
             live: Default::default(),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use fuseml_catalog::{CallRecord, InstalledVersion};
 use fuseml_domain::{
     Attributes, Error, Name, Result, Rights, SecretText,
-    port::{InstanceState, Secrets},
+    port::{ArtifactEvent, ArtifactEvents, InstanceState, Secrets},
 };
 use fuseml_sandbox::{InstanceContext, LogLine, LogSink, Receipt, ReceiptSink, Tape};
 use std::sync::Arc;
@@ -79,6 +79,8 @@ fn offline(call: &CallRecord) -> InstanceContext {
         record: false,
         state: Arc::new(Nothing),
         secrets: Arc::new(Nothing),
+        project: None,
+        events: Arc::new(Nothing),
         log: Arc::new(Nothing),
         receipts: Arc::new(Nothing),
         live: Default::default(),
@@ -99,6 +101,13 @@ impl ReceiptSink for Nothing {
 impl Secrets for Nothing {
     async fn secret(&self, _: &Name, _: &str) -> Result<Option<SecretText>> {
         Ok(None)
+    }
+}
+
+#[async_trait]
+impl ArtifactEvents for Nothing {
+    async fn since(&self, _: Option<&Name>, _: u64, _: u32) -> Result<Vec<ArtifactEvent>> {
+        Ok(Vec::new())
     }
 }
 

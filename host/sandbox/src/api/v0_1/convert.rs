@@ -3,7 +3,7 @@
 
 use super::{files, types::types};
 use crate::failure::{Failure, GuestError};
-use fuseml_domain::{Attributes, Digest, Error, ErrorKind, port::FileEntry};
+use fuseml_domain::{Attributes, Digest, Error, ErrorKind, Location, port::FileEntry};
 use std::collections::BTreeSet;
 
 /// Why an answer cannot be used.
@@ -45,12 +45,12 @@ impl From<FileEntry> for files::files::Entry {
     }
 }
 
-pub(super) fn pairs(attributes: &Attributes) -> Vec<(String, String)> {
+pub(crate) fn pairs(attributes: &Attributes) -> Vec<(String, String)> {
     attributes.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// A map of what a guest says by name, where the contract promises that names are unique.
-pub(super) fn unique<V, M: FromIterator<(String, V)>>(what: &str, items: Vec<(String, V)>) -> Checked<M> {
+pub(crate) fn unique<V, M: FromIterator<(String, V)>>(what: &str, items: Vec<(String, V)>) -> Checked<M> {
     let mut names = BTreeSet::new();
     if let Some((name, _)) = items.iter().find(|(name, _)| !names.insert(name.as_str())) {
         return Err(format!("it names the {what} `{name}` twice"));
@@ -60,9 +60,20 @@ pub(super) fn unique<V, M: FromIterator<(String, V)>>(what: &str, items: Vec<(St
 }
 
 /// `None` for algorithms that the host cannot check.
-pub(super) fn digest(text: Option<String>) -> Checked<Option<Digest>> {
+pub(crate) fn digest(text: Option<String>) -> Checked<Option<Digest>> {
     match text {
         Some(text) if text.starts_with("sha256:") => text.parse().map(Some).map_err(|error: Error| error.message),
         _ => Ok(None),
+    }
+}
+
+pub(crate) fn location(location: &Location) -> types::Location {
+    types::Location {
+        scheme: location.scheme.clone(),
+        uri: location.uri.clone(),
+        credential: types::Credential { kind: "none".to_owned(), secret: None, parameters: Vec::new() },
+        digest: location.digest.as_ref().map(ToString::to_string),
+        size_bytes: None,
+        expires: None,
     }
 }

@@ -2,8 +2,7 @@
 
 use super::{
     agent,
-    convert::{Checked, pairs, unique},
-    storing::location,
+    convert::{Checked, location, pairs, unique},
 };
 use crate::failure::clean;
 use fuseml_domain::{

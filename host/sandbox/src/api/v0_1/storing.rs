@@ -1,115 +1,99 @@
-//! Drafts and queries to an artifact store, its descriptors and locations back. Pure.
+//! An artifact store of the older contract, spoken to in the words of the newer one. Pure: values change their
+//! types here and nothing else.
 
-use super::{
-    convert::{Checked, digest, pairs, unique},
-    store,
-    types::types,
-};
-use fuseml_domain::{
-    Descriptor, Location, StoreChange, StoreCondition, StoreInfo, StorePage, StorePattern, StoreQuery, StoredArtifact,
-    check_relative_path, port::StoreDraft,
-};
+use super::{store as old, types::types};
+use crate::{api::v0_2::store as new, call::Call};
+use wasmtime::Store;
 
-pub(crate) fn draft(draft: &StoreDraft) -> store::Draft {
-    store::Draft {
-        descriptor: described(&draft.descriptor),
-        contents: location(&draft.location),
-        idempotency_key: draft.key.clone(),
+/// The functions of the newer interface, answered by the older.
+pub(crate) struct Older<'a>(pub(crate) &'a old::Guest);
+
+type Answer<T> = wasmtime::Result<Result<T, types::Error>>;
+
+impl Older<'_> {
+    pub(crate) async fn call_describe(&self, store: &mut Store<Call>) -> Answer<new::Info> {
+        Ok(self.0.call_describe(store).await?.map(info))
+    }
+
+    pub(crate) async fn call_health(&self, store: &mut Store<Call>) -> Answer<()> {
+        self.0.call_health(store).await
+    }
+
+    pub(crate) async fn call_register(&self, store: &mut Store<Call>, given: &new::Draft) -> Answer<types::Descriptor> {
+        self.0.call_register(store, &draft(given)).await
+    }
+
+    pub(crate) async fn call_get(&self, store: &mut Store<Call>, id: &str) -> Answer<types::Descriptor> {
+        self.0.call_get(store, id).await
+    }
+
+    pub(crate) async fn call_search(
+        &self,
+        store: &mut Store<Call>,
+        asked: &new::Query,
+        page: &types::Page,
+    ) -> Answer<new::Results> {
+        Ok(self.0.call_search(store, &query(asked), page).await?.map(results))
+    }
+
+    pub(crate) async fn call_update(
+        &self,
+        store: &mut Store<Call>,
+        id: &str,
+        given: &new::Change,
+    ) -> Answer<types::Descriptor> {
+        self.0.call_update(store, id, &change(given)).await
+    }
+
+    pub(crate) async fn call_delete(&self, store: &mut Store<Call>, id: &str) -> Answer<()> {
+        self.0.call_delete(store, id).await
+    }
+
+    pub(crate) async fn call_locate(&self, store: &mut Store<Call>, id: &str) -> Answer<new::Contents> {
+        Ok(self.0.call_locate(store, id).await?.map(contents))
     }
 }
 
-pub(crate) fn query(query: &StoreQuery) -> store::Query {
-    let condition = |condition: &StoreCondition| store::Condition {
-        field: condition.field.clone(),
-        operator: condition.operator.clone(),
-        value: condition.value.clone(),
+/// It could not say which operations it has, so it is taken to have them all.
+fn info(old: old::Info) -> new::Info {
+    let pattern = match old.pattern {
+        old::Pattern::Adapter => new::Pattern::Adapter,
+        old::Pattern::AdapterWithDescriptors => new::Pattern::AdapterWithDescriptors,
+        old::Pattern::SharedBackend => new::Pattern::SharedBackend,
+        old::Pattern::Mirror => new::Pattern::Mirror,
     };
-    store::Query { kind: query.kind.clone(), conditions: query.conditions.iter().map(condition).collect() }
+    let operations = ["register", "update-labels", "update-tags", "delete"].map(str::to_owned).to_vec();
+    new::Info { kinds: old.kinds, pattern, schemes: old.schemes, operations }
 }
 
-pub(crate) fn info(info: store::Info) -> Checked<StoreInfo> {
-    let pattern = match info.pattern {
-        store::Pattern::Adapter => StorePattern::Adapter,
-        store::Pattern::AdapterWithDescriptors => StorePattern::AdapterWithDescriptors,
-        store::Pattern::SharedBackend => StorePattern::SharedBackend,
-        store::Pattern::Mirror => StorePattern::Mirror,
+fn draft(new: &new::Draft) -> old::Draft {
+    old::Draft {
+        descriptor: new.descriptor.clone(),
+        contents: new.contents.clone(),
+        idempotency_key: new.idempotency_key.clone(),
+    }
+}
+
+fn query(new: &new::Query) -> old::Query {
+    let condition = |new: &new::Condition| old::Condition {
+        field: new.field.clone(),
+        operator: new.operator.clone(),
+        value: new.value.clone(),
     };
-    Ok(StoreInfo { kinds: info.kinds, pattern, schemes: info.schemes })
+    old::Query { kind: new.kind.clone(), conditions: new.conditions.iter().map(condition).collect() }
 }
 
-pub(crate) fn page(results: store::Results) -> Checked<StorePage> {
-    let condition = |condition: store::Condition| StoreCondition {
-        field: condition.field,
-        operator: condition.operator,
-        value: condition.value,
-    };
-    Ok(StorePage {
-        artifacts: results.items.into_iter().map(artifact).collect::<Checked<_>>()?,
-        next: results.next,
-        unapplied: results.unapplied.into_iter().map(condition).collect(),
-    })
+fn results(old: old::Results) -> new::Results {
+    let condition = |old: old::Condition| new::Condition { field: old.field, operator: old.operator, value: old.value };
+    new::Results { items: old.items, next: old.next, unapplied: old.unapplied.into_iter().map(condition).collect() }
 }
 
-pub(crate) fn change(change: &StoreChange) -> store::Change {
-    store::Change {
-        labels: change.labels.as_ref().map(pairs),
-        add_tags: change.add_tags.clone(),
-        remove_tags: change.remove_tags.clone(),
-    }
+fn change(new: &new::Change) -> old::Change {
+    old::Change { labels: new.labels.clone(), add_tags: new.add_tags.clone(), remove_tags: new.remove_tags.clone() }
 }
 
-pub(crate) fn artifact(descriptor: types::Descriptor) -> Checked<StoredArtifact> {
-    if descriptor.id.is_empty() {
-        return Err("an artifact without an id".to_owned());
-    }
-    Ok(StoredArtifact {
-        id: descriptor.id,
-        kind: descriptor.kind,
-        name: descriptor.name,
-        version: descriptor.version,
-        digest: digest(descriptor.digest)?,
-        created: descriptor.created,
-        attributes: unique("attribute", descriptor.attributes)?,
-        metrics: unique("metric", descriptor.metrics)?,
-        labels: unique("label", descriptor.labels)?,
-        tags: descriptor.tags,
-        parents: descriptor.parents,
-    })
-}
-
-/// Root, and path and URI of each file; a path that would leave the target folder is refused.
-pub(crate) fn contents(contents: store::Contents) -> Checked<(Location, Vec<(String, String)>)> {
-    let root = Location { scheme: contents.root.scheme, uri: contents.root.uri, digest: digest(contents.root.digest)? };
-    let files: Vec<_> = contents.files.into_iter().map(|file| (file.path, file.uri)).collect();
-    for (path, _) in &files {
-        check_relative_path(path).map_err(|error| error.message)?;
-    }
-    Ok((root, files))
-}
-
-fn described(descriptor: &Descriptor) -> types::Descriptor {
-    types::Descriptor {
-        id: descriptor.id.to_string(),
-        kind: descriptor.kind().name().to_owned(),
-        name: descriptor.name.to_string(),
-        version: descriptor.id.to_string(),
-        digest: descriptor.digest.as_ref().map(ToString::to_string),
-        created: u64::try_from(descriptor.created.as_millisecond()).unwrap_or(0),
-        attributes: pairs(&descriptor.attributes),
-        metrics: descriptor.metrics.iter().map(|(name, value)| (name.clone(), *value)).collect(),
-        labels: pairs(&descriptor.labels),
-        tags: descriptor.tags.clone(),
-        parents: Vec::new(),
-    }
-}
-
-pub(super) fn location(location: &Location) -> types::Location {
-    types::Location {
-        scheme: location.scheme.clone(),
-        uri: location.uri.clone(),
-        credential: types::Credential { kind: "none".to_owned(), secret: None, parameters: Vec::new() },
-        digest: location.digest.as_ref().map(ToString::to_string),
-        size_bytes: None,
-        expires: None,
-    }
+fn contents(old: old::Contents) -> new::Contents {
+    let file =
+        |old: old::File| new::File { path: old.path, size_bytes: old.size_bytes, digest: old.digest, uri: old.uri };
+    new::Contents { root: old.root, files: old.files.into_iter().map(file).collect() }
 }

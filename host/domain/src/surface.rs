@@ -1,6 +1,6 @@
 //! What a component imports and exports, read from its bytes without running anything.
 
-use fuseml_domain::{Error, Result};
+use crate::{Error, Result};
 use wasmparser::{Encoding, Parser, Payload};
 
 /// Names of interfaces, in the component's own order.
