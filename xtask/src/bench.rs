@@ -2,12 +2,29 @@
 
 use crate::setup::{self, cargo, run};
 use anyhow::Result;
+use std::{path::PathBuf, process::Command};
 
 pub(crate) fn run_all() -> Result<()> {
     let tools = setup::all()?;
     run(&mut cargo(&["build", "--release", "--package", "fuseml", "--package", "fuseml-bench"]))?;
     let release = setup::target().join("release");
-    run(std::process::Command::new(release.join("fuseml-bench"))
+    let examples = setup::root().join("examples/extensions");
+    let built = |example: &str| -> Result<PathBuf> {
+        let (source, out) = (examples.join(example), setup::target().join("extensions").join(example));
+        if source.join("package.json").is_file() {
+            run(Command::new("npm").args(["install", "--no-audit", "--no-fund", "--silent"]).current_dir(&source))?;
+        }
+        run(Command::new(release.join("fuseml"))
+            .args(["extension", "build"])
+            .arg(source)
+            .arg("--out")
+            .arg(&out)
+            .env("FUSEML_COMPONENTIZE_PY", &tools.componentize_py))?;
+        Ok(out)
+    };
+    let (python, javascript) = (built("python-mlflow-datasets")?, built("javascript-oci-registry")?);
+    run(Command::new(release.join("fuseml-bench"))
         .arg(release.join("fuseml"))
-        .arg(tools.mlflow_extension))
+        .arg(&tools.mlflow_extension)
+        .args([python, javascript]))
 }

@@ -3,12 +3,14 @@
 import { register } from 'node:module';
 
 const functions = {
+  'artifact-events': ['since'],
   clock: ['now'],
   configuration: ['get'],
   files: ['find', 'read'],
   http: ['fetch'],
   logging: ['log'],
   random: ['bytes'],
+  reveal: ['secret'],
   state: ['compareAndSet', 'delete', 'get', 'listKeys', 'set'],
 };
 
@@ -17,6 +19,8 @@ export class Fake {
   settings = {};
   files = {};
   values = {};
+  secrets = {};
+  events = [];
   requests = [];
   lines = [];
   time = 0n;
@@ -37,6 +41,12 @@ export class Fake {
       files: {
         find: (glob, after = '') => this.#find(glob, after),
         read: (path) => this.#file(path),
+      },
+      reveal: {
+        secret: (name) => this.secrets[name] ?? refuse('denied', 'secret-unknown', `no test reveals \`${name}\``),
+      },
+      'artifact-events': {
+        since: (after, limit) => this.events.filter((event) => event.sequence > after).slice(0, Math.max(limit, 1)),
       },
       state: {
         get: (key) => this.values[key],
@@ -70,7 +80,7 @@ function refuse(kind, code, message) {
 }
 
 const sources = Object.entries(functions).map(([name, all]) => {
-  const lines = all.map((one) => `const f_${one} = (...a) => globalThis.fuseml.${name}.${one}(...a); export { f_${one} as ${one} };`);
+  const lines = all.map((one) => `const f_${one} = (...a) => globalThis.fuseml['${name}'].${one}(...a); export { f_${one} as ${one} };`);
   return [`fuseml:${name}/${name}@0.1.0`, lines.join('\n')];
 });
 const hooks = `

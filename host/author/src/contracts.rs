@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Name of the world below.
 pub(crate) const WORLD: &str = "component";
+/// Of every capability.
 const VERSION: &str = "0.1.0";
 const ALWAYS: [&str; 3] = ["logging", "clock", "random"];
 
@@ -36,22 +37,26 @@ pub(crate) fn write(source: &Path, manifest: &Manifest) -> Result<PathBuf> {
     files::remove(&folder)?;
     let requested = component.requests.iter().map(|request| request.capability.name());
     let imports: Vec<_> = ALWAYS.into_iter().chain(requested).collect();
-    let (package, export) = match component.world()? {
-        World::ArtifactStore => ("artifact-store", "store"),
-        World::Builder => ("builder", "build"),
-        World::RuntimeAgent => ("runtime-agent", "agent"),
+    let contract = component.contract()?;
+    let package = contract.world.name();
+    let export = match contract.world {
+        World::ArtifactStore => "store",
+        World::Builder => "build",
+        World::RuntimeAgent => "agent",
     };
+    let version = format!("0.{}.0", contract.minor);
     let mut text = format!("package fuseml:project@{VERSION};\nworld {WORLD} {{\n");
     for import in &imports {
         text.push_str(&format!("  import fuseml:{import}/{import}@{VERSION};\n"));
     }
-    text.push_str(&format!("  export fuseml:{package}/{export}@{VERSION};\n}}\n"));
+    text.push_str(&format!("  export fuseml:{package}/{export}@{version};\n}}\n"));
     files::write(&folder.join("world.wit"), text.as_bytes())?;
     // A package that names another needs it here too; all are small.
     for contract in files::sorted_entries(&source.join("wit"))? {
         let Some(name) = contract.file_name().and_then(|name| name.to_str()) else { continue };
         let file = format!("{name}.wit");
-        files::copy(&contract.join(VERSION).join(&file), &folder.join("deps").join(name).join(&file))?;
+        let version = if name == package { version.as_str() } else { VERSION };
+        files::copy(&contract.join(version).join(&file), &folder.join("deps").join(name).join(&file))?;
     }
     Ok(folder)
 }

@@ -16,6 +16,7 @@ const LOOKED_AT: usize = 20;
 const PAGES: usize = 64;
 /// What the suite's versions are marked with.
 const LABEL: &str = "fuseml-check";
+const OPERATIONS: [&str; 4] = ["register", "update-labels", "update-tags", "delete"];
 /// Of a version that is not there, in the form that this store's own ids have.
 const NOWHERE: &str = "fuseml-check-nothing-here/1";
 
@@ -48,10 +49,14 @@ pub(crate) async fn check(suite: &mut Suite<'_>, subject: &Subject<'_>, samples:
         .await;
     let kinds: Vec<String> = subject.component.kinds.iter().map(|kind| kind.name().to_owned()).collect();
     let sample = samples.iter().find(|sample| kinds.iter().any(|kind| kind == sample.kind.name()));
-    let made = match sample {
+    let has = |operation: &str| info.as_ref().is_none_or(|info| info.operations.iter().any(|one| one == operation));
+    let made = match sample.filter(|_| has("register")) {
         Some(sample) => registering(suite, store, sample).await,
         None => {
-            let why = "check.toml has no [[artifacts]] of its kinds that may be registered";
+            let why = match has("register") {
+                true => "check.toml has no [[artifacts]] of its kinds that may be registered",
+                false => "`describe` says that it registers nothing",
+            };
             suite.rule("registers-once", "", async { Err(nothing(why)) }).await;
             Vec::new()
         }
@@ -60,8 +65,11 @@ pub(crate) async fn check(suite: &mut Suite<'_>, subject: &Subject<'_>, samples:
     reading(suite, store, &kinds, &mut known).await;
     contents(suite, store, info.as_ref(), &known).await;
     refusing(suite, store).await;
+    if let Some(info) = &info {
+        lacking(suite, store, info).await;
+    }
     if let Some((sample, made)) = sample.zip(made.first()) {
-        changing(suite, store, sample, made).await;
+        changing(suite, store, sample, made, has("update-labels")).await;
     }
     removing(suite, store, &made).await;
     deprived(suite, subject, make).await;
@@ -387,11 +395,47 @@ async fn registering(suite: &mut Suite<'_>, store: &dyn ArtifactStore, sample: &
     made
 }
 
-async fn changing(suite: &mut Suite<'_>, store: &dyn ArtifactStore, sample: &ArtifactSample, made: &Registered) {
-    let fix = "keep kind, name, attributes and labels of the draft (or refuse to change labels as `unsupported`), and find it by its name";
-    suite.rule("registers-what-it-was-given", fix, kept(store, sample, made)).await;
+/// What `describe` does not name is not there.
+async fn lacking(suite: &mut Suite<'_>, store: &dyn ArtifactStore, info: &StoreInfo) {
+    let lacks = |operation: &str| !info.operations.iter().any(|one| one == operation);
+    let fix = "answer `unsupported` to what `describe` does not name among `operations`, or name it";
+    suite
+        .rule("has-what-it-says", fix, async {
+            let kinds = [ErrorKind::Unsupported, ErrorKind::NotFound, ErrorKind::Invalid];
+            let change = |labels: Option<Attributes>, tags: &[&str]| StoreChange {
+                labels,
+                add_tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+                remove_tags: Vec::new(),
+            };
+            if lacks("update-labels") {
+                let change = change(Some(Attributes::new()), &[]);
+                failed("`update` of labels", store.update(NOWHERE, &change).await, &kinds)?;
+            }
+            if lacks("update-tags") {
+                failed("`update` of tags", store.update(NOWHERE, &change(None, &["x"])).await, &kinds)?;
+            }
+            if lacks("delete") {
+                failed("`delete`", store.delete(NOWHERE).await, &kinds)?;
+            }
+            match info.operations.iter().find(|operation| !OPERATIONS.contains(&operation.as_str())) {
+                Some(other) => Err(seen(format!("`describe` names the operation `{other}`, which nobody knows"))),
+                None => Ok(()),
+            }
+        })
+        .await;
+}
+
+async fn changing(
+    suite: &mut Suite<'_>,
+    store: &dyn ArtifactStore,
+    sample: &ArtifactSample,
+    made: &Registered,
+    keeps_labels: bool,
+) {
+    let fix = "keep kind, name, attributes and labels of the draft, and find it by its name";
+    suite.rule("registers-what-it-was-given", fix, kept(store, sample, made, keeps_labels)).await;
     let fix = "replace the labels, add and remove the tags, touch nothing else, twice as once";
-    suite.rule("updates-labels-and-tags-only", fix, changed(store, made)).await;
+    suite.rule("updates-labels-and-tags-only", fix, changed(store, made, keeps_labels)).await;
     let fix = "refuse contents that the tool cannot reach, before anything is created";
     suite
         .rule("nonsense-is-not-registered", fix, async {
@@ -410,7 +454,7 @@ async fn changing(suite: &mut Suite<'_>, store: &dyn ArtifactStore, sample: &Art
         .await;
 }
 
-async fn kept(store: &dyn ArtifactStore, sample: &ArtifactSample, made: &Registered) -> Judged {
+async fn kept(store: &dyn ArtifactStore, sample: &ArtifactSample, made: &Registered, keeps_labels: bool) -> Judged {
     let got = store.get(&made.id).await?;
     if got.kind != sample.kind.name() || got.name != *sample.name {
         return Err(seen(format!("a {} `{}` became a {} `{}`", sample.kind, sample.name, got.kind, got.name)));
@@ -422,9 +466,6 @@ async fn kept(store: &dyn ArtifactStore, sample: &ArtifactSample, made: &Registe
         }
     }
     let label = got.labels.get(LABEL);
-    let labels = StoreChange { labels: Some(got.labels.clone()), ..StoreChange::default() };
-    let keeps_labels =
-        !matches!(store.update(&made.id, &labels).await, Err(error) if error.kind == ErrorKind::Unsupported);
     if keeps_labels && label != Some(&made.key) {
         return Err(seen(format!("the label `{LABEL}` is {label:?} instead of `{}`", made.key)));
     }
@@ -435,29 +476,31 @@ async fn kept(store: &dyn ArtifactStore, sample: &ArtifactSample, made: &Registe
     }
 }
 
-async fn changed(store: &dyn ArtifactStore, made: &Registered) -> Judged {
+async fn changed(store: &dyn ArtifactStore, made: &Registered, keeps_labels: bool) -> Judged {
     let tag = LABEL.to_owned();
     let before = store.get(&made.id).await?;
-    let labels = Attributes::from([(LABEL.to_owned(), "changed".to_owned())]);
-    let change = StoreChange { labels: Some(labels.clone()), add_tags: vec![tag.clone()], remove_tags: Vec::new() };
+    let labels = keeps_labels.then(|| Attributes::from([(LABEL.to_owned(), "changed".to_owned())]));
+    let expected = labels.clone().unwrap_or_else(|| before.labels.clone());
+    let change = StoreChange { labels, add_tags: vec![tag.clone()], remove_tags: Vec::new() };
+    let judge = |after: StoredArtifact, tagged: bool| {
+        if after.labels == expected && after.tags.contains(&tag) == tagged {
+            return same(&before, &after);
+        }
+        let (labels, tags) = (after.labels, after.tags);
+        Err(seen(format!("after the change it has the labels {labels:?} and the tags {tags:?}")))
+    };
     for _ in 0..2 {
-        let after = match store.update(&made.id, &change).await {
+        match store.update(&made.id, &change).await {
             Err(error) if error.kind == ErrorKind::Unsupported => return Err(nothing(error.message)),
-            answer => answer?,
-        };
-        same(&before, &after)?;
-        if after.labels != labels || !after.tags.contains(&tag) {
-            let (labels, tags) = (after.labels, after.tags);
-            return Err(seen(format!("after the change it has the labels {labels:?} and the tags {tags:?}")));
+            answer => judge(answer?, true)?,
         }
     }
     let change = StoreChange { remove_tags: vec![tag.clone()], ..StoreChange::default() };
-    let after = store.update(&made.id, &change).await?;
-    if after.labels != labels || after.tags.contains(&tag) {
-        let (labels, tags) = (after.labels, after.tags);
-        return Err(seen(format!("a change of tags left the labels {labels:?} and the tags {tags:?}")));
+    match store.update(&made.id, &change).await {
+        // A tool may keep its tags for ever.
+        Err(error) if error.kind == ErrorKind::Unsupported => Ok(()),
+        answer => judge(answer?, false),
     }
-    Ok(())
 }
 
 /// Also what another rule's failure left.

@@ -4,7 +4,18 @@ import fnmatch
 import json
 
 from componentize_py_types import Err
-from wit_world.imports import clock, configuration, files, http, logging, random, state, types
+from wit_world.imports import (
+    artifact_events,
+    clock,
+    configuration,
+    files,
+    http,
+    logging,
+    random,
+    reveal,
+    state,
+    types,
+)
 
 
 def _error(kind, code, message):
@@ -16,12 +27,15 @@ class Fake:
 
     def __init__(self):
         self.settings, self.files, self.values = {}, {}, {}
+        self.secrets, self.events = {}, []
         self.requests, self.lines, self.time, self.answer = [], [], 0, None
         configuration.get = self.settings.get
         clock.now = lambda: self.time
         random.bytes = lambda length: bytes(n % 256 for n in range(min(length, 4096)))
         logging.log = lambda level, message, fields: self.lines.append((level, message))
         http.fetch = self._fetch
+        reveal.secret = self._secret
+        artifact_events.since = lambda after, limit: [e for e in self.events if e.sequence > after][: max(limit, 1)]
         files.find, files.read = self._find, self._read
         state.get, state.set = self.values.get, self.values.__setitem__
         state.delete = lambda key: self.values.pop(key, None)
@@ -37,6 +51,11 @@ class Fake:
         if self.answer is None:
             raise _error(types.ErrorKind.DENIED, "not-granted", f"no test answers {request.url}")
         return self.answer(request)
+
+    def _secret(self, name):
+        if name not in self.secrets:
+            raise _error(types.ErrorKind.DENIED, "secret-unknown", f"no test reveals the secret `{name}`")
+        return self.secrets[name]
 
     def _find(self, glob, after):
         # Enough of the host's globs for tests: here `*` crosses folders.

@@ -16,6 +16,8 @@ pub mod host {
             "../../wit/state/0.1.0",
             "../../wit/http/0.1.0",
             "../../wit/files/0.1.0",
+            "../../wit/reveal/0.1.0",
+            "../../wit/artifact-events/0.1.0",
         ],
         inline: "
             package fuseml:guest@0.1.0;
@@ -28,6 +30,8 @@ pub mod host {
               import fuseml:state/state@0.1.0;
               import fuseml:http/http@0.1.0;
               import fuseml:files/files@0.1.0;
+              import fuseml:reveal/reveal@0.1.0;
+              import fuseml:artifact-events/artifact-events@0.1.0;
             }
         ",
         generate_all,
@@ -53,6 +57,8 @@ macro_rules! world {
                     "../../wit/state/0.1.0",
                     "../../wit/http/0.1.0",
                     "../../wit/files/0.1.0",
+                    "../../wit/reveal/0.1.0",
+                    "../../wit/artifact-events/0.1.0",
                     $path,
                 ],
                 world: $world,
@@ -77,8 +83,13 @@ macro_rules! world {
 }
 
 world!(
-    store, path: "../../wit/artifact-store/0.1.0", world: "fuseml:artifact-store/artifact-store",
-    export: "export_store_world", here: "fuseml_extension::macros::store", more: {}
+    store, path: "../../wit/artifact-store/0.2.0", world: "fuseml:artifact-store/artifact-store",
+    export: "export_store_world", here: "fuseml_extension::macros::store",
+    more: {
+        "fuseml:reveal/reveal@0.1.0": crate::bindings::host::fuseml::reveal::reveal,
+        "fuseml:artifact-events/artifact-events@0.1.0":
+            crate::bindings::host::fuseml::artifact_events::artifact_events,
+    }
 );
 world!(
     builder, path: "../../wit/builder/0.1.0", world: "fuseml:builder/builder",

@@ -11,6 +11,7 @@
 //! assert_eq!(http::get_json::<String>(&url).unwrap(), "GET http://tool.example");
 //! ```
 
+use crate::host::artifact_events::Event;
 use crate::host::http::{Request, Response};
 use crate::host::log::Level;
 use crate::{Error, Result};
@@ -23,6 +24,8 @@ type Responder = Box<dyn Fn(&Request) -> Result<Response>>;
 struct World {
     settings: BTreeMap<String, String>,
     secrets: BTreeSet<String>,
+    revealed: BTreeMap<String, Vec<u8>>,
+    events: Vec<Event>,
     files: BTreeMap<String, Vec<u8>>,
     state: BTreeMap<String, Vec<u8>>,
     responder: Option<Responder>,
@@ -58,6 +61,16 @@ impl Fake {
     /// Gives a secret a value, which nobody sees: requests that name it are sent, those that name another are refused.
     pub fn secret(&self, name: &str) {
         world(|world| world.secrets.insert(name.to_owned()));
+    }
+
+    /// Gives a secret a value that the component may read.
+    pub fn reveal(&self, name: &str, value: impl AsRef<[u8]>) {
+        world(|world| world.revealed.insert(name.to_owned(), value.as_ref().to_owned()));
+    }
+
+    /// Registers an artifact.
+    pub fn event(&self, event: Event) {
+        world(|world| world.events.push(event));
     }
 
     /// Puts a file into the artifact that the call is about.
@@ -112,6 +125,24 @@ pub(crate) mod imports {
     pub(crate) mod configuration {
         pub fn get(name: &str) -> Option<String> {
             super::world(|world| world.settings.get(name).cloned())
+        }
+    }
+
+    pub(crate) mod reveal {
+        use super::*;
+
+        pub fn secret(name: &str) -> Result<Vec<u8>> {
+            world(|world| world.revealed.get(name).cloned())
+                .ok_or_else(|| Error::denied("secret-unknown", format!("no test reveals the secret `{name}`")))
+        }
+    }
+
+    pub(crate) mod artifact_events {
+        use super::*;
+
+        pub fn since(after: u64, limit: u32) -> Result<Vec<Event>> {
+            let later = |event: &&Event| event.sequence > after;
+            Ok(world(|world| world.events.iter().filter(later).take(limit.max(1) as usize).cloned().collect()))
         }
     }
 

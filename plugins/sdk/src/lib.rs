@@ -49,7 +49,7 @@ pub use bindings::host::fuseml::types::types::{
     Address, Attributes, Credential, Descriptor, Digest, Error, ErrorKind, Location, Page, Timestamp,
 };
 pub use builder::Builder;
-pub use host::{clock, configuration, files, http, log, random, state};
+pub use host::{artifact_events, clock, configuration, files, http, log, random, reveal, state};
 pub use store::ArtifactStore;
 
 /// What every fallible function of an extension answers.

@@ -7,6 +7,9 @@ pub use crate::bindings::store::exports::fuseml::artifact_store::store::{
     Change, Condition, Contents, Draft, File, Info, Pattern, Query, Results,
 };
 
+/// All that a tool may lack: the operations of a store that lacks nothing.
+pub const EVERY_OPERATION: [&str; 4] = ["register", "update-labels", "update-tags", "delete"];
+
 /// What an artifact store component does. Export it with
 /// [`export_artifact_store!`](crate::export_artifact_store). Every function may be repeated by the host after
 /// a failure and must then change nothing twice.

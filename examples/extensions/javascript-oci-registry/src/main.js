@@ -19,7 +19,7 @@ const TYPES = [
 ];
 const CREATED = 'org.opencontainers.image.created';
 const ID = /^([a-z0-9]+(?:[._\/-]+[a-z0-9]+)*)@(sha256:[0-9a-f]{64})$/;
-const OWN = 'fuseml-';
+const OWN = /^fuseml-[0-9a-f]{32}$/;
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 
 const endpoint = () => configuration.require('endpoint');
@@ -82,7 +82,7 @@ function descriptor(repository, digest, tags) {
     attributes,
     metrics: [],
     labels: [],
-    tags: tags.filter((name) => !name.startsWith(OWN)),
+    tags: tags.filter((name) => !OWN.test(name)),
     parents: [],
   };
 }
@@ -107,7 +107,12 @@ const host = () => endpoint().replace(/^https?:\/\//, '');
 
 // The contract's functions. Each call begins anew: nothing is kept between two.
 export const store = {
-  describe: () => ({ kinds: ['model'], pattern: 'adapter', schemes: ['oci'] }),
+  describe: () => ({
+    kinds: ['model'],
+    pattern: 'adapter',
+    schemes: ['oci'],
+    operations: ['register', 'update-tags', 'delete'],
+  }),
 
   health() {
     if (!ask('GET', '')) throw unavailable('no-registry', `nothing at ${endpoint()} answers as an OCI registry`);
@@ -121,7 +126,7 @@ export const store = {
       throw invalid('elsewhere', `\`${uri}\` is not in this registry; push it to ${prefix} first`);
     }
     const id = uri.slice(prefix.length);
-    tag(id, [OWN + partsOf(id).digest.slice('sha256:'.length, 'sha256:'.length + 32), ...draft.descriptor.tags]);
+    tag(id, [`fuseml-${partsOf(id).digest.slice('sha256:'.length, 'sha256:'.length + 32)}`, ...draft.descriptor.tags]);
     return found(id);
   },
 

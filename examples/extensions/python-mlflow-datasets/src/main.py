@@ -89,7 +89,7 @@ class Store:
     """The contract's functions. Each call begins anew: nothing is kept between two."""
 
     def describe(self):
-        return Info(kinds=["dataset"], pattern=Pattern.ADAPTER, schemes=SCHEMES)
+        return Info(kinds=["dataset"], pattern=Pattern.ADAPTER, schemes=SCHEMES, operations=[])
 
     def health(self):
         _post("experiments/search", {"max_results": 1})

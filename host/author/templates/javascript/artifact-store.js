@@ -39,7 +39,7 @@ function readOnly(what) {
 
 // The contract's functions. Each call begins anew: nothing is kept between two.
 export const store = {
-  describe: () => ({ kinds: ['model'], pattern: 'adapter', schemes: ['https'] }),
+  describe: () => ({ kinds: ['model'], pattern: 'adapter', schemes: ['https'], operations: [] }),
 
   health() {
     entries();

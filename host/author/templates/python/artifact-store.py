@@ -48,7 +48,7 @@ class Store:
     """The contract's functions. Each call begins anew: nothing is kept between two."""
 
     def describe(self):
-        return Info(kinds=["model"], pattern=Pattern.ADAPTER, schemes=["https"])
+        return Info(kinds=["model"], pattern=Pattern.ADAPTER, schemes=["https"], operations=[])
 
     def health(self):
         _entries()

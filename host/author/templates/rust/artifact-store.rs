@@ -74,7 +74,9 @@ impl ArtifactStore for Store {
     }
 
     fn describe() -> Info {
-        Info { kinds: vec!["model".to_owned()], pattern: Pattern::Adapter, schemes: vec!["https".to_owned()] }
+        let schemes = vec!["https".to_owned()];
+        // What it only reads has no operations; `EVERY_OPERATION` is all of them.
+        Info { kinds: vec!["model".to_owned()], pattern: Pattern::Adapter, schemes, operations: Vec::new() }
     }
 
     fn health(&self) -> Result<()> {

@@ -25,7 +25,7 @@ mod search;
 mod tests;
 
 use api::Server;
-use fuseml_extension::store::{Change, Contents, Draft, Info, Pattern, Query, Results};
+use fuseml_extension::store::{Change, Contents, Draft, EVERY_OPERATION, Info, Pattern, Query, Results};
 use fuseml_extension::{
     ArtifactStore, Descriptor, Error, ErrorKind, Page, Result, configuration, export_artifact_store,
 };
@@ -48,6 +48,7 @@ impl ArtifactStore for MlflowStore {
             kinds: vec!["model".to_owned()],
             pattern: Pattern::Adapter,
             schemes: vec!["https".to_owned(), "http".to_owned()],
+            operations: EVERY_OPERATION.map(str::to_owned).to_vec(),
         }
     }
 

@@ -24,6 +24,7 @@ class Info:
     kinds: List[str]
     pattern: Pattern
     schemes: List[str]
+    operations: List[str]
 
 @dataclass
 class Condition:

@@ -1,0 +1,5 @@
+"""What was registered with FuseML. Needs the request `artifact-events`."""
+
+from wit_world.imports.artifact_events import since
+
+__all__ = ["since"]
