@@ -10,7 +10,11 @@ pub(crate) fn run_all() -> Result<()> {
     let release = setup::target().join("release");
     let examples = setup::root().join("examples/extensions");
     let built = |example: &str| -> Result<PathBuf> {
-        let (source, out) = (examples.join(example), setup::target().join("extensions").join(example));
+        // As an author copies it: links become files.
+        let copies = setup::target().join("bench-extensions");
+        let (source, out) = (copies.join(example), setup::target().join("extensions").join(example));
+        std::fs::create_dir_all(&copies)?;
+        run(Command::new("cp").arg("-rLT").args([&examples.join(example), &source]))?;
         if source.join("package.json").is_file() {
             run(Command::new("npm").args(["install", "--no-audit", "--no-fund", "--silent"]).current_dir(&source))?;
         }

@@ -11,6 +11,7 @@ use std::{
 /// Raised when a tool's requirements change: what was installed before is then installed anew.
 const UV: &str = "uv>=0.9,<1";
 const MLFLOW: [&str; 2] = ["mlflow[auth]>=3.1,<4", "scikit-learn>=1.5,<2"];
+const RAY: [&str; 1] = ["ray[default]>=2.50,<3"];
 /// The release that `fuseml extension build` names.
 const COMPONENTIZE_PY: [&str; 1] = ["componentize-py==0.25.0"];
 
@@ -20,6 +21,7 @@ pub(crate) struct Tools {
     pub(crate) uv_cache: PathBuf,
     pub(crate) mlflow: PathBuf,
     pub(crate) componentize_py: PathBuf,
+    pub(crate) ray: PathBuf,
     pub(crate) registry: PathBuf,
     pub(crate) mlflow_extension: PathBuf,
 }
@@ -41,11 +43,12 @@ pub(crate) fn all() -> Result<Tools> {
     let uv_cache = tools.join("uv-cache");
     let mlflow = python_tool(&tools, &uv, &uv_cache, "mlflow", &MLFLOW)?;
     let componentize_py = python_tool(&tools, &uv, &uv_cache, "componentize-py", &COMPONENTIZE_PY)?;
+    let ray = python_tool(&tools, &uv, &uv_cache, "ray", &RAY)?;
     let registry = registry()?;
     guest::ensure_toolchain()?;
     let mlflow_extension = target().join("extensions/mlflow");
     guest::build_extension(&root().join("plugins/mlflow"), &mlflow_extension)?;
-    Ok(Tools { uv, uv_cache, mlflow, componentize_py, registry, mlflow_extension })
+    Ok(Tools { uv, uv_cache, mlflow, componentize_py, ray, registry, mlflow_extension })
 }
 
 fn uv(tools: &Path) -> Result<PathBuf> {

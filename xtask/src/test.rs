@@ -15,6 +15,7 @@ pub(crate) fn run_all() -> Result<()> {
         .env("FUSEML_TEST_PROGRAM", setup::target().join("debug/fuseml"))
         .env("FUSEML_TEST_MLFLOW", &tools.mlflow)
         .env("FUSEML_TEST_EXTENSION", &tools.mlflow_extension)
+        .env("FUSEML_TEST_RAY", &tools.ray)
         .env("FUSEML_TEST_REGISTRY", &tools.registry)
         .env("FUSEML_COMPONENTIZE_PY", &tools.componentize_py)
         .env("FUSEML_UV", &tools.uv)

@@ -31,6 +31,7 @@ pub enum Language {
 pub enum ProjectKind {
     ArtifactStore,
     Builder,
+    RuntimeAgent,
 }
 
 impl Language {
@@ -38,7 +39,7 @@ impl Language {
 }
 
 impl ProjectKind {
-    pub const ALL: [Self; 2] = [Self::ArtifactStore, Self::Builder];
+    pub const ALL: [Self; 3] = [Self::ArtifactStore, Self::Builder, Self::RuntimeAgent];
 }
 
 impl fmt::Display for Language {
@@ -56,6 +57,7 @@ impl fmt::Display for ProjectKind {
         f.write_str(match self {
             Self::ArtifactStore => "artifact-store",
             Self::Builder => "builder",
+            Self::RuntimeAgent => "runtime-agent",
         })
     }
 }
@@ -119,6 +121,7 @@ fn project(language: Language, kind: ProjectKind, name: &Name) -> Result<Files> 
     let settings = match kind {
         ProjectKind::ArtifactStore => " --set endpoint=https://models.example",
         ProjectKind::Builder => "",
+        ProjectKind::RuntimeAgent => " --set endpoint=http://127.0.0.1:8265",
     };
     let mut fill = |to: &str, template: String| {
         let text = text_of(&TEMPLATES, &template)?.replace("{{name}}", name).replace("{{settings}}", settings);

@@ -51,8 +51,11 @@ fn javascript_projects_build_and_their_tests_pass() {
     }
 }
 
-const KINDS: [(ProjectKind, &str); 2] =
-    [(ProjectKind::ArtifactStore, "components/store.wasm"), (ProjectKind::Builder, "components/builder.wasm")];
+const KINDS: [(ProjectKind, &str); 3] = [
+    (ProjectKind::ArtifactStore, "components/store.wasm"),
+    (ProjectKind::Builder, "components/builder.wasm"),
+    (ProjectKind::RuntimeAgent, "components/agent.wasm"),
+];
 
 fn created(language: Language, kind: ProjectKind, folder: &Path) -> PathBuf {
     let project = folder.join("acme");

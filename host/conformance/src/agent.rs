@@ -2,6 +2,7 @@
 
 use crate::{
     Condition, Subject, WorkloadSample,
+    samples::Image,
     suite::{Suite, Trouble, failed, nothing, seen},
 };
 use fuseml_domain::{
@@ -51,8 +52,10 @@ pub(crate) async fn check(suite: &mut Suite<'_>, subject: &Subject<'_>, samples:
             "complains-of-what-it-cannot",
             "answer a complaint in `check` for a capability that the engine does not have",
             async {
-                let mut workload =
-                    workload(&WorkloadSample { image: "example/none".to_owned(), command: vec!["true".to_owned()] });
+                let mut workload = workload(&WorkloadSample {
+                    image: Image { scheme: "oci".to_owned(), uri: "example/none".to_owned() },
+                    command: vec!["true".to_owned()],
+                });
                 workload.resources.requires = vec!["no-such-capability".to_owned()];
                 let complaints = agent.check(&workload).await?;
                 if complaints.is_empty() {
@@ -76,7 +79,8 @@ pub(crate) async fn check(suite: &mut Suite<'_>, subject: &Subject<'_>, samples:
                 return Err(nothing("it does not call out"));
             }
             let bare = make(Condition::Bare).ok_or_else(|| nothing("no settings"))?;
-            failed("`health` without any right", bare.health().await, &[ErrorKind::Denied, ErrorKind::Unavailable])
+            let kinds = [ErrorKind::Denied, ErrorKind::Unavailable, ErrorKind::Invalid];
+            failed("`health` without any right", bare.health().await, &kinds)
         })
         .await;
     let fix = "answer `unavailable` when the engine cannot be reached, and never `lost`";
@@ -125,7 +129,7 @@ fn workload(sample: &WorkloadSample) -> EngineWorkload {
     EngineWorkload {
         key: format!("fuseml-check-{}", uuid::Uuid::now_v7()),
         kind: WorkloadKind::Job,
-        image: Location::new("oci", &sample.image),
+        image: Location::new(&sample.image.scheme, &sample.image.uri),
         command: sample.command.clone(),
         variables: Attributes::from([("FUSEML_CHECK".to_owned(), "yes".to_owned())]),
         secret_variables: Attributes::new(),

@@ -14,7 +14,7 @@ mod store;
 mod suite;
 
 pub use report::{Finding, Report, Usage, Verdict};
-pub use samples::{ArtifactSample, CodesetSample, Samples, WorkloadSample};
+pub use samples::{ArtifactSample, CodesetSample, Image, Samples, WorkloadSample};
 
 use fuseml_domain::{
     Attributes, Component, Error, Grants, Manifest, Policy, Request, Result, Rights, SecretText, SettingType, World,

@@ -45,9 +45,17 @@ pub struct CodesetSample {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct WorkloadSample {
-    /// OCI reference by digest, or what else the engine takes.
-    pub image: String,
+    /// An image by digest, or what else the engine takes.
+    pub image: Image,
     pub command: Vec<String>,
+}
+
+/// Where an environment lies.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Image {
+    pub scheme: String,
+    pub uri: String,
 }
 
 impl Samples {

@@ -22,7 +22,7 @@ pub(crate) struct NewArguments {
     /// rust, python or javascript
     #[arg(long, value_name = "LANGUAGE")]
     lang: Language,
-    /// artifact-store or builder
+    /// artifact-store, builder or runtime-agent
     #[arg(long)]
     kind: ProjectKind,
     /// The folder to make; one of the extension's name if not given

@@ -10,6 +10,7 @@ import weakref
 from componentize_py_types import Result, Ok, Err, Some
 from ..imports import types
 from ..exports import store
+from ..exports import agent
 from ..exports import build
 
 class Store(Protocol):

@@ -1,0 +1,1 @@
+../../../../examples/extensions/rust-ray-jobs/src/lib.rs
