@@ -1,7 +1,9 @@
 //! The world of end-to-end tests: a server in a temporary folder, MLflow beside it, and a person at a keyboard.
 
+mod ray;
 mod registry;
 
+pub use ray::Ray;
 pub use registry::OciRegistry;
 
 use std::{

@@ -1,6 +1,6 @@
 //! An author's afternoon: from a new project to a package that is installed, and the examples against real tools.
 
-use fuseml_tests::{Mlflow, OciRegistry, World, until};
+use fuseml_tests::{Mlflow, OciRegistry, Ray, World, until};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -130,4 +130,27 @@ fn the_python_example_is_built_checked_installed_and_asked() {
     world.fuseml(&["extension", "revoke-grant", name, "http"]).good();
     let health = world.json(&["extension", "list"])[0]["instances"][0]["health"].as_str().expect("health").to_owned();
     assert!(health.contains("`http` is not granted"), "{health}");
+}
+
+/// What new projects of the kind begin with, too.
+#[test]
+fn the_rust_example_runs_jobs_on_ray() {
+    let world = World::without_server();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/extensions/rust-ray-jobs");
+    world.fuseml(&["extension", "build", &example.display().to_string(), "--out", "ray-jobs"]).good();
+    let ray = Ray::start();
+    let samples = format!(
+        r#"[settings]
+           endpoint = "{}"
+           [[workloads]]
+           image = {{ scheme = "ray", uri = "" }}
+           command = ["python", "-c", "import os; print('checked', os.environ['FUSEML_CHECK'])"]
+        "#,
+        ray.url
+    );
+    fs::write(world.folder.path().join("check.toml"), samples).expect("samples");
+
+    let checked = world.fuseml(&["extension", "check", "ray-jobs", "--samples", "check.toml"]).good();
+
+    insta::assert_snapshot!("the_rust_example_checked", checked.stdout());
 }
