@@ -45,7 +45,7 @@ pub fn read(layout: &Path, target: &Path) -> Result<Digest> {
     for (path, bytes) in &files {
         put(target, path, bytes)?;
     }
-    Ok(package.digest().to_string().parse()?)
+    package.digest().to_string().parse()
 }
 
 fn refuse<T>(why: String) -> Result<T> {

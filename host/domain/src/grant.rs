@@ -8,7 +8,7 @@ use crate::{
     fill_setting,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One capability of one component, as approved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,32 @@ pub struct Grant {
     /// For `http`: patterns in the form that requests have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
+    /// For `reveal`: which secrets may be read. For `http`: which ones the host may send, and where to, as patterns.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, Vec<String>>,
+}
+
+impl Grant {
+    /// All that a request asks for.
+    fn of(manifest: &Manifest, component: &Name, request: &Request) -> Self {
+        Self {
+            component: component.clone(),
+            capability: request.capability,
+            hosts: request.hosts.clone(),
+            secrets: secrets_of(manifest, request),
+        }
+    }
+}
+
+/// The secrets that come with a request.
+fn secrets_of(manifest: &Manifest, request: &Request) -> BTreeMap<String, Vec<String>> {
+    match request.capability {
+        Capability::Reveal => request.secrets.iter().map(|name| (name.clone(), Vec::new())).collect(),
+        Capability::Http => {
+            manifest.secrets.iter().map(|(name, secret)| (name.clone(), secret.hosts.clone())).collect()
+        }
+        _ => BTreeMap::new(),
+    }
 }
 
 /// Everything granted to one instance.
@@ -31,11 +57,7 @@ impl Grants {
     pub fn of_requests(manifest: &Manifest, capabilities: &BTreeSet<Capability>) -> Self {
         let requested = manifest.components.iter().flat_map(|component| {
             let asked = component.requests.iter().filter(|request| capabilities.contains(&request.capability));
-            asked.map(|request| Grant {
-                component: component.name.clone(),
-                capability: request.capability,
-                hosts: request.hosts.clone(),
-            })
+            asked.map(|request| Grant::of(manifest, &component.name, request))
         });
         Self(requested.collect())
     }
@@ -103,7 +125,10 @@ impl Grants {
                 .filter(|grant| grant.component == component.name && grant.capability == request.capability);
             for grant in granted {
                 rights.capabilities.insert(request.capability);
-                rights.revealed.extend(request.secrets.iter().cloned());
+                if request.capability == Capability::Reveal {
+                    let approved = |name: &&String| grant.secrets.contains_key(*name);
+                    rights.revealed.extend(request.secrets.iter().filter(approved).cloned());
+                }
                 let asked = filled(&request.hosts, settings)?;
                 let given = filled(&grant.hosts, settings)?;
                 for host in asked.iter().flat_map(|asked| given.iter().filter_map(|given| asked.intersection(given))) {
@@ -114,22 +139,44 @@ impl Grants {
             }
         }
         if rights.capabilities.contains(&Capability::Http) {
-            for (name, secret) in &manifest.secrets {
-                let hosts = filled(&secret.hosts, settings)?;
-                rights.secrets.push(BoundSecret { name: name.clone(), hosts });
-            }
+            self.bind_secrets(&mut rights, manifest, component, settings)?;
         }
         Ok(rights)
+    }
+
+    /// Which secrets the host may put into the component's requests, and where to: as declared and as approved.
+    fn bind_secrets(
+        &self,
+        rights: &mut Rights,
+        manifest: &Manifest,
+        component: &Component,
+        settings: &Attributes,
+    ) -> Result<()> {
+        let own = |grant: &&Grant| grant.component == component.name && grant.capability == Capability::Http;
+        for (name, secret) in &manifest.secrets {
+            let declared = filled(&secret.hosts, settings)?;
+            let mut hosts = Vec::new();
+            for patterns in self.0.iter().filter(own).filter_map(|grant| grant.secrets.get(name)) {
+                let approved = filled(patterns, settings)?;
+                let both = |declared: &AllowedHost| -> Vec<AllowedHost> {
+                    approved.iter().filter_map(|approved| declared.intersection(approved)).collect()
+                };
+                hosts.extend(declared.iter().flat_map(both));
+            }
+            rights.secrets.push(BoundSecret { name: name.clone(), hosts });
+        }
+        Ok(())
     }
 
     /// The same grants with those added that a new version asks for beyond the old one.
     pub fn widened_by(&self, asked: &[Widening]) -> Self {
         let mut grants = self.clone();
-        for Widening { component, request } in asked {
+        for Widening { component, request, secrets } in asked {
             grants.0.push(Grant {
                 component: component.clone(),
                 capability: request.capability,
                 hosts: request.hosts.clone(),
+                secrets: secrets.clone(),
             });
         }
         grants
@@ -169,6 +216,28 @@ pub struct Widening {
     pub component: Name,
     /// With only the hosts that are new.
     pub request: Request,
+    /// Secrets that it may newly read (`reveal`), or that may newly be sent to these hosts (`http`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, Vec<String>>,
+}
+
+impl Widening {
+    /// In plain words, a line each.
+    pub fn renderings(&self, settings: &Attributes) -> Vec<String> {
+        let mut lines = Vec::new();
+        let only_secrets = self.request.capability == Capability::Http && self.request.hosts.is_empty();
+        if !only_secrets {
+            lines.push(self.request.rendering(settings));
+        }
+        if self.request.capability == Capability::Http {
+            for (name, hosts) in &self.secrets {
+                let hosts: Vec<_> =
+                    hosts.iter().map(|host| fill_setting(host, settings).unwrap_or_else(|| host.clone())).collect();
+                lines.push(format!("may have the secret {name} sent to {}", hosts.join(", ")));
+            }
+        }
+        lines
+    }
 }
 
 /// What the new version asks for that the old one did not.
@@ -185,9 +254,20 @@ pub fn widening(old: &Manifest, new: &Manifest) -> Vec<Widening> {
             let covered =
                 |host: &String| earlier.iter().flat_map(|earlier| &earlier.hosts).any(|old| covers(old, host));
             let hosts: Vec<_> = request.hosts.iter().filter(|host| !covered(host)).cloned().collect();
-            if earlier.is_empty() || !hosts.is_empty() {
-                let request = Request { hosts, ..request.clone() };
-                found.push(Widening { component: component.name.clone(), request });
+            let mut secrets = secrets_of(new, request);
+            for earlier in &earlier {
+                for (name, known) in secrets_of(old, earlier) {
+                    let Some(asked) = secrets.get_mut(&name) else { continue };
+                    asked.retain(|host| !known.iter().any(|known| covers(known, host)));
+                    if asked.is_empty() {
+                        secrets.remove(&name);
+                    }
+                }
+            }
+            if earlier.is_empty() || !hosts.is_empty() || !secrets.is_empty() {
+                let names = secrets.keys().filter(|_| request.capability == Capability::Reveal).cloned().collect();
+                let request = Request { hosts, secrets: names, ..request.clone() };
+                found.push(Widening { component: component.name.clone(), request, secrets });
             }
         }
     }
@@ -261,6 +341,59 @@ mod tests {
         assert_eq!(asked.len(), 1);
         assert_eq!(asked[0].request.hosts, ["https://evil.example"]);
         assert_eq!(after.hosts.len(), 2);
+    }
+
+    /// A manifest with the secret `token` bound to these hosts.
+    fn with_secret(hosts: &str, requests: &str) -> Manifest {
+        manifest(&format!("{requests}[secrets.token]\ndescription = \"t\"\nhosts = {hosts}\n"))
+    }
+
+    #[test]
+    fn a_secret_goes_only_where_it_was_approved_to_go() {
+        let both = http("[\"https://a.example\", \"https://b.example\"]");
+        let (old, new) = (with_secret("[\"https://a.example\"]", &both), with_secret("[\"https://b.example\"]", &both));
+        let rights = |grants: &Grants, manifest: &Manifest| {
+            grants.rights(manifest, &manifest.components[0], &Attributes::new(), &Policy::default()).expect("rights")
+        };
+        let grants = Grants::of_requests(&old, &Capability::ALL.into());
+        assert_eq!(rights(&grants, &old).secrets[0].hosts.len(), 1);
+        assert_eq!(rights(&grants, &new).secrets[0].hosts, [], "bound elsewhere by its author alone");
+
+        let asked = widening(&old, &new);
+        assert_eq!(asked.len(), 1);
+        assert_eq!(asked[0].renderings(&Attributes::new()), ["may have the secret token sent to https://b.example"]);
+        let approved = rights(&grants.widened_by(&asked), &new);
+        assert_eq!(approved.secrets[0].hosts, ["https://b.example".parse().expect("host")]);
+    }
+
+    #[test]
+    fn only_approved_secrets_are_revealed() {
+        let reveal = |names: &str| {
+            format!("[[components.requests]]\ncapability = \"reveal\"\nreason = \"r\"\nsecrets = {names}\n")
+        };
+        let secrets = "[secrets.token]\ndescription = \"t\"\nhosts = [\"https://a.example\"]\n\
+                       [secrets.password]\ndescription = \"p\"\nhosts = [\"https://a.example\"]\n";
+        let old = manifest(&format!("{}{secrets}", reveal("[\"token\"]")));
+        let new = manifest(&format!("{}{secrets}", reveal("[\"token\", \"password\"]")));
+        let grants = Grants::of_requests(&old, &Capability::ALL.into());
+        let revealed = |grants: &Grants| {
+            let rights = grants.rights(&new, &new.components[0], &Attributes::new(), &Policy::default());
+            rights.expect("rights").revealed.into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(revealed(&grants), ["token"]);
+        let asked = widening(&old, &new);
+        assert_eq!(asked[0].request.secrets, ["password"]);
+        assert_eq!(revealed(&grants.widened_by(&asked)), ["password", "token"]);
+        assert!(manifest_error(&reveal("[\"unknown\"]")).contains("not declared"));
+        assert!(manifest_error(&reveal("[]")).contains("without naming secrets"));
+    }
+
+    fn manifest_error(requests: &str) -> String {
+        let text = format!(
+            "schema_version = 1\nname = \"x\"\nversion = \"0.1.0\"\ntitle = \"X\"\ndescription = \"d\"\nlicense = \"MIT\"\n\
+             [[components]]\nname = \"store\"\nworld = \"fuseml:artifact-store/artifact-store@0.2.0\"\nfile = \"s.wasm\"\n{requests}"
+        );
+        Manifest::parse(&text).expect_err("refused").message
     }
 
     #[test]

@@ -219,10 +219,12 @@ fn explain(manifest: &Manifest, settings: &Attributes) {
 
 /// What a new version asks for beyond the old one.
 pub(super) fn explain_widening(asks: &[Widening], settings: &Attributes) {
-    for Widening { component, request } in asks {
-        eprintln!("  {component} now also asks:");
-        eprintln!("    {:<14} {}", request.capability, request.rendering(settings));
-        eprintln!("    {:<14} because: {}", "", request.reason);
+    for asked in asks {
+        eprintln!("  {} now also asks:", asked.component);
+        for words in asked.renderings(settings) {
+            eprintln!("    {:<14} {words}", asked.request.capability);
+        }
+        eprintln!("    {:<14} because: {}", "", asked.request.reason);
     }
 }
 

@@ -67,7 +67,9 @@ pub(super) fn show(view: &ExtensionView) -> Rows {
         }
     }
     for asked in &view.asks {
-        row("held asks", format!("{}: {}", asked.component, asked.request.rendering(&Default::default())));
+        for words in asked.renderings(&Default::default()) {
+            row("held asks", format!("{}: {words}", asked.component));
+        }
     }
     for (name, wanted) in &manifest.dependencies {
         row("needs", format!("{name} {wanted}"));
