@@ -121,12 +121,10 @@ fn extensions_that_are_none_are_refused_and_leave_nothing() {
 #[test]
 fn code_that_cannot_become_a_model_says_where_it_went_wrong() {
     let world = World::with_mlflow(None);
-    let extension = hurried_extension(&world);
-    world.fuseml(&["extension", "upgrade", "mlflow", &extension]).good();
     world
         .fuseml(&["pipeline", "add", "mlflow-training", "--name", "training", "--input", "mlflow_code=code://*"])
         .good();
-    let cases: [(&str, &[(&str, &str)]); 7] = [
+    let cases: [(&str, &[(&str, &str)]); 6] = [
         ("no-project", &[("train.py", TRAIN)]),
         ("broken-project", &[("MLproject", "name: x\nentry_points: [\n"), ("train.py", TRAIN)]),
         (
@@ -145,7 +143,6 @@ fn code_that_cannot_become_a_model_says_where_it_went_wrong() {
                 ("train.py", "import sys\nprint('no data here')\nsys.exit(1)\n"),
             ],
         ),
-        ("hangs", &[("MLproject", PROJECT), ("conda.yaml", CONDA), ("train.py", "import time\ntime.sleep(3600)\n")]),
         ("no-model", &[("MLproject", PROJECT), ("conda.yaml", CONDA), ("train.py", TRAIN)]),
         (
             "wrong-parameter",
@@ -161,7 +158,6 @@ fn code_that_cannot_become_a_model_says_where_it_went_wrong() {
             "broken-project" => &["MLproject", "line"],
             "no-such-package" => &["no-such-package-of-fuseml", "fuseml run logs training/"],
             "exits-1" => &["no data here", "exited with code 1", "fuseml run logs training/"],
-            "hangs" => &["stopped after its time limit of 20 s"],
             "no-model" => &["logged no model"],
             _ => &["beta"],
         };
@@ -170,6 +166,23 @@ fn code_that_cannot_become_a_model_says_where_it_went_wrong() {
         }
         assert!(!said.contains("panicked") && !said.contains("Backtrace"), "{said}");
     }
+    assert!(world.json(&["artifact", "list", "--kind", "model"]).as_array().is_some_and(Vec::is_empty));
+}
+
+#[test]
+fn code_that_never_ends_is_stopped_after_its_time_limit() {
+    let world = World::with_mlflow(None);
+    let extension = hurried_extension(&world);
+    world.fuseml(&["extension", "upgrade", "mlflow", &extension]).good();
+    world
+        .fuseml(&["pipeline", "add", "mlflow-training", "--name", "training", "--input", "mlflow_code=code://*"])
+        .good();
+    let train = "import time\ntime.sleep(3600)\n";
+    let path = world.code("hangs", &[("MLproject", PROJECT), ("conda.yaml", CONDA), ("train.py", train)]);
+
+    let answer = world.fuseml(&["push", &path, "--wait"]).bad(7);
+
+    assert!(answer.stderr().contains("stopped after its time limit of 20 s"), "{}", answer.stderr());
     assert!(world.json(&["artifact", "list", "--kind", "model"]).as_array().is_some_and(Vec::is_empty));
 }
 

@@ -19,6 +19,7 @@ mod reference;
 mod run;
 mod runnable;
 mod secret;
+mod setting;
 mod stored;
 mod surface;
 mod template;
@@ -34,7 +35,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use grant::{Grant, Grants, Policy, Widening, widening};
 pub use instance::{Candidate, Instance, InstanceChoice, InstanceSelector, Scope, choose};
 pub use kind::Kind;
-pub use manifest::{Component, Contract, Manifest, SecretSetting, Setting, SettingType, TemplateFile, World};
+pub use manifest::{Component, Contract, Manifest, SecretSetting, TemplateFile, World};
 pub use name::Name;
 pub use permission::{AllowedHost, BoundSecret, Capability, Request, Rights, fill_setting};
 pub use pipeline::{Binding, InputValue, Pipeline, Value, find_loop};
@@ -44,6 +45,7 @@ pub use runnable::{
     BuildPlan, Delivery, Environment, InputSlot, OutputReport, OutputSlot, Parameter, Runnable, ServiceSpec, ValueType,
 };
 pub use secret::SecretText;
+pub use setting::{Setting, SettingType};
 pub use stored::{StoreChange, StoreCondition, StoreInfo, StorePage, StorePattern, StoreQuery, StoredArtifact};
 pub use surface::Surface;
 pub use template::{

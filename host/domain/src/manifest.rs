@@ -1,31 +1,10 @@
 //! `extension.toml`: what an extension is, what its components need and ask for.
 
-use crate::{Attributes, Capability, Error, Kind, Name, Request, Result, check_relative_path};
+use crate::{Attributes, Capability, Error, Kind, Name, Request, Result, Setting, check_relative_path};
 use indexmap::IndexMap;
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr};
-
-/// The type of an instance's setting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SettingType {
-    Text,
-    Url,
-    Integer,
-    Boolean,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Setting {
-    #[serde(rename = "type")]
-    pub setting_type: SettingType,
-    pub description: String,
-    #[serde(default)]
-    pub required: bool,
-    pub default: Option<String>,
-}
 
 /// A credential of an instance. Its value is kept by the host and put into requests to these hosts alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,6 +162,9 @@ impl Manifest {
         if self.dependencies.contains_key(&self.name) {
             return Err(Error::invalid("dependency", format!("{} depends on itself", self.name)));
         }
+        for (name, setting) in &self.settings {
+            setting.check_declaration(name)?;
+        }
         for (name, secret) in &self.secrets {
             self.check_secret(name, secret)?;
         }
@@ -283,7 +265,7 @@ impl Manifest {
         let mut settings = Attributes::new();
         for (name, setting) in &self.settings {
             match given.get(name).or(setting.default.as_ref()) {
-                Some(value) => drop(settings.insert(name.clone(), check_setting(name, setting, value)?)),
+                Some(value) => drop(settings.insert(name.clone(), setting.check(name, value)?)),
                 None if setting.required => {
                     return Err(Error::invalid(
                         "missing-setting",
@@ -328,21 +310,6 @@ fn check_request(component: &Name, request: &Request) -> Result<()> {
         host.parse::<crate::AllowedHost>()?;
     }
     Ok(())
-}
-
-fn check_setting(name: &str, setting: &Setting, value: &str) -> Result<String> {
-    let refuse = |expected: &str| {
-        Error::invalid("setting", format!("the setting `{name}` takes {expected}, not `{}`", value.escape_debug()))
-    };
-    match setting.setting_type {
-        SettingType::Text => Ok(value.to_owned()),
-        SettingType::Integer => value.parse::<i64>().map(|v| v.to_string()).map_err(|_| refuse("an integer")),
-        SettingType::Boolean => value.parse::<bool>().map(|v| v.to_string()).map_err(|_| refuse("true or false")),
-        SettingType::Url => {
-            value.parse::<crate::AllowedHost>().map_err(|_| refuse("a URL such as http://mlflow.example:5000"))?;
-            Ok(value.trim_end_matches('/').to_owned())
-        }
-    }
 }
 
 #[cfg(test)]
