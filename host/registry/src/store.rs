@@ -1,0 +1,464 @@
+//! What the registry keeps, as keys of an object store.
+//!
+//! | key | holds |
+//! |---|---|
+//! | `blobs/sha256/<2 digits>/<digest>` | the bytes |
+//! | `repositories/<name>/_blobs/<digest>` | nothing: the repository has that blob |
+//! | `repositories/<name>/_manifests/<digest>` | the manifest's media type |
+//! | `repositories/<name>/_tags/<tag>` | the digest it points at |
+//! | `repositories/<name>/_referrers/<subject>/<digest>` | the referrer's descriptor |
+
+use crate::{
+    Code, RegistryError, Repository, Tag,
+    error::Result,
+    upload::{Finished, Uploads},
+};
+use bytes::Bytes;
+use fuseml_domain::{Digest, Error};
+use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
+use object_store::{
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, WriteMultipart,
+    local::LocalFileSystem, path::Path as Key,
+};
+use oci_spec::image::Descriptor;
+use serde::Deserialize;
+use std::{ops::Range, path::PathBuf, sync::Arc};
+
+/// Bytes read at one time.
+const CHUNK: usize = 256 << 10;
+
+/// A registry's contents.
+#[derive(Debug, Clone)]
+pub struct Store {
+    objects: Arc<dyn ObjectStore>,
+    /// Where the objects are files: finished uploads then become blobs by renaming.
+    disk: Option<PathBuf>,
+    pub(crate) uploads: Arc<Uploads>,
+}
+
+/// A manifest's bytes and what they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredManifest {
+    pub digest: Digest,
+    pub media_type: String,
+    pub bytes: Bytes,
+}
+
+/// Something that says of itself that it is about a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Referrer {
+    pub descriptor: Descriptor,
+}
+
+pub(crate) type Stream = BoxStream<'static, std::io::Result<Bytes>>;
+
+/// What is read of any manifest or index.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    schema_version: u32,
+    media_type: Option<String>,
+    artifact_type: Option<String>,
+    config: Option<Descriptor>,
+    #[serde(default)]
+    layers: Vec<Descriptor>,
+    #[serde(default)]
+    manifests: Vec<Descriptor>,
+    subject: Option<Descriptor>,
+    annotations: Option<std::collections::HashMap<String, String>>,
+}
+
+impl Store {
+    /// In a folder of this machine.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or written.
+    pub fn on_disk(folder: PathBuf) -> fuseml_domain::Result<Self> {
+        let io = |error: std::io::Error| Error::io(folder.display(), &error);
+        std::fs::create_dir_all(&folder).map_err(io)?;
+        let uploads = Uploads::new(folder.join("uploads"))?;
+        let objects = LocalFileSystem::new_with_prefix(&folder)
+            .map_err(|error| Error::internal("registry", error.to_string()))?
+            .with_fsync(true);
+        Ok(Self { objects: Arc::new(objects), disk: Some(folder), uploads: Arc::new(uploads) })
+    }
+
+    /// In an object store such as `s3://bucket/prefix`, with its options as `object_store` names them
+    /// (`aws_endpoint`, `aws_access_key_id`, …). Uploads gather in a folder of this machine.
+    ///
+    /// # Errors
+    /// `invalid` for an address that is not understood.
+    pub fn at(address: &str, options: Vec<(String, String)>, uploads: PathBuf) -> fuseml_domain::Result<Self> {
+        let invalid = |why: String| Error::invalid("object-store", format!("{address}: {why}"));
+        let url = url::Url::parse(address).map_err(|error| invalid(error.to_string()))?;
+        let (objects, prefix) =
+            object_store::parse_url_opts(&url, options).map_err(|error| invalid(error.to_string()))?;
+        let objects = object_store::prefix::PrefixStore::new(objects, prefix);
+        Ok(Self { objects: Arc::new(objects), disk: None, uploads: Arc::new(Uploads::new(uploads)?) })
+    }
+
+    fn blob_key(digest: &Digest) -> Key {
+        Key::from(format!("blobs/sha256/{}/{}", &digest.hex()[..2], digest.hex()))
+    }
+
+    fn key(repository: &Repository, folder: &str, name: &str) -> Key {
+        Key::from(format!("repositories/{repository}/_{folder}/{name}"))
+    }
+
+    async fn has(&self, key: &Key) -> Result<bool> {
+        match self.objects.head(key).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(RegistryError::machine("looking something up", &error)),
+        }
+    }
+
+    async fn text(&self, key: &Key) -> Result<Option<String>> {
+        let bytes = match self.objects.get(key).await {
+            Ok(found) => found.bytes().await.map_err(|error| RegistryError::machine("reading", &error))?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(RegistryError::machine("reading", &error)),
+        };
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    async fn put(&self, key: &Key, bytes: impl Into<PutPayload>) -> Result<()> {
+        self.objects.put(key, bytes.into()).await.map_err(|error| RegistryError::machine("writing", &error))?;
+        Ok(())
+    }
+
+    /// The size in bytes of a blob that the repository has.
+    ///
+    /// # Errors
+    /// `BlobUnknown`.
+    pub async fn blob_size(&self, repository: &Repository, digest: &Digest) -> Result<u64> {
+        let unknown = || RegistryError::new(Code::BlobUnknown, format!("{repository} has no blob {digest}"));
+        if !self.has(&Self::key(repository, "blobs", digest.hex())).await? {
+            return Err(unknown());
+        }
+        match self.objects.head(&Self::blob_key(digest)).await {
+            Ok(found) => Ok(found.size),
+            Err(object_store::Error::NotFound { .. }) => Err(unknown()),
+            Err(error) => Err(RegistryError::machine("looking a blob up", &error)),
+        }
+    }
+
+    /// The bytes of a blob whose size was asked for before.
+    pub(crate) async fn read_blob(&self, digest: &Digest, range: Range<u64>) -> Result<Stream> {
+        let key = Self::blob_key(digest);
+        if let Some(disk) = &self.disk {
+            return read_file(disk.join(key.as_ref()), range).await;
+        }
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
+        let found =
+            self.objects.get_opts(&key, options).await.map_err(|error| RegistryError::machine("reading", &error))?;
+        Ok(found.into_stream().map_err(std::io::Error::other).boxed())
+    }
+
+    /// The whole blob in memory: for small ones.
+    ///
+    /// # Errors
+    /// `BlobUnknown`, or `SizeInvalid` when it is larger than `most` bytes.
+    pub async fn blob(&self, repository: &Repository, digest: &Digest, most: u64) -> Result<Bytes> {
+        let size = self.blob_size(repository, digest).await?;
+        if size > most {
+            return Err(RegistryError::new(Code::SizeInvalid, format!("{digest} has {size} bytes")));
+        }
+        let chunks: Vec<Bytes> = self
+            .read_blob(digest, 0..size)
+            .await?
+            .try_collect()
+            .await
+            .map_err(|error| RegistryError::machine("reading", &error))?;
+        Ok(chunks.concat().into())
+    }
+
+    /// Copies a repository's blob into a file.
+    ///
+    /// # Errors
+    /// `BlobUnknown`.
+    pub async fn save_blob(&self, repository: &Repository, digest: &Digest, path: &std::path::Path) -> Result<()> {
+        let size = self.blob_size(repository, digest).await?;
+        if let Some(disk) = &self.disk {
+            let from = disk.join(Self::blob_key(digest).as_ref());
+            if tokio::fs::hard_link(&from, path).await.is_ok() {
+                return Ok(());
+            }
+        }
+        let mut stream = tokio_util::io::StreamReader::new(self.read_blob(digest, 0..size).await?);
+        let write = async {
+            let mut file = tokio::fs::File::create(path).await?;
+            tokio::io::copy(&mut stream, &mut file).await?;
+            tokio::io::AsyncWriteExt::flush(&mut file).await
+        };
+        write.await.map_err(|error| RegistryError::machine("copying a blob", &error))
+    }
+
+    /// Keeps bytes as a blob of the repository.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub async fn put_blob(&self, repository: &Repository, bytes: Bytes) -> Result<Digest> {
+        let digest = Digest::of(&bytes);
+        self.put(&Self::blob_key(&digest), bytes).await?;
+        self.link(repository, &digest).await?;
+        Ok(digest)
+    }
+
+    async fn link(&self, repository: &Repository, digest: &Digest) -> Result<()> {
+        self.put(&Self::key(repository, "blobs", digest.hex()), Bytes::new()).await
+    }
+
+    /// A blob that another repository has becomes this one's too; false when that one does not have it.
+    pub(crate) async fn mount(&self, from: &Repository, to: &Repository, digest: &Digest) -> Result<bool> {
+        match self.blob_size(from, digest).await {
+            Ok(_) => self.link(to, digest).await.map(|()| true),
+            Err(error) if error.code == Code::BlobUnknown => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A finished upload becomes a blob. Its file is gone afterwards.
+    pub(crate) async fn adopt(&self, repository: &Repository, upload: Finished) -> Result<()> {
+        let key = Self::blob_key(&upload.digest);
+        match &self.disk {
+            Some(disk) => move_file(upload.path, disk.join(key.as_ref())).await?,
+            None => {
+                let failed = |error: object_store::Error| RegistryError::machine("writing a blob", &error);
+                let file = read_file(upload.path.clone(), 0..upload.size).await?;
+                let mut target = WriteMultipart::new(self.objects.put_multipart(&key).await.map_err(failed)?);
+                let mut chunks = file;
+                while let Some(chunk) = chunks.next().await {
+                    let chunk = chunk.map_err(|error| RegistryError::machine("reading an upload", &error))?;
+                    target.wait_for_capacity(4).await.map_err(failed)?;
+                    target.put(chunk);
+                }
+                target.finish().await.map_err(failed)?;
+                let _ = tokio::fs::remove_file(&upload.path).await;
+            }
+        }
+        self.link(repository, &upload.digest).await
+    }
+
+    /// The repository forgets a blob.
+    pub(crate) async fn unlink(&self, repository: &Repository, digest: &Digest) -> Result<()> {
+        self.blob_size(repository, digest).await?;
+        self.delete(&Self::key(repository, "blobs", digest.hex())).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<()> {
+        match self.objects.delete(key).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(RegistryError::machine("deleting", &error)),
+        }
+    }
+
+    /// A manifest by its digest.
+    ///
+    /// # Errors
+    /// `ManifestUnknown`.
+    pub async fn manifest(&self, repository: &Repository, digest: &Digest) -> Result<StoredManifest> {
+        let unknown = || RegistryError::new(Code::ManifestUnknown, format!("{repository} has no manifest {digest}"));
+        let media_type = self.text(&Self::key(repository, "manifests", digest.hex())).await?.ok_or_else(unknown)?;
+        let bytes = match self.objects.get(&Self::blob_key(digest)).await {
+            Ok(found) => found.bytes().await.map_err(|error| RegistryError::machine("reading", &error))?,
+            Err(object_store::Error::NotFound { .. }) => return Err(unknown()),
+            Err(error) => return Err(RegistryError::machine("reading", &error)),
+        };
+        Ok(StoredManifest { digest: digest.clone(), media_type, bytes })
+    }
+
+    /// What a tag points at.
+    ///
+    /// # Errors
+    /// `ManifestUnknown`.
+    pub async fn resolve(&self, repository: &Repository, tag: &Tag) -> Result<Digest> {
+        let unknown = || RegistryError::new(Code::ManifestUnknown, format!("{repository} has no tag `{tag}`"));
+        let text = self.text(&Self::key(repository, "tags", tag.as_str())).await?.ok_or_else(unknown)?;
+        crate::name::digest(&text)
+    }
+
+    /// Keeps a manifest whose blobs are all there. Answers what it is about, if it is about another one.
+    ///
+    /// # Errors
+    /// `ManifestInvalid` or `ManifestBlobUnknown`.
+    pub async fn put_manifest(
+        &self,
+        repository: &Repository,
+        media_type: &str,
+        bytes: Bytes,
+    ) -> Result<(Digest, Option<Digest>)> {
+        let document = document(media_type, &bytes)?;
+        for blob in document.config.iter().chain(&document.layers).filter(|blob| blob.urls().is_none()) {
+            let digest = crate::name::digest(blob.digest().as_ref())?;
+            match self.blob_size(repository, &digest).await {
+                Ok(size) if size == blob.size() => {}
+                Ok(size) => {
+                    let message = format!("the manifest says that {digest} has {} bytes; it has {size}", blob.size());
+                    return Err(RegistryError::new(Code::ManifestInvalid, message));
+                }
+                Err(error) if error.code == Code::BlobUnknown => {
+                    return Err(RegistryError::new(Code::ManifestBlobUnknown, error.message));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        for manifest in &document.manifests {
+            let digest = crate::name::digest(manifest.digest().as_ref())?;
+            if !self.has(&Self::key(repository, "manifests", digest.hex())).await? {
+                let message = format!("{repository} has no manifest {digest}, which the index names");
+                return Err(RegistryError::new(Code::ManifestBlobUnknown, message));
+            }
+        }
+        let digest = Digest::of(&bytes);
+        let size = bytes.len() as u64;
+        self.put(&Self::blob_key(&digest), bytes).await?;
+        let subject = document.subject.as_ref().map(|subject| crate::name::digest(subject.digest().as_ref()));
+        let subject = subject.transpose()?;
+        if let Some(subject) = &subject {
+            let descriptor = referrer(&digest, size, media_type, &document)?;
+            let name = format!("{}/{}", subject.hex(), digest.hex());
+            self.put(&Self::key(repository, "referrers", &name), descriptor).await?;
+        }
+        // Last, because from here on the manifest is found.
+        self.put(&Self::key(repository, "manifests", digest.hex()), media_type.to_owned()).await?;
+        Ok((digest, subject))
+    }
+
+    /// Points a tag at a manifest that is there.
+    ///
+    /// # Errors
+    /// `Denied` when the tag is fixed and points elsewhere.
+    pub async fn tag(&self, repository: &Repository, tag: &Tag, digest: &Digest, fixed: bool) -> Result<()> {
+        let key = Self::key(repository, "tags", tag.as_str());
+        let text = PutPayload::from(digest.to_string());
+        if !fixed {
+            return self.put(&key, text).await;
+        }
+        match self.objects.put_opts(&key, text, PutMode::Create.into()).await {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::AlreadyExists { .. }) => match self.resolve(repository, tag).await? {
+                there if there == *digest => Ok(()),
+                there => {
+                    let message = format!("{repository}:{tag} is {there} and never becomes anything else");
+                    Err(RegistryError::new(Code::Denied, message))
+                }
+            },
+            Err(error) => Err(RegistryError::machine("writing a tag", &error)),
+        }
+    }
+
+    /// The repository's tags in order, after `last`, at most `most`; and whether there are more.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn tags(&self, repository: &Repository, last: Option<&str>, most: usize) -> Result<(Vec<String>, bool)> {
+        let mut names = self.names(&Self::folder(repository, "tags")).await?;
+        names.sort_unstable();
+        let mut after = names.into_iter().filter(|name| last.is_none_or(|last| name.as_str() > last));
+        let page: Vec<String> = after.by_ref().take(most).collect();
+        Ok((page, after.next().is_some()))
+    }
+
+    fn folder(repository: &Repository, folder: &str) -> Key {
+        Key::from(format!("repositories/{repository}/_{folder}"))
+    }
+
+    async fn names(&self, folder: &Key) -> Result<Vec<String>> {
+        let listed = self.objects.list(Some(folder)).map_ok(|found| found.location);
+        let listed: Vec<Key> = listed.try_collect().await.map_err(|error| RegistryError::machine("listing", &error))?;
+        Ok(listed.iter().filter_map(|key| key.filename().map(ToOwned::to_owned)).collect())
+    }
+
+    /// Everything that says it is about a manifest, whether that is there or not.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Referrer>> {
+        let folder = Self::folder(repository, &format!("referrers/{}", subject.hex()));
+        let mut names = self.names(&folder).await?;
+        names.sort_unstable();
+        let mut referrers = Vec::new();
+        for name in names {
+            let key = Self::key(repository, "referrers", &format!("{}/{name}", subject.hex()));
+            let descriptor = self.text(&key).await?.and_then(|text| serde_json::from_str(&text).ok());
+            referrers.extend(descriptor.map(|descriptor| Referrer { descriptor }));
+        }
+        Ok(referrers)
+    }
+
+    /// Forgets a manifest with its tags.
+    pub(crate) async fn delete_manifest(&self, repository: &Repository, digest: &Digest) -> Result<()> {
+        let manifest = self.manifest(repository, digest).await?;
+        for tag in self.names(&Self::folder(repository, "tags")).await? {
+            let tag: Tag = tag.parse()?;
+            if self.resolve(repository, &tag).await.is_ok_and(|there| there == *digest) {
+                self.delete_tag(repository, &tag).await?;
+            }
+        }
+        let subject = document(&manifest.media_type, &manifest.bytes)?.subject;
+        if let Some(subject) = subject.and_then(|subject| crate::name::digest(subject.digest().as_ref()).ok()) {
+            let name = format!("{}/{}", subject.hex(), digest.hex());
+            self.delete(&Self::key(repository, "referrers", &name)).await?;
+        }
+        self.delete(&Self::key(repository, "manifests", digest.hex())).await
+    }
+
+    /// Forgets a tag.
+    pub(crate) async fn delete_tag(&self, repository: &Repository, tag: &Tag) -> Result<()> {
+        self.resolve(repository, tag).await?;
+        self.delete(&Self::key(repository, "tags", tag.as_str())).await
+    }
+}
+
+fn document(media_type: &str, bytes: &[u8]) -> Result<Document> {
+    let invalid = |why: String| RegistryError::new(Code::ManifestInvalid, why);
+    let document: Document =
+        serde_json::from_slice(bytes).map_err(|error| invalid(format!("the manifest is not valid: {error}")))?;
+    if document.schema_version != 2 {
+        return Err(invalid(format!("the manifest has the schema version {}, not 2", document.schema_version)));
+    }
+    match &document.media_type {
+        Some(own) if own != media_type => Err(invalid(format!("the manifest is {own}, but was sent as {media_type}"))),
+        _ => Ok(document),
+    }
+}
+
+/// As the referrers list names it: an image without an artifact type has its config's.
+fn referrer(digest: &Digest, size: u64, media_type: &str, document: &Document) -> Result<Vec<u8>> {
+    let config = document.config.as_ref().map(|config| config.media_type().to_string());
+    let mut descriptor = serde_json::json!({
+        "mediaType": media_type,
+        "digest": digest.to_string(),
+        "size": size,
+        "artifactType": document.artifact_type.clone().or(config),
+    });
+    if let (Some(annotations), Some(object)) = (&document.annotations, descriptor.as_object_mut()) {
+        object.insert("annotations".to_owned(), serde_json::json!(annotations));
+    }
+    serde_json::to_vec(&descriptor).map_err(|error| RegistryError::machine("writing a descriptor", &error))
+}
+
+async fn read_file(path: PathBuf, range: Range<u64>) -> Result<Stream> {
+    let open = async {
+        let mut file = tokio::fs::File::open(path).await?;
+        tokio::io::AsyncSeekExt::seek(&mut file, std::io::SeekFrom::Start(range.start)).await?;
+        Ok::<_, std::io::Error>(file)
+    };
+    let file = open.await.map_err(|error| RegistryError::machine("opening a blob", &error))?;
+    let part = tokio::io::AsyncReadExt::take(file, range.end - range.start);
+    Ok(tokio_util::io::ReaderStream::with_capacity(part, CHUNK).boxed())
+}
+
+/// The file is there under its new name once this answers, also after a power cut.
+async fn move_file(from: PathBuf, to: PathBuf) -> Result<()> {
+    let work = move || {
+        let folder = to.parent().map_or_else(PathBuf::new, ToOwned::to_owned);
+        std::fs::create_dir_all(&folder)?;
+        std::fs::File::open(&from)?.sync_all()?;
+        std::fs::rename(&from, &to)?;
+        std::fs::File::open(folder)?.sync_all()
+    };
+    let moved = tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other).and_then(|done| done);
+    moved.map_err(|error| RegistryError::machine("keeping a blob", &error))
+}

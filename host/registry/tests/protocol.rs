@@ -1,0 +1,282 @@
+//! The distribution protocol over HTTP, request by request, on a real listener.
+
+use async_trait::async_trait;
+use axum::http::HeaderMap;
+use fuseml_domain::Digest;
+use fuseml_registry::{Access, Action, Refusal, Repository, Store, Tag};
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Everybody reads; who has the token writes everywhere but in `closed/…`, where nobody even reads.
+struct Rules;
+
+#[async_trait]
+impl Access for Rules {
+    async fn allow(&self, headers: &HeaderMap, repository: &Repository, action: Action) -> Result<(), Refusal> {
+        let known = headers.get("authorization").is_some_and(|value| value == "Bearer writer");
+        match action {
+            _ if repository.as_str().starts_with("closed/") => Err(Refusal::Denied("closed".to_owned())),
+            Action::Pull => Ok(()),
+            _ if known => Ok(()),
+            _ => Err(Refusal::Unknown("Bearer realm=\"here\"".to_owned())),
+        }
+    }
+    async fn greet(&self, _headers: &HeaderMap) -> Result<(), Refusal> {
+        Ok(())
+    }
+    fn is_fixed(&self, _repository: &Repository, tag: &Tag) -> bool {
+        tag.as_str().starts_with(|c: char| c.is_ascii_digit())
+    }
+}
+
+struct World {
+    url: String,
+    client: Client,
+    folder: Arc<tempfile::TempDir>,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::on(Arc::new(tempfile::tempdir().expect("folder"))).await
+    }
+
+    async fn on(folder: Arc<tempfile::TempDir>) -> Self {
+        let store = Store::on_disk(folder.path().to_owned()).expect("store");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("port");
+        let url = format!("http://{}", listener.local_addr().expect("address"));
+        let router = fuseml_registry::router(store, Arc::new(Rules), 10 << 20);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", "Bearer writer".parse().expect("header"));
+        let client = Client::builder().default_headers(headers).no_proxy().build().expect("client");
+        Self { url, client, folder }
+    }
+
+    fn at(&self, path: &str) -> String {
+        if path.starts_with('/') { format!("{}{path}", self.url) } else { format!("{}/v2/{path}", self.url) }
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.client.get(self.at(path)).send().await.expect("answer")
+    }
+
+    async fn blob(&self, repository: &str, bytes: &[u8]) -> Digest {
+        let digest = Digest::of(bytes);
+        let path = self.at(&format!("{repository}/blobs/uploads/?digest={digest}"));
+        let answer = self.client.post(path).body(bytes.to_vec()).send().await.expect("answer");
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        digest
+    }
+
+    async fn begin(&self, repository: &str) -> String {
+        let answer = self.client.post(self.at(&format!("{repository}/blobs/uploads/"))).send().await.expect("answer");
+        assert_eq!(answer.status(), StatusCode::ACCEPTED);
+        header(&answer, "location")
+    }
+
+    async fn put(&self, repository: &str, reference: &str, manifest: &Value) -> Response {
+        let media_type = manifest["mediaType"].as_str().unwrap_or("application/vnd.oci.image.manifest.v1+json");
+        let path = self.at(&format!("{repository}/manifests/{reference}"));
+        let request = self.client.put(path).header("content-type", media_type).body(manifest.to_string());
+        request.send().await.expect("answer")
+    }
+
+    /// A manifest over one layer, pushed.
+    async fn image(&self, repository: &str, reference: &str, layer: &[u8]) -> (Value, Digest) {
+        let config = self.blob(repository, b"{}").await;
+        let digest = self.blob(repository, layer).await;
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": config.to_string(), "size": 2},
+            "layers": [{"mediaType": "text/plain", "digest": digest.to_string(), "size": layer.len()}],
+        });
+        let answer = self.put(repository, reference, &manifest).await;
+        assert_eq!(answer.status(), StatusCode::CREATED, "{:?}", answer.text().await);
+        (manifest.clone(), Digest::of(manifest.to_string().as_bytes()))
+    }
+}
+
+fn header(answer: &Response, name: &str) -> String {
+    answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+async fn code(answer: Response) -> (StatusCode, String) {
+    let status = answer.status();
+    let body: Value = answer.json().await.expect("JSON");
+    (status, body["errors"][0]["code"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn what_was_pushed_is_pulled_by_tag_and_by_digest_whole_or_in_part() {
+    let world = World::new().await;
+    let (manifest, digest) = world.image("team/app", "1.0.0", b"hello, world").await;
+
+    for reference in ["1.0.0", &digest.to_string()] {
+        let answer = world.get(&format!("team/app/manifests/{reference}")).await;
+        assert_eq!(header(&answer, "docker-content-digest"), digest.to_string());
+        assert_eq!(header(&answer, "content-type"), "application/vnd.oci.image.manifest.v1+json");
+        assert_eq!(answer.json::<Value>().await.expect("JSON"), manifest);
+    }
+    let layer = Digest::of(b"hello, world");
+    assert_eq!(world.get(&format!("team/app/blobs/{layer}")).await.text().await.expect("text"), "hello, world");
+    let path = world.at(&format!("team/app/blobs/{layer}"));
+    for (range, status, text) in
+        [("bytes=7-11", 206, "world"), ("bytes=7-", 206, "world"), ("bytes=-5", 206, "world"), ("bytes=20-30", 416, "")]
+    {
+        let answer = world.client.get(&path).header("range", range).send().await.expect("answer");
+        assert_eq!(answer.status().as_u16(), status, "{range}");
+        if status == 206 {
+            assert_eq!(header(&answer, "content-range"), "bytes 7-11/12", "{range}");
+            assert_eq!(answer.text().await.expect("text"), text);
+        }
+    }
+    let answer = world.client.head(&path).send().await.expect("answer");
+    assert_eq!((answer.status().as_u16(), header(&answer, "content-length")), (200, "12".to_owned()));
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_where_it_stopped_also_in_another_process() {
+    let world = World::new().await;
+    let place = world.begin("app").await;
+    let chunk = |world: &World, range: &str, text: &'static str| {
+        world.client.patch(world.at(&place)).header("content-range", range).body(text).send()
+    };
+    let answer = chunk(&world, "0-5", "hello,").await.expect("answer");
+    assert_eq!((answer.status().as_u16(), header(&answer, "range")), (202, "0-5".to_owned()));
+
+    let wrong = chunk(&world, "9-14", " world").await.expect("answer");
+    assert_eq!(wrong.status(), StatusCode::RANGE_NOT_SATISFIABLE);
+    let world = World::on(world.folder.clone()).await;
+    let answer = world.get(&place).await;
+    assert_eq!((answer.status().as_u16(), header(&answer, "range")), (204, "0-5".to_owned()));
+    let digest = Digest::of(b"hello, world");
+    chunk(&world, "6-11", " world").await.expect("answer");
+    let answer = world.client.put(world.at(&format!("{place}?digest={digest}"))).send().await.expect("answer");
+
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    assert_eq!(world.get(&header(&answer, "location")).await.text().await.expect("text"), "hello, world");
+    assert_eq!(code(world.get(&place).await).await, (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN".to_owned()));
+}
+
+#[tokio::test]
+async fn what_is_not_what_it_says_is_refused() {
+    let world = World::new().await;
+    let (manifest, _) = world.image("app", "latest", b"layer").await;
+    let place = world.begin("app").await;
+    let other = Digest::of(b"other");
+    let path = world.at(&format!("{place}?digest={other}"));
+    let answer = world.client.put(path).body("bytes").send().await.expect("answer");
+    assert_eq!(code(answer).await, (StatusCode::BAD_REQUEST, "DIGEST_INVALID".to_owned()));
+    assert_eq!(code(world.get(&format!("app/blobs/{other}")).await).await.1, "BLOB_UNKNOWN");
+
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut changed = manifest.clone();
+        change(&mut changed);
+        changed
+    };
+    let index = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": other.to_string(), "size": 1}],
+    });
+    for (what, reference, manifest, expected) in [
+        (
+            "a missing layer",
+            "x",
+            changed(&|m| m["layers"][0]["digest"] = json!(other.to_string())),
+            "MANIFEST_BLOB_UNKNOWN",
+        ),
+        ("a wrong size", "x", changed(&|m| m["layers"][0]["size"] = json!(1)), "MANIFEST_INVALID"),
+        ("an old schema", "x", changed(&|m| m["schemaVersion"] = json!(1)), "MANIFEST_INVALID"),
+        ("another digest", &other.to_string(), manifest.clone(), "DIGEST_INVALID"),
+        ("an index over nothing", "x", index, "MANIFEST_BLOB_UNKNOWN"),
+        ("no document", "x", json!([]), "MANIFEST_INVALID"),
+    ] {
+        assert_eq!(code(world.put("app", reference, &manifest).await).await.1, expected, "{what}");
+    }
+    let swapped = world.client.put(world.at("app/manifests/x")).header("content-type", "text/html");
+    let answer = swapped.body(manifest.to_string()).send().await.expect("answer");
+    assert_eq!(code(answer).await.1, "MANIFEST_INVALID");
+    for path in ["App/tags/list", "app/nothing", "app/manifests/.x", "app/blobs/md5:00"] {
+        let answer = world.get(path).await;
+        assert!(answer.status().is_client_error(), "{path}");
+    }
+    let large = vec![0; (10 << 20) + 1];
+    let answer = world.client.patch(world.at(&world.begin("app").await)).body(large).send().await.expect("answer");
+    assert_eq!(code(answer).await, (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID".to_owned()));
+}
+
+#[tokio::test]
+async fn a_fixed_tag_never_moves_and_others_do() {
+    let world = World::new().await;
+    let (first, _) = world.image("app", "1.0.0", b"first").await;
+    let (second, digest) = world.image("app", "latest", b"second").await;
+
+    assert_eq!(world.put("app", "1.0.0", &first).await.status(), StatusCode::CREATED, "the same again");
+    assert_eq!(code(world.put("app", "1.0.0", &second).await).await, (StatusCode::FORBIDDEN, "DENIED".to_owned()));
+    let deleted = world.client.delete(world.at("app/manifests/1.0.0")).send().await.expect("answer");
+    assert_eq!(deleted.status(), StatusCode::FORBIDDEN);
+    assert_eq!(world.put("app", "latest", &first).await.status(), StatusCode::CREATED);
+    assert_ne!(header(&world.get("app/manifests/latest").await, "docker-content-digest"), digest.to_string());
+}
+
+#[tokio::test]
+async fn tags_come_in_pages_and_referrers_by_type() {
+    let world = World::new().await;
+    let (manifest, digest) = world.image("app", "b", b"layer").await;
+    for tag in ["c", "a", "d"] {
+        world.put("app", tag, &manifest).await;
+    }
+    let page = world.get("app/tags/list?n=2&last=a").await;
+    assert_eq!(header(&page, "link"), "</v2/app/tags/list?n=2&last=c>; rel=\"next\"");
+    assert_eq!(page.json::<Value>().await.expect("JSON")["tags"], json!(["b", "c"]));
+
+    let mut signature = manifest.clone();
+    signature["artifactType"] = json!("text/signature");
+    signature["subject"] = json!({
+        "mediaType": manifest["mediaType"], "digest": digest.to_string(), "size": manifest.to_string().len(),
+    });
+    let pushed = world.put("app", &Digest::of(signature.to_string().as_bytes()).to_string(), &signature).await;
+    assert_eq!(header(&pushed, "oci-subject"), digest.to_string());
+    let about = |filter: &str| world.at(&format!("app/referrers/{digest}{filter}"));
+    for (filter, count) in [("", 1), ("?artifactType=text%2Fsignature", 1), ("?artifactType=other", 0)] {
+        let answer = world.client.get(about(filter)).send().await.expect("answer");
+        let applied = header(&answer, "oci-filters-applied");
+        assert_eq!(applied.is_empty(), filter.is_empty());
+        let found: Value = answer.json().await.expect("JSON");
+        assert_eq!(found["manifests"].as_array().map(Vec::len), Some(count), "{filter}");
+    }
+    let nothing = world.get(&format!("app/referrers/{}", Digest::of(b"nothing"))).await;
+    assert_eq!(nothing.json::<Value>().await.expect("JSON")["manifests"], json!([]));
+    let gone = world.client.delete(world.at(&format!("app/manifests/{digest}"))).send().await.expect("answer");
+    assert_eq!(gone.status(), StatusCode::ACCEPTED);
+    assert_eq!(world.get("app/tags/list").await.json::<Value>().await.expect("JSON")["tags"], json!([]));
+}
+
+#[tokio::test]
+async fn a_blob_is_mounted_only_from_where_it_may_be_read() {
+    let world = World::new().await;
+    let digest = world.blob("one", b"shared").await;
+    for (from, digest, status) in [
+        ("one", digest.clone(), StatusCode::CREATED),
+        ("closed/one", digest.clone(), StatusCode::ACCEPTED),
+        ("one", Digest::of(b"nothing"), StatusCode::ACCEPTED),
+    ] {
+        let path = world.at(&format!("two/blobs/uploads/?mount={digest}&from={from}"));
+        assert_eq!(world.client.post(path).send().await.expect("answer").status(), status, "{from}");
+    }
+    assert_eq!(world.get(&format!("two/blobs/{digest}")).await.text().await.expect("text"), "shared");
+    assert_eq!(code(world.get(&format!("three/blobs/{digest}")).await).await.1, "BLOB_UNKNOWN");
+}
+
+#[tokio::test]
+async fn nobody_writes_without_being_known_and_nothing_is_told_of_closed_places() {
+    let world = World::new().await;
+    let nobody = Client::builder().no_proxy().build().expect("client");
+    let answer = nobody.post(world.at("app/blobs/uploads/")).send().await.expect("answer");
+    assert_eq!(header(&answer, "www-authenticate"), "Bearer realm=\"here\"");
+    assert_eq!(code(answer).await, (StatusCode::UNAUTHORIZED, "UNAUTHORIZED".to_owned()));
+    let answer = world.get("closed/app/tags/list").await;
+    assert_eq!(code(answer).await, (StatusCode::FORBIDDEN, "DENIED".to_owned()));
+}
