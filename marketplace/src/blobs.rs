@@ -1,7 +1,9 @@
 //! The blobs of an OCI image layout: written under their digest, read only as what their digest says.
 
+use crate::format::MOST_METADATA;
 use fuseml_domain::{Digest, Error, Result};
 use oci_spec::image::{Descriptor, DigestAlgorithm};
+use serde::de::DeserializeOwned;
 use std::{
     fs,
     io::Read as _,
@@ -32,6 +34,13 @@ impl Blobs {
         let digest = oci_spec::image::Digest::from_str(&digest.to_string())
             .map_err(|error| Error::internal("digest", error.to_string()))?;
         Ok(Descriptor::new(media_type.into(), bytes.len() as u64, digest))
+    }
+
+    /// A JSON document that is a blob.
+    pub(crate) fn document<T: DeserializeOwned>(&mut self, descriptor: &Descriptor, what: &str) -> Result<T> {
+        let bytes = self.read(descriptor, MOST_METADATA, what)?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Error::invalid("package", format!("{what} of the package is not valid: {error}")))
     }
 
     /// The blob's bytes, verified. `what` says whose they are, for errors.

@@ -12,6 +12,9 @@ pub const MANIFEST: &str = "application/vnd.fuseml.extension.manifest.v1+toml";
 pub const COMPONENT: &str = "application/wasm";
 /// Media type of a component's config.
 pub(crate) const COMPONENT_CONFIG: &str = "application/vnd.wasm.config.v0+json";
+/// Media type and bytes of a config that says nothing.
+pub(crate) const EMPTY_CONFIG: &str = "application/vnd.oci.empty.v1+json";
+pub(crate) const EMPTY: &[u8] = b"{}";
 /// Where a file belongs in the extension's folder.
 pub(crate) const TITLE: &str = "org.opencontainers.image.title";
 pub(crate) const VERSION: &str = "org.opencontainers.image.version";

@@ -7,11 +7,25 @@
 //! Promises: the same files give the same bytes, whatever their times, owners and order on disk; what is read is
 //! verified against its digest before it is used; nothing of a package can be written outside the target folder.
 
+mod attestation;
 mod blobs;
+mod bundle;
 mod format;
+mod key;
+mod log;
+mod metadata;
 mod read;
+mod signed;
 mod write;
 
+pub use attestation::{Envelope, SIGNATURE, STATUS, Statement, TEST_RESULT};
+pub use bundle::BUNDLE;
 pub use format::{COMPONENT, EXTENSION, FILES, MANIFEST};
+pub use key::{KeyId, PublicKey, SigningKey};
+pub use log::{Checkpoint, Entry, Event, Log};
+pub use metadata::{
+    FIELD, KeyState, NamespaceFacts, NamespaceIndex, NamespaceKey, Published, Status, StatusChange, target,
+};
 pub use read::{is_layout, read};
+pub use signed::{package_digest, sign, signatures, signers};
 pub use write::{Packaged, write};

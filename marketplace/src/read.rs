@@ -6,7 +6,6 @@ use crate::{
 };
 use fuseml_domain::{Digest, Error, Manifest, Result, check_relative_path};
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
-use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, fs, io::Read as _, path::Path};
 
 /// Whether a folder is an OCI layout.
@@ -22,7 +21,7 @@ pub fn is_layout(folder: &Path) -> bool {
 pub fn read(layout: &Path, target: &Path) -> Result<Digest> {
     let mut blobs = Blobs::new(layout, MOST_BYTES);
     let package = only_package(&top(layout)?)?;
-    let index: ImageIndex = document(&mut blobs, &package, "the index")?;
+    let index: ImageIndex = blobs.document(&package, "the index")?;
     check_type(index.artifact_type(), EXTENSION, "the index")?;
     let (rest, components): (Vec<_>, Vec<_>) =
         index.manifests().iter().partition(|one| one.artifact_type().as_ref().is_some_and(|found| is(found, FILES)));
@@ -53,7 +52,7 @@ fn refuse<T>(why: String) -> Result<T> {
 }
 
 /// `index.json`, which nothing verifies: it only says where to begin.
-fn top(layout: &Path) -> Result<ImageIndex> {
+pub(crate) fn top(layout: &Path) -> Result<ImageIndex> {
     let path = layout.join("index.json");
     let file = fs::File::open(&path).map_err(|error| Error::io(path.display(), &error))?;
     let mut text = Vec::new();
@@ -62,19 +61,13 @@ fn top(layout: &Path) -> Result<ImageIndex> {
         .map_err(|error| Error::invalid("package", format!("{} is no OCI index: {error}", path.display())))
 }
 
-fn only_package(top: &ImageIndex) -> Result<Descriptor> {
+pub(crate) fn only_package(top: &ImageIndex) -> Result<Descriptor> {
     let mut packages = top.manifests().iter().filter(|one| *one.media_type() == MediaType::ImageIndex);
     match (packages.next(), packages.next()) {
         (Some(one), None) => Ok(one.clone()),
         (None, _) => refuse("the layout holds no extension package".to_owned()),
         (Some(_), Some(_)) => refuse("the layout holds several packages; give one of them its own folder".to_owned()),
     }
-}
-
-fn document<T: DeserializeOwned>(blobs: &mut Blobs, descriptor: &Descriptor, what: &str) -> Result<T> {
-    let bytes = blobs.read(descriptor, MOST_METADATA, what)?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Error::invalid("package", format!("{what} of the package is not valid: {error}")))
 }
 
 fn is(found: &MediaType, wanted: &str) -> bool {
@@ -93,7 +86,7 @@ fn manifest(blobs: &mut Blobs, descriptor: &Descriptor, what: &str) -> Result<Im
     if *descriptor.media_type() != MediaType::ImageManifest {
         return refuse(format!("{what} is a {}, not an image manifest", descriptor.media_type()));
     }
-    document(blobs, descriptor, what)
+    blobs.document(descriptor, what)
 }
 
 /// Everything but the components, by path.
