@@ -10,7 +10,7 @@ use crate::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fuseml_domain::{Digest, Error, Result};
-use oci_spec::image::{Descriptor, ImageManifest, ImageManifestBuilder, MediaType};
+use oci_spec::image::{Descriptor, ImageManifest, MediaType};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -44,21 +44,32 @@ pub(crate) fn envelope(bytes: &[u8]) -> Result<Envelope> {
     }
 }
 
+/// The blobs and the manifest of a signed statement beside a package whose index has this digest and size.
+///
+/// # Errors
+/// When they cannot be written as JSON.
+pub fn referrer(envelope: &Envelope, key: &KeyId, subject: &Digest, size: u64) -> Result<(Vec<Vec<u8>>, Vec<u8>)> {
+    let layer = bundle(envelope, key)?;
+    let digest = |bytes: &[u8]| Digest::of(bytes).to_string();
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::ImageManifest.to_string(),
+        "artifactType": BUNDLE,
+        "config": {"mediaType": EMPTY_CONFIG, "digest": digest(EMPTY), "size": EMPTY.len()},
+        "layers": [{"mediaType": BUNDLE, "digest": digest(&layer), "size": layer.len()}],
+        "subject": {"mediaType": MediaType::ImageIndex.to_string(), "digest": subject.to_string(), "size": size},
+    });
+    let manifest = serde_json::to_vec(&manifest).map_err(|error| Error::internal("bundle", error.to_string()))?;
+    Ok((vec![EMPTY.to_vec(), layer], manifest))
+}
+
 /// Writes a bundle and the manifest that carries it beside `subject`; answers that manifest's descriptor.
 pub(crate) fn attach(blobs: &Blobs, subject: &Descriptor, envelope: &Envelope, key: &KeyId) -> Result<Descriptor> {
-    let layer = blobs.write(BUNDLE, &bundle(envelope, key)?)?;
-    let config = blobs.write(EMPTY_CONFIG, EMPTY)?;
-    let subject = Descriptor::new(subject.media_type().clone(), subject.size(), subject.digest().clone());
-    let manifest = ImageManifestBuilder::default()
-        .schema_version(2u32)
-        .media_type(MediaType::ImageManifest)
-        .artifact_type(MediaType::from(BUNDLE))
-        .config(config)
-        .layers(vec![layer])
-        .subject(subject)
-        .build()
-        .map_err(|error| Error::internal("bundle", error.to_string()))?;
-    let bytes = serde_json::to_vec(&manifest).map_err(|error| Error::internal("bundle", error.to_string()))?;
+    let package: Digest = subject.digest().to_string().parse()?;
+    let (parts, bytes) = referrer(envelope, key, &package, subject.size())?;
+    for part in parts {
+        blobs.write(BUNDLE, &part)?;
+    }
     let mut descriptor = blobs.write(MediaType::ImageManifest.as_ref(), &bytes)?;
     descriptor.set_artifact_type(Some(MediaType::from(BUNDLE)));
     Ok(descriptor)

@@ -125,10 +125,6 @@ const P256_PREFIX: &[u8] = &[
 ];
 
 impl PublicKey {
-    pub(crate) fn of_ed25519(raw: &[u8]) -> Self {
-        Self { der: [ED25519_PREFIX, raw].concat(), algorithm: Algorithm::Ed25519 }
-    }
-
     pub(crate) fn raw(&self) -> &[u8] {
         let prefix = match self.algorithm {
             Algorithm::Ed25519 => ED25519_PREFIX,
@@ -202,7 +198,7 @@ mod tests {
         assert!(public.verifies(b"message", &signature));
         assert!(!public.verifies(b"massage", &signature));
         assert!(!SigningKey::generate().expect("key").public().expect("public").verifies(b"message", &signature));
-        assert_eq!(public, PublicKey::of_ed25519(key.raw_public()));
+        assert_eq!(public.raw(), key.raw_public());
     }
 
     #[test]

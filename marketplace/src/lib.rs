@@ -15,11 +15,12 @@ mod key;
 mod log;
 mod metadata;
 mod read;
+mod remote;
 mod signed;
 mod write;
 
 pub use attestation::{Envelope, SIGNATURE, STATUS, Statement, TEST_RESULT};
-pub use bundle::BUNDLE;
+pub use bundle::{BUNDLE, referrer};
 pub use format::{COMPONENT, EXTENSION, FILES, MANIFEST};
 pub use key::{KeyId, PublicKey, SigningKey};
 pub use log::{Checkpoint, Entry, Event, Log};
@@ -27,5 +28,6 @@ pub use metadata::{
     FIELD, KeyState, NamespaceFacts, NamespaceIndex, NamespaceKey, Published, Status, StatusChange, target,
 };
 pub use read::{is_layout, read};
+pub use remote::{Remote, Transfer};
 pub use signed::{package_digest, sign, signatures, signers};
 pub use write::{Packaged, write};

@@ -1,7 +1,7 @@
 //! Installed extensions: which versions are there, which one is active.
 
 use crate::{Catalog, all_from_json, failed, from_json, to_json};
-use fuseml_domain::{Digest, Error, Grants, Instance, Manifest, Name, Pipeline, Result, Template};
+use fuseml_domain::{Digest, Error, Grants, Instance, Manifest, Name, PackageOrigin, Pipeline, Result, Template};
 use serde::{Deserialize, Serialize};
 use sqlx::SqliteConnection;
 use std::collections::BTreeMap;
@@ -14,6 +14,12 @@ pub struct InstalledVersion {
     pub components: BTreeMap<Name, Digest>,
     pub templates: Vec<Template>,
     pub installed: jiff::Timestamp,
+    /// The marketplace's package that it is; none when it came by a path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<PackageOrigin>,
+    /// Why it must not run, once it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<String>,
 }
 
 impl InstalledVersion {
@@ -181,7 +187,7 @@ impl Catalog {
 }
 
 async fn put_version(connection: &mut SqliteConnection, version: &InstalledVersion) -> Result<()> {
-    sqlx::query("INSERT INTO extension_versions (extension, digest, document) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+    sqlx::query("INSERT INTO extension_versions (extension, digest, document) VALUES (?, ?, ?) ON CONFLICT (extension, digest) DO UPDATE SET document = excluded.document")
         .bind(&*version.manifest.name)
         .bind(version.digest()?.to_string())
         .bind(to_json(version)?)

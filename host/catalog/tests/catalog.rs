@@ -238,6 +238,8 @@ async fn an_instances_state_is_its_own() {
             components: BTreeMap::new(),
             templates: Vec::new(),
             installed: Timestamp::now(),
+            origin: None,
+            revoked: None,
         };
         let configured = Instance {
             name: instance.clone(),

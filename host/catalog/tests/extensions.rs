@@ -34,6 +34,8 @@ fn version(extension: &str, number: &str, extra: &str, templates: &[&str]) -> In
         components: BTreeMap::from([(name("store"), Digest::of(number.as_bytes()))]),
         templates: templates.iter().map(|text| Template::parse(text, "t.yaml").expect("template")).collect(),
         installed: Timestamp::UNIX_EPOCH,
+        origin: None,
+        revoked: None,
     }
 }
 

@@ -40,7 +40,12 @@ impl Config {
 }
 
 fn path() -> Result<PathBuf> {
-    Ok(xdg("XDG_CONFIG_HOME", ".config")?.join("fuseml/config.toml"))
+    Ok(folder()?.join("config.toml"))
+}
+
+/// What is remembered of a person: `$XDG_CONFIG_HOME/fuseml`.
+pub(crate) fn folder() -> Result<PathBuf> {
+    Ok(xdg("XDG_CONFIG_HOME", ".config")?.join("fuseml"))
 }
 
 /// For what can be made again: compiled components, say.

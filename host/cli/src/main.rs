@@ -41,6 +41,9 @@ enum Command {
     /// Install and configure extensions
     #[command(subcommand)]
     Extension(command::extension::ExtensionCommand),
+    /// Find, publish and trust extensions; run a marketplace
+    #[command(subcommand)]
+    Marketplace(command::marketplace::MarketplaceCommand),
     /// Create and choose projects
     #[command(subcommand)]
     Project(command::project::ProjectCommand),
@@ -106,6 +109,11 @@ struct Options {
 fn run(command: Command, options: Options) -> ExitCode {
     let result = match command {
         Command::Server(command) => command::server::execute(command, &options),
+        Command::Marketplace(command) => tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(anyhow::Error::from)
+            .and_then(|runtime| runtime.block_on(command::marketplace::execute(command, &options))),
         command => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -134,6 +142,7 @@ async fn ask(command: Command, options: &Options) -> anyhow::Result<ExitCode> {
         Command::Run(command) => command::run::execute(command, options).await,
         Command::Service(command) => command::run::execute_service(command, options).await,
         Command::Server(_)
+        | Command::Marketplace(_)
         | Command::Completion { .. }
         | Command::ProcessSupervisor { .. }
         | Command::ComponentCompiler => {

@@ -19,6 +19,21 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// The HTTP status that says the same.
+    pub fn http_status(self) -> u16 {
+        match self {
+            Self::NotFound => 404,
+            Self::Invalid => 422,
+            Self::Denied => 403,
+            Self::Unavailable => 503,
+            Self::Conflict => 409,
+            Self::Unsupported => 501,
+            Self::Internal => 500,
+        }
+    }
+}
+
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

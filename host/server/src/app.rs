@@ -1,6 +1,6 @@
 //! What every handler shares.
 
-use crate::{extension::Registry, folder::DataFolder};
+use crate::{extension::Registry, folder::DataFolder, marketplace::Marketplaces};
 use fuseml_catalog::Catalog;
 use fuseml_contents::Repositories;
 use fuseml_domain::port::RuntimeAgent;
@@ -17,6 +17,7 @@ pub(crate) struct App {
     pub(crate) repositories: Arc<Repositories>,
     pub(crate) agent: Arc<dyn RuntimeAgent>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) marketplaces: Arc<Marketplaces>,
     pub(crate) engine: Arc<Engine>,
     /// For the gateway: to services on this machine only.
     pub(crate) client: reqwest::Client,

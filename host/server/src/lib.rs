@@ -7,6 +7,7 @@ mod app;
 mod auth;
 mod extension;
 mod folder;
+mod marketplace;
 mod package;
 mod problem;
 mod push;
@@ -15,9 +16,10 @@ mod start;
 mod view;
 
 pub use folder::DataFolder;
+pub use marketplace::{MarketplaceRequest, MarketplaceView, PackageView};
 pub use start::{Server, ServerConfig};
 pub use view::{
-    ActivityView, ComparisonView, ConfigureRequest, DifferenceView, EnableRequest, ExtensionView, GrantRequest,
-    InstallOptions, InstanceRequest, InstanceView, PipelineRequest, ProjectView, ReplayView, RunRequest, SecretRequest,
-    ServiceView, TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerifiedFile, VersionView,
+    ActivityView, AuditView, ComparisonView, ConfigureRequest, DifferenceView, EnableRequest, ExtensionView,
+    GrantRequest, InstallOptions, InstanceRequest, InstanceView, PipelineRequest, ProjectView, ReplayView, RunRequest,
+    SecretRequest, ServiceView, TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerifiedFile, VersionView,
 };

@@ -4,6 +4,7 @@ use crate::{
     app::App,
     extension::{Registry, Vault},
     folder::DataFolder,
+    marketplace::Marketplaces,
     push, route,
 };
 use axum::serve::ListenerExt as _;
@@ -14,7 +15,7 @@ use fuseml_domain::{Error, Policy, Result};
 use fuseml_engine::{Engine, EngineConfig, Ports};
 use fuseml_sandbox::{CompilerCommand, Limits, Sandbox, SandboxConfig};
 use nix::fcntl::Flock;
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
 /// What a person chooses at `server start`.
@@ -85,6 +86,7 @@ impl Server {
                 served.map_err(|error| Error::io("serving", &error))?;
             }
             () = stop => {}
+            () = audit(&app) => {}
         }
         app.engine.stop();
         app.engine.stop_services().await;
@@ -92,6 +94,19 @@ impl Server {
         app.folder.withdraw();
         app.catalog.close().await;
         Ok(())
+    }
+}
+
+/// Between two looks at what marketplaces say of what is installed.
+const AUDIT_EVERY: Duration = Duration::from_secs(3600);
+
+/// Learns of revocations without being asked. Never ends.
+async fn audit(app: &App) {
+    loop {
+        if let Err(error) = app.registry.audit(&app.marketplaces).await {
+            tracing::warn!(%error, "installed extensions could not be looked at");
+        }
+        tokio::time::sleep(AUDIT_EVERY).await;
     }
 }
 
@@ -121,7 +136,14 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
     })?;
     let vault =
         Vault::open(catalog.clone(), config.secret_keys.as_ref().map(|keys| keys.as_str()), &folder.secret_keys())?;
-    let registry = Arc::new(Registry::new(catalog.clone(), sandbox, folder.clone(), vault, policy(folder)?));
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .map_err(|error| Error::internal("client", error.to_string()))?;
+    let marketplaces = Arc::new(Marketplaces::new(folder.path())?);
+    let registry =
+        Arc::new(Registry::new(catalog.clone(), sandbox, folder.clone(), vault, policy(folder)?, marketplaces.clone()));
     let supervisor =
         SupervisorCommand { program: config.program.clone(), arguments: vec![OsString::from("process-supervisor")] };
     let agent = Arc::new(ProcessAgent::new(ProcessAgentConfig {
@@ -143,11 +165,6 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
     .await?;
     let mut hosts: Vec<String> = ["127.0.0.1", "localhost", "[::1]"].map(ToOwned::to_owned).into();
     hosts.extend(config.hosts.iter().cloned());
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .build()
-        .map_err(|error| Error::internal("client", error.to_string()))?;
     Ok(App {
         folder: folder.clone(),
         url: url.to_owned(),
@@ -157,6 +174,7 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
         repositories,
         agent,
         registry,
+        marketplaces,
         engine,
         client,
     })

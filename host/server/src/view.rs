@@ -1,7 +1,7 @@
 //! The JSON of the REST interface where it is not a domain record: shared by server and CLI.
 
 use fuseml_catalog::RefusalCount;
-use fuseml_domain::{Attributes, Capability, Instance, Manifest, Name, Run, Scope, Template, Widening};
+use fuseml_domain::{Attributes, Capability, Digest, Instance, Manifest, Name, Run, Scope, Template, Widening};
 use fuseml_sandbox::Replayed;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,6 +67,9 @@ pub struct ServiceView {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InstallOptions {
+    /// A package that was fetched from a marketplace, instead of the part `package`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<Digest>,
     pub granted: BTreeSet<Capability>,
     pub settings: Attributes,
     /// The extension's own name when not given.
@@ -131,6 +134,9 @@ pub struct EnableRequest {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpgradeOptions {
+    /// A package that was fetched from a marketplace, instead of the part `package`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<Digest>,
     /// Grant what the new version asks for beyond the old one.
     #[serde(default)]
     pub approve: bool,
@@ -226,4 +232,22 @@ pub struct ExtensionView {
     /// What the held version asks for beyond the active one.
     pub asks: Vec<Widening>,
     pub instances: Vec<InstanceView>,
+}
+
+/// What the marketplaces say of one installed extension.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditView {
+    pub name: Name,
+    pub installed: String,
+    /// A newer version that may be chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<String>,
+    /// `<marketplace>:<namespace>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// `ok`, `yanked`, `revoked`, `unsigned`, or `unknown` when its marketplace does not answer.
+    pub state: String,
+    pub findings: Vec<String>,
+    /// It must not run.
+    pub dangerous: bool,
 }

@@ -3,6 +3,7 @@
 pub(crate) mod artifact;
 pub(crate) mod codeset;
 pub(crate) mod extension;
+pub(crate) mod marketplace;
 pub(crate) mod pipeline;
 pub(crate) mod project;
 pub(crate) mod run;

@@ -58,15 +58,20 @@ async fn rotate(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCode> {
+/// What servers say of themselves goes to standard error; `FUSEML_LOG` says how much.
+pub(crate) fn log_to_stderr(filter: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FUSEML_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,fuseml_engine=info,fuseml_server=info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(crate::output::live())
         .init();
+}
+
+fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCode> {
+    log_to_stderr("warn,fuseml_engine=info,fuseml_server=info");
     let config = ServerConfig {
         data: options.folder()?.path().to_owned(),
         listen: arguments.listen,
@@ -92,7 +97,7 @@ fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCod
     })
 }
 
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     let mut terminated = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
         Ok(signal) => signal,
         Err(error) => {

@@ -1,16 +1,16 @@
 //! The life of an extension: install, upgrade, rollback, disable, remove.
 
-use super::Registry;
+use super::{PackageSource, Registry};
 use crate::view::{ExtensionView, InstallOptions, UpgradeOptions, UpgradeOutcome, UpgradeView};
 use fuseml_catalog::{InstalledExtension, InstalledVersion};
-use fuseml_domain::{Error, Grants, Instance, Name, Result, Widening, widening};
+use fuseml_domain::{Error, Grants, Instance, Name, PackageOrigin, Result, Widening, widening};
 use std::collections::BTreeMap;
 
 impl Registry {
     /// Installs all of a package with its first instance, or nothing.
-    pub(crate) async fn install(&self, tar: Vec<u8>, options: InstallOptions) -> Result<Name> {
+    pub(crate) async fn install(&self, source: PackageSource, options: InstallOptions) -> Result<Name> {
         let _alone = self.changing.lock().await;
-        let incoming = self.judge(tar).await?;
+        let incoming = self.judge(source).await?;
         let manifest = &incoming.version.manifest;
         let beyond: Vec<_> = options.granted.difference(&manifest.requested()).map(|c| c.name()).collect();
         if !beyond.is_empty() {
@@ -47,10 +47,15 @@ impl Registry {
 
     /// Brings another version: at once when it asks for no more than the active one, else after approval; or beside
     /// the active one as its shadow.
-    pub(crate) async fn upgrade(&self, name: &Name, tar: Vec<u8>, options: UpgradeOptions) -> Result<UpgradeView> {
+    pub(crate) async fn upgrade(
+        &self,
+        name: &Name,
+        source: PackageSource,
+        options: UpgradeOptions,
+    ) -> Result<UpgradeView> {
         let _alone = self.changing.lock().await;
         let extension = self.catalog.extension(name).await?;
-        let incoming = self.judge(tar).await?;
+        let incoming = self.judge(source).await?;
         let brought = &incoming.version.manifest.name;
         if brought != name {
             return Err(Error::invalid("other-extension", format!("the package is {brought}, not {name}")));
@@ -61,9 +66,10 @@ impl Registry {
                 format!("{name} {} is what already runs", incoming.version.manifest.version),
             ));
         }
+        let old = self.catalog.version(name, &extension.active).await?;
+        check_origin(&old, &incoming.version)?;
         self.check_successor(&incoming.version).await?;
         let version = self.put_in_place(incoming)?;
-        let old = self.catalog.version(name, &extension.active).await?;
         let asked = widening(&old.manifest, &version.manifest);
         let digest = version.digest()?;
         let outcome = if options.shadow {
@@ -216,5 +222,17 @@ impl Registry {
             asks,
             instances,
         })
+    }
+}
+
+/// Refuses what another publisher calls by the same name: an extension stays with whom it was installed from.
+fn check_origin(old: &InstalledVersion, new: &InstalledVersion) -> Result<()> {
+    let place = |origin: &PackageOrigin| format!("{}:{}", origin.marketplace, origin.namespace);
+    match (old.origin.as_ref().map(place), new.origin.as_ref().map(place)) {
+        (Some(old), Some(other)) if old != other => Err(Error::denied(
+            "other-publisher",
+            format!("{} is installed from {old}; remove it before you install the one of {other}", new.manifest.name),
+        )),
+        _ => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 //! Every change goes through the registry, one at a time; calls under way keep the version and the rights that they
 //! began with, the next ones have the new.
 
+mod audit;
 mod change;
 mod instance;
 mod receipts;
@@ -12,8 +13,9 @@ mod vault;
 mod version;
 
 pub(crate) use vault::Vault;
+pub(crate) use version::PackageSource;
 
-use crate::folder::DataFolder;
+use crate::{folder::DataFolder, marketplace::Marketplaces};
 use async_trait::async_trait;
 use fuseml_catalog::{Catalog, InstalledExtension, InstalledVersion};
 use fuseml_domain::{
@@ -39,6 +41,7 @@ pub(crate) struct Registry {
     folder: DataFolder,
     vault: Arc<Vault>,
     policy: Policy,
+    marketplaces: Arc<Marketplaces>,
     recorder: Arc<Recorder>,
     comparisons: Comparisons,
     ready: Mutex<Ready>,
@@ -99,6 +102,7 @@ impl Registry {
         folder: DataFolder,
         vault: Vault,
         policy: Policy,
+        marketplaces: Arc<Marketplaces>,
     ) -> Self {
         for entry in std::fs::read_dir(folder.extensions()).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(INCOMING) {
@@ -112,6 +116,7 @@ impl Registry {
             folder,
             vault: Arc::new(vault),
             policy,
+            marketplaces,
             recorder,
             comparisons: Comparisons::default(),
             ready: Mutex::default(),
@@ -167,6 +172,13 @@ impl Registry {
         version: &InstalledVersion,
         wanted: impl Fn(&Component) -> bool,
     ) -> Result<Option<ReadyComponent>> {
+        if let Some(reason) = &version.revoked {
+            let (name, version) = (&version.manifest.name, &version.manifest.version);
+            return Err(Error::denied(
+                "revoked",
+                format!("{name} {version} was revoked and runs no more: {reason}; upgrade or remove it"),
+            ));
+        }
         let settings = configured.settings(version)?;
         let active = |component: &&Component| wanted(component) && component.active(&settings);
         let Some(component) = version.manifest.components.iter().find(active) else { return Ok(None) };
@@ -300,7 +312,7 @@ impl Extensions for Registry {
                 product: configured.version.manifest.product(),
                 categories: &configured.version.manifest.categories,
                 version: &configured.version.manifest.version,
-                enabled: configured.extension.enabled,
+                enabled: configured.extension.enabled && configured.version.revoked.is_none(),
             })
             .collect();
         choose(choice, project, &candidates).map(|instance| instance.name.clone())

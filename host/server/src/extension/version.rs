@@ -9,7 +9,7 @@ use fuseml_catalog::{InstalledExtension, InstalledVersion};
 use fuseml_domain::{Component, Digest, Error, Name, Result};
 use jiff::Timestamp;
 use semver::Version;
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 use tempfile::TempDir;
 
 /// A package that was judged and compiled, in a folder that goes away unless it is put in its place.
@@ -18,20 +18,46 @@ pub(super) struct Incoming {
     pub(super) version: InstalledVersion,
 }
 
+/// Where a package comes from.
+pub(crate) enum PackageSource {
+    /// A tar of the extension's folder.
+    Tar(Vec<u8>),
+    /// A package that was fetched from a marketplace before.
+    Fetched(Digest),
+}
+
+enum Contents {
+    Tar(Vec<u8>),
+    Layout(PathBuf),
+}
+
 impl Registry {
     /// Unpacks, judges and compiles every component. Nothing is installed yet.
-    pub(super) async fn judge(&self, tar: Vec<u8>) -> Result<Incoming> {
+    pub(super) async fn judge(&self, source: PackageSource) -> Result<Incoming> {
         let root = self.folder.extensions();
+        let (contents, origin) = match source {
+            PackageSource::Tar(tar) => (Contents::Tar(tar), None),
+            PackageSource::Fetched(digest) => {
+                let (layout, origin) = self.marketplaces.fetched(&digest)?;
+                (Contents::Layout(layout), Some(origin))
+            }
+        };
         let unpacked = tokio::task::spawn_blocking(move || -> Result<(TempDir, Package)> {
             let io = |error: std::io::Error| Error::io("the package cannot be unpacked", &error);
             std::fs::create_dir_all(&root).map_err(io)?;
             let folder = tempfile::Builder::new().prefix(INCOMING).tempdir_in(&root).map_err(io)?;
-            package::unpack(tar.as_slice(), folder.path())?;
+            match contents {
+                Contents::Tar(tar) => package::unpack(tar.as_slice(), folder.path())?,
+                Contents::Layout(layout) => drop(fuseml_marketplace::read(&layout, folder.path())?),
+            }
             let package = package::read(folder.path())?;
             Ok((folder, package))
         });
         let (folder, package) = unpacked.await.map_err(|error| Error::internal("install", error.to_string()))??;
         let manifest = package.manifest;
+        if origin.is_none() {
+            self.marketplaces.trust.check_unsigned(&manifest.name)?;
+        }
         manifest.check_dependencies(&host_version()?, &self.installed_versions().await?)?;
         let mut components = BTreeMap::new();
         for (component, bytes) in &package.components {
@@ -40,8 +66,14 @@ impl Registry {
             self.sandbox.load(bytes, component).await.map_err(here)?;
             components.insert(component.name.clone(), Digest::of(bytes));
         }
-        let version =
-            InstalledVersion { manifest, components, templates: package.templates, installed: Timestamp::now() };
+        let version = InstalledVersion {
+            manifest,
+            components,
+            templates: package.templates,
+            installed: Timestamp::now(),
+            origin,
+            revoked: None,
+        };
         Ok(Incoming { folder, version })
     }
 
@@ -135,7 +167,7 @@ impl Registry {
         self.write_lock().await
     }
 
-    async fn places(&self, extension: &InstalledExtension) -> Result<Vec<std::path::PathBuf>> {
+    async fn places(&self, extension: &InstalledExtension) -> Result<Vec<PathBuf>> {
         let InstalledExtension { name, active, previous, held, shadow, .. } = extension;
         let mut places = Vec::new();
         for digest in [Some(active), previous.as_ref(), held.as_ref(), shadow.as_ref()].into_iter().flatten() {

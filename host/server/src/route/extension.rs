@@ -2,15 +2,17 @@
 
 use crate::{
     app::App,
+    extension::PackageSource,
+    marketplace::{MarketplaceRequest, MarketplaceView, PackageView},
     problem::{Answer, Problem},
-    view::{EnableRequest, ExtensionView, InstallOptions, UpgradeOptions, UpgradeView, VerifiedFile},
+    view::{AuditView, EnableRequest, ExtensionView, InstallOptions, UpgradeOptions, UpgradeView, VerifiedFile},
 };
 use axum::{
     Json,
     extract::{Multipart, Path, State, multipart::MultipartError},
     http::StatusCode,
 };
-use fuseml_domain::{Error, Name};
+use fuseml_domain::{Digest, Error, Name, PackageReference};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
@@ -28,7 +30,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, Path(name): Path<Name>) ->
 }
 
 /// Two parts: `options` (JSON) and `package` (tar).
-async fn read_form<O: DeserializeOwned + Default>(mut form: Multipart) -> Answer<(O, Vec<u8>)> {
+async fn read_form<O: DeserializeOwned + Default>(mut form: Multipart) -> Answer<(O, Option<Vec<u8>>)> {
     let damaged = |error: MultipartError| Problem(Error::invalid("form", error.body_text()));
     let mut options = O::default();
     let mut package = None;
@@ -42,13 +44,49 @@ async fn read_form<O: DeserializeOwned + Default>(mut form: Multipart) -> Answer
             _ => return Err(Error::invalid("form", "the form has the parts `options` and `package`").into()),
         }
     }
-    let package = package.ok_or_else(|| Error::invalid("form", "the form lacks the part `package`"))?;
     Ok((options, package))
+}
+
+fn source(package: Option<Vec<u8>>, fetched: Option<&Digest>) -> Result<PackageSource, Error> {
+    match (package, fetched) {
+        (Some(tar), None) => Ok(PackageSource::Tar(tar)),
+        (None, Some(digest)) => Ok(PackageSource::Fetched(digest.clone())),
+        _ => Err(Error::invalid("form", "the form has either the part `package`, or a `package` in its options")),
+    }
+}
+
+/// Fetches a package from a marketplace and says what it asks for.
+pub(super) async fn fetch(
+    State(app): State<Arc<App>>,
+    Json(reference): Json<PackageReference>,
+) -> Answer<Json<PackageView>> {
+    Ok(Json(app.marketplaces.fetch(&reference).await?))
+}
+
+pub(super) async fn marketplaces(State(app): State<Arc<App>>) -> Answer<Json<Vec<MarketplaceView>>> {
+    Ok(Json(app.marketplaces.list()?))
+}
+
+pub(super) async fn add_marketplace(
+    State(app): State<Arc<App>>,
+    Json(request): Json<MarketplaceRequest>,
+) -> Answer<(StatusCode, Json<MarketplaceView>)> {
+    Ok((StatusCode::CREATED, Json(app.marketplaces.add(request).await?)))
+}
+
+pub(super) async fn remove_marketplace(State(app): State<Arc<App>>, Path(name): Path<Name>) -> Answer<StatusCode> {
+    app.marketplaces.remove(&name)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn audit(State(app): State<Arc<App>>) -> Answer<Json<Vec<AuditView>>> {
+    Ok(Json(app.registry.audit(&app.marketplaces).await?))
 }
 
 pub(super) async fn install(State(app): State<Arc<App>>, form: Multipart) -> Answer<(StatusCode, Json<ExtensionView>)> {
     let (options, package) = read_form::<InstallOptions>(form).await?;
-    let instance = app.registry.install(package, options).await?;
+    let source = source(package, options.package.as_ref())?;
+    let instance = app.registry.install(source, options).await?;
     let extension = app.catalog.instance(&instance).await?.extension;
     Ok((StatusCode::CREATED, Json(app.registry.extension_view(&extension).await?)))
 }
@@ -59,7 +97,8 @@ pub(super) async fn upgrade(
     form: Multipart,
 ) -> Answer<Json<UpgradeView>> {
     let (options, package) = read_form::<UpgradeOptions>(form).await?;
-    Ok(Json(app.registry.upgrade(&name, package, options).await?))
+    let source = source(package, options.package.as_ref())?;
+    Ok(Json(app.registry.upgrade(&name, source, options).await?))
 }
 
 pub(super) async fn approve(State(app): State<Arc<App>>, Path(name): Path<Name>) -> Answer<Json<UpgradeView>> {

@@ -50,7 +50,7 @@ pub(super) fn build(arguments: &BuildArguments) -> anyhow::Result<()> {
 }
 
 /// The built extension in a folder: the folder itself, or what its project makes.
-pub(super) fn built(path: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn built(path: &Path) -> anyhow::Result<PathBuf> {
     if is_built(path)? {
         return Ok(path.to_owned());
     }

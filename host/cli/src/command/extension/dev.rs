@@ -117,8 +117,8 @@ impl Session {
     /// An author at work approves what the own code asks for.
     async fn upgrade(&self, client: &Client, folder: &Path) -> anyhow::Result<()> {
         let path = format!("/api/v1/extensions/{}/upgrade", self.extension);
-        let asked = UpgradeOptions { approve: true, shadow: false };
-        let request = client.request(Method::POST, &path).multipart(install::form(&asked, folder)?);
+        let asked = UpgradeOptions { package: None, approve: true, shadow: false };
+        let request = client.request(Method::POST, &path).multipart(install::form(&asked, Some(folder))?);
         match client.read::<UpgradeView>(request).await {
             Ok(view) => eprintln!("Reloaded {} {}.", self.extension, view.to),
             Err(error) if error.code == "same-version" => eprintln!("Nothing of the package has changed."),

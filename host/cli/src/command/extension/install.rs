@@ -1,6 +1,10 @@
 //! Installing: what is asked is shown before anything is granted.
 
-use super::{capability_of, names, package::Opened, say_health};
+use super::{
+    capability_of, names,
+    package::{Opened, Package},
+    say_health,
+};
 use crate::{Options, client::Client, command::pairs, output::Rows};
 use anyhow::Context as _;
 use clap::Args;
@@ -10,14 +14,15 @@ use reqwest::{Method, multipart};
 use std::{
     collections::BTreeSet,
     io::{BufRead as _, IsTerminal as _, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 #[derive(Args)]
 pub(crate) struct InstallArguments {
-    /// Built extensions or packages (OCI layouts); each after those that it depends on
+    /// <namespace>/<extension>[@<version or range>] in a marketplace, built extensions, or packages (OCI layouts);
+    /// each after those that it depends on
     #[arg(required = true)]
-    paths: Vec<PathBuf>,
+    packages: Vec<String>,
     #[command(flatten)]
     instance: InstanceArguments,
     /// Name of the instance, instead of the extension's own
@@ -66,20 +71,20 @@ impl InstanceArguments {
 
 pub(super) async fn install(client: &Client, arguments: &InstallArguments) -> anyhow::Result<()> {
     let settings = pairs(&arguments.instance.settings, "a setting")?;
-    if arguments.paths.len() > 1 && (!settings.is_empty() || arguments.instance_name.is_some()) {
+    if arguments.packages.len() > 1 && (!settings.is_empty() || arguments.instance_name.is_some()) {
         let message = "--set and --instance-name can be used with one extension at a time";
         return Err(Error::invalid("argument", message).into());
     }
-    for path in &arguments.paths {
-        let opened = Opened::at(path)?;
-        let manifest = read_manifest(opened.folder())?;
+    for package in &arguments.packages {
+        let opened = Package::open(client, package).await?;
+        let manifest = opened.manifest()?;
         let settings = manifest.check_settings(&settings)?;
         explain(&manifest, &settings);
         let granted = decide(&manifest, arguments.instance.grant.as_deref())?;
         let instance: Option<Name> = arguments.instance_name.as_deref().map(str::parse).transpose()?;
         let (scope, zone) = (arguments.instance.scope()?, arguments.instance.zone()?);
-        let options = InstallOptions { granted, settings, instance, scope, zone };
-        send(client, &opened, &manifest, options).await?;
+        let options = InstallOptions { package: opened.digest(), granted, settings, instance, scope, zone };
+        send(client, opened.folder(), &manifest, options).await?;
     }
     Ok(())
 }
@@ -98,12 +103,18 @@ pub(super) async fn install_granted(
         grant => decide(&manifest, grant)?,
     };
     let (scope, zone) = (arguments.scope()?, arguments.zone()?);
-    send(client, opened, &manifest, InstallOptions { granted, settings, instance: None, scope, zone }).await
+    let options = InstallOptions { package: None, granted, settings, instance: None, scope, zone };
+    send(client, Some(opened.folder()), &manifest, options).await
 }
 
-async fn send(client: &Client, opened: &Opened, manifest: &Manifest, options: InstallOptions) -> anyhow::Result<()> {
+async fn send(
+    client: &Client,
+    folder: Option<&Path>,
+    manifest: &Manifest,
+    options: InstallOptions,
+) -> anyhow::Result<()> {
     let name = options.instance.clone().unwrap_or_else(|| manifest.name.clone());
-    let form = form(&options, opened.folder())?;
+    let form = form(&options, folder)?;
     let view: ExtensionView = client.read(client.request(Method::POST, "/api/v1/extensions").multipart(form)).await?;
     let view = view.instances.into_iter().find(|view| view.instance.name == name);
     let view = view.ok_or_else(|| Error::internal("answer", format!("the server does not show {name}")))?;
@@ -168,7 +179,7 @@ pub(super) fn info(path: &Path, options: &Options) -> anyhow::Result<()> {
     })
 }
 
-pub(super) fn read_manifest(folder: &Path) -> anyhow::Result<Manifest> {
+pub(crate) fn read_manifest(folder: &Path) -> anyhow::Result<Manifest> {
     let path = folder.join("extension.toml");
     let text = std::fs::read_to_string(&path).map_err(|error| {
         Error::invalid(
@@ -180,10 +191,12 @@ pub(super) fn read_manifest(folder: &Path) -> anyhow::Result<Manifest> {
 }
 
 /// Options and package as the server reads them.
-pub(super) fn form(options: &impl serde::Serialize, folder: &Path) -> anyhow::Result<multipart::Form> {
-    Ok(multipart::Form::new()
-        .text("options", serde_json::to_string(options)?)
-        .part("package", multipart::Part::bytes(pack(folder)?)))
+pub(super) fn form(options: &impl serde::Serialize, folder: Option<&Path>) -> anyhow::Result<multipart::Form> {
+    let form = multipart::Form::new().text("options", serde_json::to_string(options)?);
+    Ok(match folder {
+        Some(folder) => form.part("package", multipart::Part::bytes(pack(folder)?)),
+        None => form,
+    })
 }
 
 /// The folder as a tar, with nothing of this machine in it.

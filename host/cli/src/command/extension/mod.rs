@@ -1,6 +1,6 @@
 //! `fuseml extension`.
 
-mod author;
+pub(crate) mod author;
 mod calls;
 mod check;
 mod configure;
@@ -10,9 +10,13 @@ mod package;
 mod show;
 mod upgrade;
 
+pub(crate) use install::read_manifest;
+
+use super::marketplace::{self, publish};
 use crate::{Options, client::Client};
 use clap::{Args, Subcommand};
 use fuseml_domain::{Capability, Error, Result};
+use fuseml_marketplace::Status;
 use fuseml_server::{EnableRequest, ExtensionView, InstanceView, VerifiedFile};
 use reqwest::Method;
 use std::{collections::BTreeSet, process::ExitCode};
@@ -29,6 +33,20 @@ pub(crate) enum ExtensionCommand {
     Dev(dev::DevArguments),
     /// Pack an extension into an OCI layout that can be handed on
     Package(package::PackageArguments),
+    /// Build, check, sign and publish a version in a marketplace
+    Publish(publish::PublishArguments),
+    /// Take a version out of choice; who uses exactly it still gets it
+    Yank(publish::StatusArguments),
+    /// Say that a version must not run anywhere
+    Revoke(publish::StatusArguments),
+    /// Undo a yank or a revocation
+    Restore(publish::StatusArguments),
+    /// Find extensions in a marketplace
+    Search(publish::SearchArguments),
+    /// List extensions of which their marketplace has a newer version
+    Outdated,
+    /// Look for what is revoked, yanked, unsigned or asks for more than was granted
+    Audit,
     /// Show what extensions ask for, and install them with what you grant
     Install(install::InstallArguments),
     /// Show what a package asks for, without installing it
@@ -97,6 +115,17 @@ pub(crate) async fn execute(command: ExtensionCommand, options: &Options) -> any
         ExtensionCommand::Check(arguments) => {
             return check::check(arguments, options).await.map(|()| ExitCode::SUCCESS);
         }
+        ExtensionCommand::Publish(arguments) => {
+            return publish::publish(arguments, options).await.map(|()| ExitCode::SUCCESS);
+        }
+        ExtensionCommand::Search(arguments) => {
+            return publish::search(arguments, options).await.map(|()| ExitCode::SUCCESS);
+        }
+        ExtensionCommand::Yank(arguments) => return status(arguments, Status::Yanked).await,
+        ExtensionCommand::Revoke(arguments) => return status(arguments, Status::Revoked).await,
+        ExtensionCommand::Restore(arguments) => return status(arguments, Status::Available).await,
+        ExtensionCommand::Outdated => return marketplace::audit(true, options).await,
+        ExtensionCommand::Audit => return marketplace::audit(false, options).await,
         _ => {}
     }
     let client = Client::new(options)?;
@@ -106,6 +135,13 @@ pub(crate) async fn execute(command: ExtensionCommand, options: &Options) -> any
         | ExtensionCommand::New(_)
         | ExtensionCommand::Build(_)
         | ExtensionCommand::Package(_)
+        | ExtensionCommand::Publish(_)
+        | ExtensionCommand::Search(_)
+        | ExtensionCommand::Yank(_)
+        | ExtensionCommand::Revoke(_)
+        | ExtensionCommand::Restore(_)
+        | ExtensionCommand::Outdated
+        | ExtensionCommand::Audit
         | ExtensionCommand::Check(_) => {}
         ExtensionCommand::Dev(arguments) => dev::dev(&client, &arguments, options).await?,
         ExtensionCommand::AddInstance(arguments) => install::add_instance(&client, &arguments).await?,
@@ -139,6 +175,10 @@ pub(crate) async fn execute(command: ExtensionCommand, options: &Options) -> any
         ExtensionCommand::Replay { call } => calls::replay(&client, &call, options).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn status(arguments: &publish::StatusArguments, status: Status) -> anyhow::Result<ExitCode> {
+    publish::change_status(arguments, status).await.map(|()| ExitCode::SUCCESS)
 }
 
 async fn enable(client: &Client, which: &WhichArguments, enabled: bool) -> anyhow::Result<()> {

@@ -1,8 +1,11 @@
 //! `fuseml extension package`, and packages where a folder is expected.
 
-use super::author;
-use crate::{Options, output::Rows};
+use super::{author, install::read_manifest};
+use crate::{Options, client::Client, output::Rows};
 use clap::Args;
+use fuseml_domain::{Digest, Manifest, PackageOrigin, PackageReference};
+use fuseml_server::PackageView;
+use reqwest::Method;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -30,6 +33,53 @@ pub(super) fn package(arguments: &PackageArguments, options: &Options) -> anyhow
         }
         rows
     })
+}
+
+/// A package as it is named on the command line.
+pub(super) enum Package {
+    Here(Opened),
+    /// At the server, which fetched it from a marketplace.
+    Fetched(PackageView),
+}
+
+impl Package {
+    /// What is there by that path; otherwise the server fetches what a marketplace has by that name.
+    pub(super) async fn open(client: &Client, text: &str) -> anyhow::Result<Self> {
+        let path = Path::new(text);
+        let Some(reference) = text.parse::<PackageReference>().ok().filter(|_| !path.exists()) else {
+            return Ok(Self::Here(Opened::at(path)?));
+        };
+        let view: PackageView = client.send(Method::POST, "/api/v1/packages", &reference).await?;
+        let PackageOrigin { marketplace, namespace, key, .. } = &view.origin;
+        let (name, version) = (&view.manifest.name, &view.manifest.version);
+        let key = key.get(..16).unwrap_or(key);
+        eprintln!(
+            "{marketplace} has {namespace}/{name} {version}, signed by {key} of {namespace}; all of it verifies."
+        );
+        Ok(Self::Fetched(view))
+    }
+
+    pub(super) fn manifest(&self) -> anyhow::Result<Manifest> {
+        match self {
+            Self::Here(opened) => read_manifest(opened.folder()),
+            Self::Fetched(view) => Ok(view.manifest.clone()),
+        }
+    }
+
+    /// What is sent, if the server does not have it.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Here(opened) => Some(opened.folder()),
+            Self::Fetched(_) => None,
+        }
+    }
+
+    pub(super) fn digest(&self) -> Option<Digest> {
+        match self {
+            Self::Here(_) => None,
+            Self::Fetched(view) => Some(view.origin.digest.clone()),
+        }
+    }
 }
 
 /// An extension's folder: the one that was given, or one that a package was unpacked into.

@@ -2,28 +2,29 @@
 
 use super::{
     install::{confirmed, explain_widening, form},
-    package::Opened,
+    package::Package,
 };
 use crate::{Options, client::Client, output::Rows};
 use clap::Args;
 use fuseml_domain::{Attributes, Error, ErrorKind};
 use fuseml_server::{UpgradeOptions, UpgradeOutcome, UpgradeView};
 use reqwest::Method;
-use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal as _, process::ExitCode};
 
 #[derive(Args)]
 pub(crate) struct UpgradeArguments {
     name: String,
-    /// The new version, built or packaged; without it, the version that waits is meant
-    path: Option<PathBuf>,
+    /// The new version: <namespace>/<extension>[@<version or range>] in a marketplace, or a built or packaged one;
+    /// without it, the version that waits is meant
+    package: Option<String>,
     /// Grant what the new version asks for beyond the old one
     #[arg(long)]
     approve: bool,
     /// Run it beside the old version on read-only calls, and compare the answers
-    #[arg(long, requires = "path", conflicts_with = "approve")]
+    #[arg(long, requires = "package", conflicts_with = "approve")]
     shadow: bool,
     /// Drop the version that waits or runs as shadow
-    #[arg(long, conflicts_with_all = ["path", "approve", "shadow"])]
+    #[arg(long, conflicts_with_all = ["package", "approve", "shadow"])]
     discard: bool,
 }
 
@@ -38,11 +39,13 @@ pub(super) async fn upgrade(
         eprintln!("Dropped the version of {} that was waiting.", arguments.name);
         return Ok(ExitCode::SUCCESS);
     }
-    let view: UpgradeView = match &arguments.path {
-        Some(folder) => {
-            let asked = UpgradeOptions { approve: arguments.approve, shadow: arguments.shadow };
+    let view: UpgradeView = match &arguments.package {
+        Some(package) => {
+            let package = Package::open(client, package).await?;
+            let (approve, shadow) = (arguments.approve, arguments.shadow);
+            let asked = UpgradeOptions { package: package.digest(), approve, shadow };
             let request = client.request(Method::POST, &format!("{path}/upgrade"));
-            client.read(request.multipart(form(&asked, Opened::at(folder)?.folder())?)).await?
+            client.read(request.multipart(form(&asked, package.folder())?)).await?
         }
         None if arguments.approve => approve(client, &path).await?,
         None => {

@@ -1,0 +1,120 @@
+//! What the marketplaces say now of what is installed, and what follows from it.
+
+use super::Registry;
+use crate::{marketplace::Marketplaces, view::AuditView};
+use fuseml_catalog::{CallFilter, InstalledVersion};
+use fuseml_domain::{Name, Result};
+use fuseml_marketplace::{NamespaceIndex, Published, Status};
+use std::collections::BTreeSet;
+
+/// Calls looked through for what a revoked version touched.
+const MOST_CALLS: u32 = 1_000;
+
+impl Registry {
+    /// Looks at every installed version. One that was revoked since is refused from here on, one that was restored
+    /// runs again.
+    pub(crate) async fn audit(&self, marketplaces: &Marketplaces) -> Result<Vec<AuditView>> {
+        let versions = self.catalog.active_versions().await?;
+        let origins = versions.iter().filter_map(|version| version.origin.as_ref());
+        let indexes = marketplaces.indexes(origins).await?;
+        let mut views = Vec::new();
+        for version in versions {
+            let place = version.origin.as_ref().map(|it| (it.marketplace.clone(), it.namespace.clone()));
+            views.push(match place.as_ref().and_then(|place| indexes.get(place)) {
+                Some(Ok(index)) => self.judge_installed(version, index).await?,
+                Some(Err(error)) => {
+                    let revoked = version.revoked.is_some();
+                    let view = view(&version, if revoked { "revoked" } else { "unknown" });
+                    AuditView { findings: vec![error.message.clone()], dangerous: revoked, ..view }
+                }
+                None => {
+                    AuditView { findings: vec!["it came without a signature".to_owned()], ..view(&version, "unsigned") }
+                }
+            });
+        }
+        Ok(views)
+    }
+
+    async fn judge_installed(&self, version: InstalledVersion, index: &NamespaceIndex) -> Result<AuditView> {
+        let (name, digest) = (&version.manifest.name, version.origin.as_ref().map(|origin| &origin.digest));
+        let own = index.versions.iter().filter(|published| published.name == *name);
+        let published = own.clone().find(|published| Some(&published.digest) == digest);
+        let newest = own.filter(|it| it.status == Status::Available && it.version.pre.is_empty());
+        let newest = newest.map(|it| &it.version).max().filter(|newest| **newest > version.manifest.version);
+        let revoked = match published {
+            Some(published) if published.status == Status::Revoked => Some(reason(published, index)),
+            Some(published) if index.keys_for(published).is_empty() => {
+                Some("no key of its namespace that counts signed it any more".to_owned())
+            }
+            Some(_) => None,
+            None => Some("its marketplace does not know it any more".to_owned()),
+        };
+        if revoked != version.revoked {
+            self.set_revoked(name, &version, revoked.clone()).await?;
+        }
+        let mut findings = Vec::new();
+        if let Some(reason) = &revoked {
+            findings.push(format!("it was revoked: {reason}"));
+            let touched = self.touched(name).await?;
+            findings.push(match touched.is_empty() {
+                true => "no artifact was touched by it".to_owned(),
+                false => format!("it touched {}", touched.into_iter().collect::<Vec<_>>().join(", ")),
+            });
+        }
+        let yanked = published.is_some_and(|published| published.status == Status::Yanked);
+        if let Some(published) = published.filter(|_| yanked) {
+            findings.push(format!("it was yanked: {}", reason(published, index)));
+        }
+        let state = match (&revoked, yanked) {
+            (Some(_), _) => "revoked",
+            (None, true) => "yanked",
+            (None, false) => "ok",
+        };
+        let dangerous = revoked.is_some();
+        Ok(AuditView { newest: newest.map(ToString::to_string), findings, dangerous, ..view(&version, state) })
+    }
+
+    async fn set_revoked(&self, name: &Name, version: &InstalledVersion, revoked: Option<String>) -> Result<()> {
+        let _alone = self.changing.lock().await;
+        match &revoked {
+            Some(reason) => tracing::warn!(extension = %name, %reason, "a version was revoked and runs no more"),
+            None => tracing::info!(extension = %name, "a version that was revoked runs again"),
+        }
+        let extension = self.catalog.extension(name).await?;
+        self.catalog.keep_version(&InstalledVersion { revoked, ..version.clone() }, &extension).await?;
+        self.changed();
+        Ok(())
+    }
+
+    /// The artifacts that calls of an extension were about.
+    async fn touched(&self, name: &Name) -> Result<BTreeSet<String>> {
+        let mut touched = BTreeSet::new();
+        for instance in self.catalog.instances_of(name).await? {
+            let filter = CallFilter { instance: Some(instance.name), limit: MOST_CALLS, ..CallFilter::default() };
+            let calls = self.catalog.calls(&filter).await?;
+            touched.extend(calls.into_iter().filter_map(|call| call.subject));
+        }
+        Ok(touched)
+    }
+}
+
+/// What the signed statement says; nothing is believed that is not signed.
+fn reason(published: &Published, index: &NamespaceIndex) -> String {
+    let mut keys: Vec<_> = index.facts.keys.iter().map(|key| key.key.clone()).collect();
+    keys.push(index.facts.marketplace.clone());
+    let said = published.statement.as_ref().and_then(|statement| statement.verify(&keys).ok());
+    let change = said.and_then(|(statement, _)| statement.predicate::<fuseml_marketplace::StatusChange>().ok());
+    change.map_or_else(|| "no reason was given".to_owned(), |change| change.reason)
+}
+
+fn view(version: &InstalledVersion, state: &str) -> AuditView {
+    AuditView {
+        name: version.manifest.name.clone(),
+        installed: version.manifest.version.to_string(),
+        newest: None,
+        from: version.origin.as_ref().map(|origin| format!("{}:{}", origin.marketplace, origin.namespace)),
+        state: state.to_owned(),
+        findings: Vec::new(),
+        dangerous: false,
+    }
+}

@@ -1,0 +1,371 @@
+//! The marketplaces that this server installs from: what is trusted of each, what was seen last, what was fetched.
+//!
+//! A folder each: `marketplace.toml`, `root.json` (the pinned root metadata), `seen/` (what must not go back),
+//! `log` (the last head of its log). Packages lie in `packages/<digest>`, verified, with where they came from.
+
+use fuseml_domain::{Digest, Error, Manifest, Name, PackageOrigin, PackageReference, Result};
+use fuseml_marketplace::{Checkpoint, NamespaceIndex, Published, Remote};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::sync::Mutex;
+use url::Url;
+
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// A marketplace to install from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarketplaceRequest {
+    pub name: Name,
+    pub url: String,
+    /// Id of its root key; what it shows is believed when not given.
+    #[serde(default)]
+    pub root_key: Option<String>,
+    pub priority: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarketplaceView {
+    pub name: Name,
+    pub url: String,
+    pub root_key: String,
+    /// The smallest is asked first.
+    pub priority: u32,
+}
+
+/// A package that was fetched and verified.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PackageView {
+    pub origin: PackageOrigin,
+    pub manifest: Manifest,
+}
+
+/// Who may be installed from: `trust.toml` in the data folder.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Trust {
+    /// When any is given, packages from marketplaces come from these alone.
+    pub(crate) namespaces: Vec<TrustedNamespace>,
+    /// Refuse what comes by a path, and so without a signature, but for these names.
+    pub(crate) signed_only: bool,
+    pub(crate) unsigned: Vec<Name>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TrustedNamespace {
+    pub(crate) marketplace: Name,
+    pub(crate) namespace: Name,
+    /// Ids of keys; all of the namespace's when empty.
+    #[serde(default)]
+    pub(crate) keys: Vec<String>,
+}
+
+impl Trust {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        match fs::read_to_string(path) {
+            Ok(text) => toml::from_str(&text)
+                .map_err(|error| Error::invalid("trust", format!("{} is not understood: {error}", path.display()))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(Error::io(path.display(), &error)),
+        }
+    }
+
+    fn check(&self, origin: &PackageOrigin) -> Result<()> {
+        let PackageOrigin { marketplace, namespace, key, .. } = origin;
+        let trusted = |it: &TrustedNamespace| {
+            it.marketplace == *marketplace
+                && it.namespace == *namespace
+                && (it.keys.is_empty() || it.keys.contains(key))
+        };
+        match self.namespaces.is_empty() || self.namespaces.iter().any(trusted) {
+            true => Ok(()),
+            false => Err(Error::denied(
+                "not-trusted",
+                format!("trust.toml does not list {marketplace}:{namespace} with the key {key}"),
+            )),
+        }
+    }
+
+    /// Refuses what came by a path where only signed packages are wanted.
+    pub(crate) fn check_unsigned(&self, name: &Name) -> Result<()> {
+        match !self.signed_only || self.unsigned.contains(name) {
+            true => Ok(()),
+            false => Err(Error::denied(
+                "unsigned",
+                format!(
+                    "{name} comes without a signature; trust.toml takes only signed packages from marketplaces, and names listed as `unsigned`"
+                ),
+            )),
+        }
+    }
+}
+
+/// What is known of one marketplace.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Known {
+    name: Name,
+    url: Url,
+    root_key: String,
+    priority: u32,
+}
+
+/// All of them.
+pub(crate) struct Marketplaces {
+    folder: PathBuf,
+    packages: PathBuf,
+    pub(crate) trust: Trust,
+    http: reqwest::Client,
+    /// What was seen last is read and written by one at a time.
+    seen: Mutex<()>,
+}
+
+/// A version that was chosen, and by which metadata.
+pub(crate) struct Chosen {
+    pub(crate) marketplace: Name,
+    url: Url,
+    index: NamespaceIndex,
+    published: Published,
+}
+
+impl Marketplaces {
+    pub(crate) fn new(data: &Path) -> Result<Self> {
+        let http = reqwest::Client::builder()
+            .timeout(ANSWER_WITHIN)
+            .build()
+            .map_err(|error| Error::internal("client", error.to_string()))?;
+        let (folder, packages) = (data.join("marketplaces"), data.join("packages"));
+        let trust = Trust::read(&data.join("trust.toml"))?;
+        Ok(Self { folder, packages, trust, http, seen: Mutex::default() })
+    }
+
+    fn known(&self) -> Result<Vec<Known>> {
+        let mut known = Vec::new();
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let path = entry.path().join("marketplace.toml");
+            if let Ok(text) = fs::read_to_string(&path) {
+                known.push(toml::from_str::<Known>(&text).map_err(|error| {
+                    Error::internal("marketplace", format!("{} is damaged: {error}", path.display()))
+                })?);
+            }
+        }
+        known.sort_by(|a, b| (a.priority, &a.name).cmp(&(b.priority, &b.name)));
+        Ok(known)
+    }
+
+    pub(crate) fn list(&self) -> Result<Vec<MarketplaceView>> {
+        Ok(self.known()?.into_iter().map(view).collect())
+    }
+
+    /// Pins a marketplace's root metadata, if it is of the root key that is expected.
+    pub(crate) async fn add(&self, request: MarketplaceRequest) -> Result<MarketplaceView> {
+        let MarketplaceRequest { name, url, root_key: expected, priority } = request;
+        let url: Url = url
+            .trim_end_matches('/')
+            .parse()
+            .map_err(|error| Error::invalid("address", format!("`{}` is no address: {error}", url.escape_debug())))?;
+        if self.known()?.iter().any(|known| known.name == name || known.url == url) {
+            return Err(Error::conflict("marketplace", format!("there is a marketplace {name}, or one at {url}")));
+        }
+        let root = self.get(&url, "metadata/root.json").await?;
+        let shown = root_key(&root)?;
+        if let Some(expected) = expected.filter(|expected| *expected != shown) {
+            let message = format!("{url} shows the root key {shown}, not {expected}; do not trust it");
+            return Err(Error::denied("root-key", message));
+        }
+        let known = Known { name, url, root_key: shown, priority };
+        let staging = self.folder.join(format!(".{}", known.name));
+        let text = toml::to_string(&known).map_err(|error| Error::internal("marketplace", error.to_string()))?;
+        let write = || {
+            let _ = fs::remove_dir_all(&staging);
+            fs::create_dir_all(staging.join("seen"))?;
+            fs::write(staging.join("root.json"), &root)?;
+            fs::write(staging.join("marketplace.toml"), text)?;
+            fs::rename(&staging, self.folder.join(&*known.name))
+        };
+        write().map_err(|error| Error::io(staging.display(), &error))?;
+        Ok(view(known))
+    }
+
+    pub(crate) fn remove(&self, name: &Name) -> Result<()> {
+        let folder = self.folder.join(&**name);
+        if !folder.join("marketplace.toml").is_file() {
+            return Err(Error::not_found("marketplace", format!("there is no marketplace {name}")));
+        }
+        fs::remove_dir_all(&folder).map_err(|error| Error::io(folder.display(), &error))
+    }
+
+    async fn get(&self, url: &Url, path: &str) -> Result<Vec<u8>> {
+        let address = format!("{}/{path}", url.as_str().trim_end_matches('/'));
+        let silent = |error: reqwest::Error| {
+            Error::unavailable("marketplace", format!("{address} does not answer: {}", error.without_url()))
+        };
+        let response = self.http.get(&address).send().await.map_err(silent)?;
+        if !response.status().is_success() {
+            return Err(Error::unavailable("marketplace", format!("{address} answers {}", response.status())));
+        }
+        Ok(response.bytes().await.map_err(silent)?.to_vec())
+    }
+
+    /// A namespace as one marketplace says, after a look at whether its log only grew.
+    async fn index(&self, known: &Known, namespace: &Name) -> Result<NamespaceIndex> {
+        let _alone = self.seen.lock().await;
+        let folder = self.folder.join(&*known.name);
+        let root = folder.join("root.json");
+        let root = fs::read(&root).map_err(|error| Error::io(root.display(), &error))?;
+        let base = format!("{}/metadata/", known.url.as_str().trim_end_matches('/'));
+        let base = base.parse().map_err(|error| Error::internal("address", format!("{base}: {error}")))?;
+        let index = NamespaceIndex::load(&root, &base, namespace, &folder.join("seen"))
+            .await
+            .map_err(|error| error.context(&known.name))?;
+        self.check_log(known, &index).await.map_err(|error| error.context(&known.name))?;
+        Ok(index)
+    }
+
+    async fn check_log(&self, known: &Known, index: &NamespaceIndex) -> Result<()> {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let note = text(self.get(&known.url, "api/v1/log/checkpoint").await?);
+        let key = &index.facts.marketplace;
+        let head = Checkpoint::verify(&note, key)?;
+        let path = self.folder.join(&*known.name).join("log");
+        // A head that another key signed is from before the marketplace replaced its key.
+        let before = fs::read_to_string(&path).ok().and_then(|old| Checkpoint::verify(&old, key).ok());
+        if let Some(before) = before {
+            if before == head {
+                return Ok(());
+            }
+            let proof = match before.size < head.size {
+                true => text(self.get(&known.url, &format!("api/v1/log/proof?old={}", before.size)).await?),
+                false => String::new(),
+            };
+            head.continues(&before, &proof)?;
+        }
+        fs::write(&path, note).map_err(|error| Error::io(path.display(), &error))
+    }
+
+    /// The one version that a reference means. Several marketplaces that have the extension are an error: whoever
+    /// publishes a known name in another one must not be chosen by chance.
+    pub(crate) async fn resolve(&self, reference: &PackageReference) -> Result<Chosen> {
+        let mut known = self.known()?;
+        if let Some(name) = &reference.marketplace {
+            known.retain(|known| known.name == *name);
+        }
+        if known.is_empty() {
+            let message = match &reference.marketplace {
+                Some(name) => {
+                    format!("there is no marketplace {name}; `fuseml marketplace list` shows which there are")
+                }
+                None => "this server knows no marketplace; `fuseml marketplace add NAME URL` adds one".to_owned(),
+            };
+            return Err(Error::not_found("marketplace", message));
+        }
+        let mut having = Vec::new();
+        for known in known {
+            match self.index(&known, &reference.namespace).await {
+                Ok(index) if index.versions.iter().any(|it| it.name == reference.name) => having.push((known, index)),
+                Ok(_) => {}
+                Err(error) if error.code == "namespace" => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if having.len() > 1 {
+            let names: Vec<_> = having.iter().map(|(known, _)| format!("{}:{reference}", known.name)).collect();
+            let message = format!("several marketplaces have it; say which: {}", names.join(" or "));
+            return Err(Error::conflict("ambiguous-package", message));
+        }
+        let Some((known, index)) = having.pop() else {
+            let message = format!("no marketplace has {}/{}", reference.namespace, reference.name);
+            return Err(Error::not_found("extension", message));
+        };
+        let published = index.resolve(&reference.name, &reference.wanted)?.clone();
+        Ok(Chosen { marketplace: known.name, url: known.url, index, published })
+    }
+
+    /// Fetches what a reference means, verifies all of it and keeps it.
+    pub(crate) async fn fetch(&self, reference: &PackageReference) -> Result<PackageView> {
+        let chosen = self.resolve(reference).await?;
+        let Chosen { marketplace, url, index, published } = &chosen;
+        let full = format!("{}/{}", reference.namespace, reference.name);
+        let place = self.packages.join(published.digest.hex());
+        let layout = place.join("layout");
+        Remote::new(url, &full, None)?.pull(&published.digest, &layout, |_| {}).await?;
+        let keys = index.keys_for(published);
+        let unpacked = tempfile::tempdir_in(&place).map_err(|error| Error::io(place.display(), &error))?;
+        let (from, to, name) = (layout.clone(), unpacked.path().to_owned(), full.clone());
+        let verified = tokio::task::spawn_blocking(move || {
+            let digest = fuseml_marketplace::read(&from, &to)?;
+            Ok::<_, Error>((digest, fuseml_marketplace::signers(&from, &name, &keys)?))
+        });
+        let (digest, signers) = verified.await.map_err(|error| Error::internal("package", error.to_string()))??;
+        let key = signers.first().map(ToString::to_string).ok_or_else(|| {
+            Error::denied(
+                "unsigned",
+                format!("{full} {} carries no signature of {}", published.version, reference.namespace),
+            )
+        })?;
+        if digest != published.digest {
+            return Err(Error::denied("package", format!("{full} is {digest}, not {}", published.digest)));
+        }
+        let (marketplace, namespace) = (marketplace.clone(), reference.namespace.clone());
+        let origin = PackageOrigin { marketplace, namespace, digest, key };
+        self.trust.check(&origin)?;
+        let path = unpacked.path().join("extension.toml");
+        let text = fs::read_to_string(&path).map_err(|error| Error::io(path.display(), &error))?;
+        let view = PackageView { origin, manifest: Manifest::parse(&text)? };
+        let text = serde_json::to_vec(&view.origin).map_err(|error| Error::internal("package", error.to_string()))?;
+        fs::write(place.join("origin.json"), text).map_err(|error| Error::io(place.display(), &error))?;
+        Ok(view)
+    }
+
+    /// The layout of a package that was fetched before, and where it came from.
+    pub(crate) fn fetched(&self, digest: &Digest) -> Result<(PathBuf, PackageOrigin)> {
+        let place = self.packages.join(digest.hex());
+        let origin = fs::read(place.join("origin.json")).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let origin =
+            origin.ok_or_else(|| Error::not_found("package", format!("{digest} was not fetched; ask again")))?;
+        self.trust.check(&origin)?;
+        Ok((place.join("layout"), origin))
+    }
+
+    /// What each namespace's marketplace says now, each asked once.
+    pub(crate) async fn indexes(
+        &self,
+        origins: impl Iterator<Item = &PackageOrigin>,
+    ) -> Result<BTreeMap<(Name, Name), Result<NamespaceIndex>>> {
+        let known = self.known()?;
+        let mut indexes = BTreeMap::new();
+        for origin in origins {
+            let place = (origin.marketplace.clone(), origin.namespace.clone());
+            if indexes.contains_key(&place) {
+                continue;
+            }
+            let index = match known.iter().find(|known| known.name == origin.marketplace) {
+                Some(known) => self.index(known, &origin.namespace).await,
+                None => Err(Error::not_found(
+                    "marketplace",
+                    format!("there is no marketplace {} any more", origin.marketplace),
+                )),
+            };
+            indexes.insert(place, index);
+        }
+        Ok(indexes)
+    }
+}
+
+fn view(known: Known) -> MarketplaceView {
+    let Known { name, url, root_key, priority } = known;
+    MarketplaceView { name, url: url.to_string(), root_key, priority }
+}
+
+/// The id of the root role's key in root metadata.
+fn root_key(root: &[u8]) -> Result<String> {
+    let damaged = || Error::denied("root-key", "what the marketplace shows as its root metadata is none");
+    let document: serde_json::Value = serde_json::from_slice(root).map_err(|_| damaged())?;
+    let id = document.pointer("/signed/roles/root/keyids/0").and_then(|id| id.as_str()).ok_or_else(damaged)?;
+    Ok(id.to_owned())
+}

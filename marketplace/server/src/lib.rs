@@ -1,0 +1,164 @@
+//! The marketplace server: accounts and namespaces, publishing, search, signed metadata, a public log, a catalogue
+//! for people, and the OCI registry that holds the packages.
+//!
+//! Promises: a version never changes once it is public; what is public was verified, signed and checked first; every
+//! change of what is public is one transaction with its metadata and its entry in the log.
+
+mod access;
+mod account;
+mod check;
+mod database;
+mod inspect;
+mod likeness;
+mod limit;
+mod metadata;
+mod namespace;
+mod package;
+mod page;
+mod publish;
+mod route;
+mod search;
+
+pub use account::{Caller, Scope, TokenRequest, TokenView};
+pub use inspect::inspect;
+pub use metadata::rotate as rotate_online_key;
+pub use namespace::{About, Member, NamespaceView, Role};
+pub use publish::VersionRecord;
+pub use route::{ExtensionView, KeyRequest, MemberRequest, PublishRequest, StatusRequest, VersionView};
+pub use search::{Found, Order, Page, Query};
+
+use database::{Database, failed};
+use fuseml_domain::{Error, Result};
+use fuseml_marketplace::Log;
+use fuseml_registry::Store;
+use jiff::Timestamp;
+use metadata::Keys;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::{net::TcpListener, sync::RwLock};
+
+/// What an operator chooses.
+#[derive(Debug, Clone)]
+pub struct MarketplaceConfig {
+    pub data: PathBuf,
+    pub listen: SocketAddr,
+    /// The address that people and clients use; the one that is listened on if not given.
+    pub url: Option<String>,
+    /// An object store such as `s3://bucket/prefix` for packages; the data folder if not given.
+    pub storage: Option<String>,
+    /// This program, which checks what is uploaded.
+    pub program: PathBuf,
+}
+
+/// A marketplace's state.
+#[derive(Debug)]
+pub struct Marketplace {
+    database: Database,
+    store: Store,
+    keys: RwLock<Keys>,
+    /// Metadata that was signed before is signed anew: another process may have replaced the online key since.
+    keys_since: Timestamp,
+    log: tokio::sync::Mutex<Log>,
+    staging: PathBuf,
+    program: PathBuf,
+    url: String,
+}
+
+/// Largest component that can be pushed, in bytes.
+const MOST_BLOB: u64 = 512 << 20;
+
+impl Marketplace {
+    /// Opens a data folder, making it the first time.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub(crate) async fn open(config: &MarketplaceConfig, url: String) -> Result<Self> {
+        // What a server that was killed left half looked at.
+        let _ = std::fs::remove_dir_all(config.data.join("staging"));
+        Self::open_at(config, url).await
+    }
+
+    /// For commands on the marketplace's own machine, also while its server runs.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or written.
+    pub async fn open_beside(data: &Path) -> Result<Self> {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let program = PathBuf::new();
+        let config = MarketplaceConfig { data: data.to_owned(), listen, url: None, storage: None, program };
+        Self::open_at(&config, String::new()).await
+    }
+
+    async fn open_at(config: &MarketplaceConfig, url: String) -> Result<Self> {
+        let data = &config.data;
+        let staging = data.join("staging");
+        std::fs::create_dir_all(&staging).map_err(|error| Error::io(staging.display(), &error))?;
+        let database = Database::open(&data.join("marketplace.db")).await?;
+        let keys = Keys::open(data).await?;
+        let store = match &config.storage {
+            Some(address) => {
+                let options = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
+                let options = options.map(|(name, value)| (name.to_lowercase(), value)).collect();
+                Store::at(address, options, data.join("uploads"))?
+            }
+            None => Store::on_disk(data.join("registry"))?,
+        };
+        let entries: Vec<Vec<u8>> =
+            sqlx::query_scalar("SELECT entry FROM log ORDER BY seq").fetch_all(&database.pool).await.map_err(failed)?;
+        let mut log = Log::default();
+        entries.into_iter().for_each(|entry| log.append(entry));
+        Ok(Self {
+            database,
+            store,
+            keys: RwLock::new(keys),
+            keys_since: Timestamp::now(),
+            log: tokio::sync::Mutex::new(log),
+            staging,
+            program: config.program.clone(),
+            url,
+        })
+    }
+}
+
+/// A marketplace that has its port.
+pub struct MarketplaceServer {
+    marketplace: Arc<Marketplace>,
+    listener: TcpListener,
+}
+
+impl MarketplaceServer {
+    /// # Errors
+    /// When the address is taken or the data folder cannot be used.
+    pub async fn start(config: MarketplaceConfig) -> Result<Self> {
+        let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+            let message = format!("{} cannot be listened on: {error}; choose another with --listen", config.listen);
+            Error::unavailable("listen", message)
+        })?;
+        let address = listener.local_addr().map_err(|error| Error::io("the marketplace's own address", &error))?;
+        let url = config.url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let url = url.trim_end_matches('/').to_owned();
+        let marketplace = Arc::new(Marketplace::open(&config, url).await?);
+        Ok(Self { marketplace, listener })
+    }
+
+    pub fn url(&self) -> &str {
+        &self.marketplace.url
+    }
+
+    /// Answers until `stop` resolves.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<()> {
+        let service = route::router(self.marketplace.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        tokio::select! {
+            served = axum::serve(self.listener, service) => served.map_err(|error| Error::io("serving", &error))?,
+            () = stop => {}
+        }
+        self.marketplace.database.pool.close().await;
+        Ok(())
+    }
+}
