@@ -1,10 +1,16 @@
 //! The world of end-to-end tests: a server in a temporary folder, MLflow beside it, and a person at a keyboard.
 
+mod marketplace;
 mod ray;
 mod registry;
+mod terminal;
+mod variant;
 
+pub use marketplace::Marketplace;
 pub use ray::Ray;
 pub use registry::OciRegistry;
+pub use terminal::Terminal;
+pub use variant::{copy, variant};
 
 use std::{
     fs,
@@ -200,6 +206,15 @@ impl World {
         Said { line: arguments.join(" "), output }
     }
 
+    /// The same with this on standard input.
+    pub fn fuseml_reading(&self, arguments: &[&str], input: &str) -> Said {
+        let file = self.folder.path().join("input");
+        fs::write(&file, input).expect("input");
+        let input = fs::File::open(file).expect("input");
+        let output = self.command(arguments).stdin(input).output().expect("fuseml");
+        Said { line: arguments.join(" "), output }
+    }
+
     /// The same, left to run: what it prints goes to the file.
     pub fn spawn(&self, arguments: &[&str], log: &Path) -> Group {
         Group::start(&mut self.command(arguments), log)
@@ -266,6 +281,8 @@ impl World {
             (r"http://127\.0\.0\.1:\d+", "[url]"),
             (r"\b[0-9a-f]{64}\b", "[digest]"),
             (r"sha256:[0-9a-f]{12}\b", "[digest]"),
+            (r"fmk_[0-9a-f]+", "[token]"),
+            (r"\b[0-9a-f]{16}\b", "[key]"),
             (r"\b[0-9a-f]{40}\b", "[commit]"),
             (r"(model://\w+/)[0-9a-f]{21}\b", "${1}[model]"),
             (r"(runnable://[^/]+/[^/]+/)[0-9a-f]{12}\b", "${1}[runnable]"),

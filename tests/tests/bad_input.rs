@@ -1,6 +1,6 @@
 //! Bad input gets an error that names it, says why and what to do next, and leaves nothing behind.
 
-use fuseml_tests::{Mlflow, World, free_port};
+use fuseml_tests::{Mlflow, World, copy, free_port};
 use std::{fs, net::TcpListener, path::Path};
 
 const TRAIN: &str = "print('training')\n";
@@ -16,17 +16,6 @@ fn hurried_extension(world: &World) -> String {
     let text = fs::read_to_string(&template).expect("template");
     fs::write(&template, text.replace("trainer}\n", "trainer}\n    timeout: 20s\n")).expect("template");
     to.display().to_string()
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("folder");
-    for entry in fs::read_dir(from).expect("folder") {
-        let entry = entry.expect("entry");
-        match entry.file_type().expect("type").is_dir() {
-            true => copy(&entry.path(), &to.join(entry.file_name())),
-            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).expect("copy")),
-        }
-    }
 }
 
 #[test]

@@ -1,59 +1,12 @@
 //! An admin's life with an extension: rights, versions, instances, secrets, what calls leave; against a real MLflow
 //! server.
 
-use fuseml_tests::{Mlflow, World, until};
+use fuseml_tests::{Mlflow, Terminal, World, until, variant};
 use std::{fs, path::Path};
-
-/// A copy of the mlflow extension whose manifest is changed.
-fn variant(world: &World, name: &str, changes: &[(&str, &str)]) -> String {
-    let from = std::env::var("FUSEML_TEST_EXTENSION").expect("cargo xtask test");
-    let to = world.folder.path().join(name);
-    copy(Path::new(&from), &to);
-    let path = to.join("extension.toml");
-    let mut manifest = fs::read_to_string(&path).expect("manifest");
-    for (old, new) in changes {
-        assert!(manifest.contains(old), "the manifest has no {old}");
-        manifest = manifest.replace(old, new);
-    }
-    fs::write(path, manifest).expect("manifest");
-    to.display().to_string()
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("folder");
-    for entry in fs::read_dir(from).expect("folder") {
-        let entry = entry.expect("entry");
-        match entry.file_type().expect("type").is_dir() {
-            true => copy(&entry.path(), &to.join(entry.file_name())),
-            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).expect("copy")),
-        }
-    }
-}
 
 const NEWER: (&str, &str) = ("\nversion = \"0.1.0\"", "\nversion = \"0.2.0\"");
 const NOSIER: (&str, &str) =
     ("hosts = [\"${settings.endpoint}\"]", "hosts = [\"${settings.endpoint}\", \"https://telemetry.example\"]");
-
-/// Every line that a person typed and what was answered.
-struct Terminal<'a> {
-    world: &'a World,
-    said: String,
-}
-
-impl Terminal<'_> {
-    fn types(&mut self, code: i32, line: &str) {
-        let words: Vec<_> = line.split(' ').collect();
-        let answer = match code {
-            0 => self.world.fuseml(&words).good(),
-            code => self.world.fuseml(&words).bad(code),
-        };
-        self.said.push_str(&format!("$ fuseml {line}\n{}{}\n", answer.stdout(), answer.stderr()));
-    }
-
-    fn steady(&self) -> String {
-        self.world.steady(&self.said)
-    }
-}
 
 #[test]
 fn a_version_that_asks_for_more_waits_for_approval_and_can_be_rolled_back() {

@@ -23,6 +23,8 @@ pub(crate) struct Tools {
     pub(crate) componentize_py: PathBuf,
     pub(crate) ray: PathBuf,
     pub(crate) registry: PathBuf,
+    /// A client of OCI registries that others wrote.
+    pub(crate) skopeo: PathBuf,
     pub(crate) mlflow_extension: PathBuf,
 }
 
@@ -44,11 +46,11 @@ pub(crate) fn all() -> Result<Tools> {
     let mlflow = python_tool(&tools, &uv, &uv_cache, "mlflow", &MLFLOW)?;
     let componentize_py = python_tool(&tools, &uv, &uv_cache, "componentize-py", &COMPONENTIZE_PY)?;
     let ray = python_tool(&tools, &uv, &uv_cache, "ray", &RAY)?;
-    let registry = registry()?;
+    let (registry, skopeo) = (debian_program("docker-registry")?, debian_program("skopeo")?);
     guest::ensure_toolchain()?;
     let mlflow_extension = target().join("extensions/mlflow");
     guest::build_extension(&root().join("plugins/mlflow"), &mlflow_extension)?;
-    Ok(Tools { uv, uv_cache, mlflow, componentize_py, ray, registry, mlflow_extension })
+    Ok(Tools { uv, uv_cache, mlflow, componentize_py, ray, registry, skopeo, mlflow_extension })
 }
 
 fn uv(tools: &Path) -> Result<PathBuf> {
@@ -62,15 +64,14 @@ fn uv(tools: &Path) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// The reference OCI registry, from Debian.
-fn registry() -> Result<PathBuf> {
-    const PROGRAM: &str = "docker-registry";
-    let found = || Command::new(PROGRAM).arg("--version").output().is_ok_and(|output| output.status.success());
+/// A program that Debian has: the reference OCI registry, say.
+fn debian_program(program: &str) -> Result<PathBuf> {
+    let found = || Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
     if !found() {
-        guest::debian(&[PROGRAM])?;
+        guest::debian(&[program])?;
     }
-    ensure!(found(), "the tests need an OCI registry: install {PROGRAM}");
-    Ok(PathBuf::from(PROGRAM))
+    ensure!(found(), "the tests need {program}: install it");
+    Ok(PathBuf::from(program))
 }
 
 /// A program of a Python package, in an environment of its own.

@@ -76,17 +76,7 @@ impl Request {
                 crate::runnable::list_or_none(&self.secrets.iter().map(String::as_str).collect::<Vec<_>>())
             ),
             Capability::Http => {
-                let hosts: Vec<_> = self
-                    .hosts
-                    .iter()
-                    .map(|host| match fill_setting(host, settings) {
-                        Some(filled) => filled,
-                        None => match setting_reference(host) {
-                            Some(setting) => format!("the server in its setting `{setting}`"),
-                            None => host.clone(),
-                        },
-                    })
-                    .collect();
+                let hosts: Vec<_> = self.hosts.iter().map(|host| host_rendering(host, settings)).collect();
                 format!("may call {} and nothing else", hosts.join(", "))
             }
         }
@@ -103,6 +93,15 @@ pub fn fill_setting(text: &str, settings: &Attributes) -> Option<String> {
     match setting_reference(text) {
         Some(name) => settings.get(name).cloned(),
         None => Some(text.to_owned()),
+    }
+}
+
+/// A host pattern in plain words, with settings filled in as far as they are known.
+pub fn host_rendering(host: &str, settings: &Attributes) -> String {
+    match (fill_setting(host, settings), setting_reference(host)) {
+        (Some(filled), _) => filled,
+        (None, Some(setting)) => format!("the server in its setting `{setting}`"),
+        (None, None) => host.to_owned(),
     }
 }
 

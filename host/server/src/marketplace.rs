@@ -359,7 +359,7 @@ impl Marketplaces {
 
 fn view(known: Known) -> MarketplaceView {
     let Known { name, url, root_key, priority } = known;
-    MarketplaceView { name, url: url.to_string(), root_key, priority }
+    MarketplaceView { name, url: url.as_str().trim_end_matches('/').to_owned(), root_key, priority }
 }
 
 /// The id of the root role's key in root metadata.

@@ -1,7 +1,9 @@
 //! The JSON of the REST interface where it is not a domain record: shared by server and CLI.
 
 use fuseml_catalog::RefusalCount;
-use fuseml_domain::{Attributes, Capability, Digest, Instance, Manifest, Name, Run, Scope, Template, Widening};
+use fuseml_domain::{
+    Attributes, Capability, Digest, Instance, Manifest, Name, PackageOrigin, Run, Scope, Template, Widening,
+};
 use fuseml_sandbox::Replayed;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -224,6 +226,12 @@ pub struct InstanceView {
 pub struct ExtensionView {
     pub manifest: Manifest,
     pub digest: String,
+    /// The marketplace's package that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<PackageOrigin>,
+    /// Why it runs no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<String>,
     pub enabled: bool,
     pub previous: Option<VersionView>,
     pub held: Option<VersionView>,

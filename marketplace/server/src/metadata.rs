@@ -295,3 +295,7 @@ fn metafile<T: Role + Serialize>(role: &SignedRole<T>, version: NonZeroU64) -> R
         _extra: HashMap::new(),
     })
 }
+
+#[cfg(test)]
+#[path = "metadata_tests.rs"]
+mod tests;

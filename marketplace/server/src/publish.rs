@@ -356,7 +356,7 @@ async fn versions_of(
     Ok(records)
 }
 
-async fn put_version(
+pub(crate) async fn put_version(
     transaction: &mut Transaction<'static, Sqlite>,
     namespace: &Name,
     record: &VersionRecord,

@@ -150,7 +150,7 @@ fn build(query: &Query) -> Result<QueryBuilder<Sqlite>> {
     sql.push(match (query.order, words.is_some()) {
         // Names weigh most; who is verified and much used goes before who is not.
         (Order::Relevance, true) => {
-            "bm25(words, 4.0, 10.0, 6.0, 3.0, 1.0) * (1 + json_extract(n.document, '$.verified') + ln(1 + e.downloads) / 5), e.name"
+            "bm25(words, 4.0, 10.0, 6.0, 3.0, 1.0) * (1 + json_extract(n.document, '$.verified') + e.downloads / (e.downloads + 50.0)), e.name"
         }
         (Order::Relevance | Order::Downloads, _) => "e.downloads DESC, e.updated DESC",
         (Order::Newest, _) => "e.updated DESC",

@@ -54,7 +54,7 @@ impl Registry {
         }
         let mut findings = Vec::new();
         if let Some(reason) = &revoked {
-            findings.push(format!("it was revoked: {reason}"));
+            findings.push(format!("it must not run: {reason}"));
             let touched = self.touched(name).await?;
             findings.push(match touched.is_empty() {
                 true => "no artifact was touched by it".to_owned(),

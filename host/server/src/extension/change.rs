@@ -214,6 +214,8 @@ impl Registry {
         Ok(ExtensionView {
             manifest: version.manifest,
             digest: extension.active.to_string(),
+            origin: version.origin,
+            revoked: version.revoked,
             enabled: extension.enabled,
             comparison: extension.shadow.as_ref().map(|shadow| self.comparisons.view(shadow)),
             previous: view(extension.previous).await?,

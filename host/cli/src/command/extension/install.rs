@@ -221,11 +221,7 @@ fn explain(manifest: &Manifest, settings: &Attributes) {
         }
     }
     for (name, secret) in &manifest.secrets {
-        let hosts: Vec<_> = secret
-            .hosts
-            .iter()
-            .map(|host| fuseml_domain::fill_setting(host, settings).unwrap_or_else(|| host.clone()))
-            .collect();
+        let hosts: Vec<_> = secret.hosts.iter().map(|host| fuseml_domain::host_rendering(host, settings)).collect();
         eprintln!("  takes the secret {name}: {}; the host sends it to {} alone", secret.description, hosts.join(", "));
     }
 }

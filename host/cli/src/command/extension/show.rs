@@ -34,6 +34,9 @@ fn health(instance: &InstanceView) -> &'static str {
 }
 
 fn state(view: &ExtensionView, instance: &InstanceView) -> &'static str {
+    if view.revoked.is_some() {
+        return "revoked";
+    }
     match (view.enabled && instance.instance.enabled, &view.held, &view.shadow) {
         (false, ..) => "disabled",
         (_, Some(_), _) => "upgrade held",
@@ -50,7 +53,15 @@ pub(super) fn show(view: &ExtensionView) -> Rows {
     row("version", format!("{} ({})", manifest.version, short(&view.digest)));
     row("description", manifest.description.clone());
     row("license", manifest.license.clone());
-    row("state", if view.enabled { "enabled" } else { "disabled" }.to_owned());
+    if let Some(origin) = &view.origin {
+        row("from", format!("{}:{}, signed by {}", origin.marketplace, origin.namespace, short(&origin.key)));
+    }
+    let state = match (&view.revoked, view.enabled) {
+        (Some(reason), _) => format!("revoked: {reason}"),
+        (None, true) => "enabled".to_owned(),
+        (None, false) => "disabled".to_owned(),
+    };
+    row("state", state);
     let others = [("previous", &view.previous), ("held", &view.held), ("shadow", &view.shadow)];
     for (what, version) in others {
         if let Some(version) = version {

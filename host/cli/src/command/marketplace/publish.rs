@@ -36,7 +36,12 @@ pub(crate) async fn publish(arguments: &PublishArguments, options: &Options) -> 
     fuseml_marketplace::write(&folder, &layout)?;
     let full = format!("{}/{}", arguments.namespace, manifest.name);
     let digest = fuseml_marketplace::sign(&layout, &full, &key)?;
-    eprintln!("Publishing {full} {} to {}, signed by {}.", manifest.version, session.url, key.public()?.id().short());
+    eprintln!(
+        "Publishing {full} {} to {}, signed by {}.",
+        manifest.version,
+        session.client.url,
+        key.public()?.id().short()
+    );
     let remote = Remote::new(&session.url, &full, Some(&session.client.token))?;
     let bar = bar(total(&layout)?);
     remote.push(&layout, |done: Transfer| bar.inc(done.size)).await?;
@@ -44,7 +49,7 @@ pub(crate) async fn publish(arguments: &PublishArguments, options: &Options) -> 
     eprintln!("Sent. The marketplace checks it in its sandbox …");
     let path = format!("/api/v1/extensions/{full}/versions");
     let view: VersionView = session.client.send(Method::POST, &path, &PublishRequest { digest }).await?;
-    eprintln!("Published: {}extensions/{full}/{}", session.url, view.record.published.version);
+    eprintln!("Published: {}/extensions/{full}/{}", session.client.url, view.record.published.version);
     options.output.print(&view, |view| {
         let mut rows = Rows::new(&["Extension", "Version", "Digest"]);
         let published = &view.record.published;
@@ -163,7 +168,7 @@ pub(crate) async fn search(arguments: &SearchArguments, options: &Options) -> an
         query.extend(value.clone().map(|value| (name, value)));
     }
     let page: Page = session.client.get("/api/v1/extensions", &query).await?;
-    eprintln!("At {}:", session.url);
+    eprintln!("At {}:", session.client.url);
     options.output.print(&page, |page| {
         let mut rows = Rows::new(&["Extension", "Version", "Description", "Downloads", "Verified"]);
         for found in &page.extensions {

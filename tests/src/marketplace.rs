@@ -1,0 +1,63 @@
+//! A real marketplace with its own folder.
+
+use crate::{Group, World, free_port, until};
+
+pub struct Marketplace {
+    pub url: String,
+    folder: String,
+    _group: Group,
+}
+
+impl Marketplace {
+    /// `name` is its folder in the world's.
+    pub fn start(world: &World, name: &str) -> Self {
+        let folder = world.folder.path().join(name).display().to_string();
+        let port = free_port();
+        let (listen, log) = (format!("127.0.0.1:{port}"), world.folder.path().join(format!("{name}.log")));
+        let group = world.spawn(&["marketplace", "serve", "--folder", &folder, "--listen", &listen], &log);
+        let url = format!("http://{listen}");
+        let answers = || reqwest::blocking::get(format!("{url}/healthz")).is_ok_and(|it| it.status().is_success());
+        until("the marketplace answers", answers);
+        Self { url, folder, _group: group }
+    }
+
+    /// Makes an account and answers its token.
+    pub fn account(&self, world: &World, name: &str, operator: bool) -> String {
+        let mut words = vec!["marketplace", "account", "add", name, "--folder", &self.folder];
+        words.extend(operator.then_some("--operator"));
+        world.json(&words)["token"].as_str().expect("token").to_owned()
+    }
+
+    /// From here on the person at the keyboard is this one.
+    pub fn login(&self, world: &World, token: &str) {
+        world.fuseml_reading(&["marketplace", "login", &self.url, "--token-stdin"], token).good();
+    }
+
+    /// An account that owns a namespace with a key, logged in.
+    pub fn publisher(&self, world: &World, account: &str, namespace: &str) -> String {
+        let token = self.account(world, account, false);
+        self.login(world, &token);
+        world.fuseml(&["marketplace", "namespace", "add", namespace]).good();
+        world.fuseml(&["marketplace", "key", "add", namespace]).good();
+        token
+    }
+
+    /// The answer to a request, with a token when there is one.
+    pub fn http(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<serde_json::Value>,
+    ) -> (u16, String) {
+        let mut request = reqwest::blocking::Client::new().request(method, format!("{}{path}", self.url));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().expect("answer");
+        (answer.status().as_u16(), answer.text().expect("text"))
+    }
+}

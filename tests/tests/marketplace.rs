@@ -1,0 +1,268 @@
+//! A marketplace from both sides: publishers who own names, admins who find, verify and trust; and those who try to
+//! deceive them.
+
+use fuseml_tests::{Marketplace, OciRegistry, Terminal, World, tool, variant};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::{fs, process::Command};
+
+const NEXT: (&str, &str) = ("\nversion = \"0.1.0\"", "\nversion = \"0.1.1\"");
+
+fn built() -> String {
+    std::env::var("FUSEML_TEST_EXTENSION").expect("cargo xtask test")
+}
+
+#[test]
+fn what_a_publisher_signs_an_admin_finds_installs_upgrades_and_loses_when_it_is_revoked() {
+    let world = World::new();
+    let market = Marketplace::start(&world, "market");
+    market.publisher(&world, "ada", "acme");
+    let next = variant(&world, "next", &[NEXT]);
+    let mut terminal = Terminal { world: &world, said: String::new() };
+
+    terminal.types(0, &format!("extension publish {} --namespace acme", built()));
+    terminal.types(0, &format!("marketplace add hub {}", market.url));
+    terminal.types(0, "extension search registry --kind model --without internet");
+    terminal.types(0, "extension install acme/mlflow@^0.1 --grant all");
+    terminal.types(0, "extension audit");
+    terminal.types(0, &format!("extension publish {next} --namespace acme"));
+    terminal.types(0, "extension outdated");
+    terminal.types(0, "extension upgrade mlflow acme/mlflow");
+    terminal.says(0, &["extension", "yank", "acme/mlflow@0.1.1", "--reason", "It logs too much."]);
+    terminal.types(0, "extension audit");
+    terminal.says(0, &["extension", "revoke", "acme/mlflow@0.1.1", "--reason", "It reads what it should not."]);
+    terminal.types(5, "extension audit");
+    terminal.types(0, "extension show mlflow");
+    terminal.types(4, "extension upgrade mlflow acme/mlflow@0.1.1");
+    terminal.says(0, &["extension", "restore", "acme/mlflow@0.1.1", "--reason", "It was a false alarm."]);
+    terminal.types(0, "extension audit");
+    terminal.types(0, "extension list");
+
+    insta::assert_snapshot!(terminal.steady());
+}
+
+#[test]
+fn what_would_embarrass_or_endanger_is_not_published() {
+    let world = World::new();
+    let market = Marketplace::start(&world, "market");
+    let operator = market.account(&world, "operator", true);
+    market.publisher(&world, "ada", "acme");
+    let mut terminal = Terminal { world: &world, said: String::new() };
+    let secret = variant(&world, "secret", &[]);
+    fs::write(format!("{secret}/templates/key.txt"), "-----BEGIN PRIVATE KEY-----\n").expect("file");
+    let bare = variant(&world, "bare", &[]);
+    fs::remove_file(format!("{bare}/README.md")).expect("file");
+    let asks_more = variant(
+        &world,
+        "asks-more",
+        &[("\nversion = \"0.1.0\"", "\nversion = \"0.1.1\""), ("kinds = [\"model\"]", "kinds = [\"dataset\"]")],
+    );
+    let alike = variant(&world, "alike", &[("name = \"mlflow\"", "name = \"mlfl0w\"")]);
+
+    terminal.types(2, &format!("extension publish {secret} --namespace acme"));
+    terminal.types(2, &format!("extension publish {bare} --namespace acme"));
+    terminal.types(0, &format!("extension publish {} --namespace acme", built()));
+    terminal.types(5, &format!("extension publish {} --namespace acme", built()));
+    terminal.types(2, &format!("extension publish {asks_more} --namespace acme"));
+    for name in ["mlflow", "mlfl0w", "tenserflow", "acne"] {
+        let code = if name == "acne" { 0 } else { 4 };
+        terminal.types(code, &format!("marketplace namespace add {name}"));
+    }
+    terminal.types(5, "marketplace namespace add acme-");
+    terminal.types(2, "marketplace namespace add \u{430}cme");
+    market.publisher(&world, "eve", "evil");
+    terminal.types(3, &format!("extension publish {} --namespace acne", built()));
+    terminal.types(5, &format!("extension publish {alike} --namespace evil"));
+    terminal.types(4, &format!("extension publish {} --namespace acme", built()));
+
+    insta::assert_snapshot!(terminal.steady());
+    let (status, said) = market.http(Method::POST, "/api/v1/accounts", None, Some(json!({"name": "x"})));
+    assert_eq!(status, 401, "{said}");
+    let (status, said) = market.http(Method::POST, "/api/v1/accounts", Some(&operator), Some(json!({"name": "zoe"})));
+    assert_eq!(status, 200, "{said}");
+}
+
+#[test]
+fn a_token_does_what_it_is_for_and_nothing_after_its_end() {
+    let world = World::new();
+    let market = Marketplace::start(&world, "market");
+    let ada = market.publisher(&world, "ada", "acme");
+    world.fuseml(&["marketplace", "namespace", "add", "other"]).good();
+    let scoped = |place: &str| {
+        world.json(&["marketplace", "token", "add", "ci", "--publish", place])["token"]
+            .as_str()
+            .expect("token")
+            .to_owned()
+    };
+    let (narrow, other) = (scoped("acme/tool"), scoped("other"));
+    let begin = |token: Option<&str>, place: &str| {
+        market.http(Method::POST, &format!("/v2/{place}/blobs/uploads/"), token, None).0
+    };
+
+    for (token, place, expected) in [
+        (Some(ada.as_str()), "acme/tool", 202),
+        (Some(&narrow), "acme/tool", 202),
+        (Some(&narrow), "acme/mlflow", 403),
+        (Some(&other), "acme/tool", 403),
+        (Some("fmk_stolen"), "acme/tool", 401),
+        (None, "acme/tool", 401),
+        (Some(&ada), "tool", 403),
+    ] {
+        assert_eq!(begin(token, place), expected, "{place}");
+    }
+    let (status, said) = market.http(Method::GET, "/api/v1/tokens", Some(&narrow), None);
+    assert_eq!(status, 403, "{said}");
+    let listed = world.json(&["marketplace", "token", "list"]);
+    for token in listed.as_array().expect("tokens").iter().filter(|token| token["label"] == "ci") {
+        assert!(token.get("token").is_none(), "{token}");
+        world.fuseml(&["marketplace", "token", "remove", token["id"].as_str().expect("id")]).good();
+    }
+    assert_eq!(begin(Some(&narrow), "acme/tool"), 401, "a removed token is a stolen one");
+}
+
+#[test]
+fn a_package_signed_by_a_key_that_ended_or_of_somebody_else_is_refused() {
+    let world = World::new();
+    let market = Marketplace::start(&world, "market");
+    market.publisher(&world, "ada", "acme");
+    world.fuseml(&["extension", "publish", &built(), "--namespace", "acme"]).good();
+    world.fuseml(&["marketplace", "add", "hub", &market.url]).good();
+    let view: Value = world.json(&["marketplace", "namespace", "show", "acme"]);
+    let pem = view["keys"][0]["key"].as_str().expect("PEM");
+    let listed = world.fuseml(&["marketplace", "key", "show", "acme"]).good().stdout();
+    assert_eq!(pem.trim().replace("\r\n", "\n"), listed.trim().replace("\r\n", "\n"));
+    let id = world.fuseml(&["marketplace", "namespace", "show", "acme"]).good().stdout();
+    let id = id.lines().find_map(|line| line.strip_prefix("key")).expect("key").split_whitespace().next().expect("id");
+    let next = variant(&world, "next", &[NEXT]);
+
+    // A retired key's signatures stay good, and it signs nothing new.
+    world.fuseml(&["marketplace", "key", "retire", "acme", id]).good();
+    let refused = world.fuseml(&["extension", "publish", &next, "--namespace", "acme"]).bad(4);
+    assert!(refused.stderr().contains("none of the keys"), "{}", refused.stderr());
+    world.fuseml(&["extension", "install", "acme/mlflow", "--grant", "all"]).good();
+    world.fuseml(&["extension", "audit"]).good();
+
+    // A revoked one's do not: what it signed runs no more, and is not installed any more.
+    world.fuseml(&["marketplace", "key", "revoke", "acme", id]).good();
+    let audit = world.fuseml(&["extension", "audit"]).bad(5);
+    assert!(audit.stderr().contains("no key of its namespace that counts"), "{}", audit.stderr());
+    world.fuseml(&["extension", "remove", "mlflow"]).good();
+    let refused = world.fuseml(&["extension", "install", "acme/mlflow", "--grant", "all"]).bad(4);
+    assert!(refused.stderr().contains("none of the keys"), "{}", refused.stderr());
+}
+
+#[test]
+fn one_name_in_two_marketplaces_is_never_chosen_by_chance() {
+    let mut world = World::new();
+    let (one, two) = (Marketplace::start(&world, "one"), Marketplace::start(&world, "two"));
+    for (market, extension) in [(&one, built()), (&two, variant(&world, "theirs", &[NEXT]))] {
+        market.publisher(&world, "ada", "acme");
+        world.fuseml(&["extension", "publish", &extension, "--namespace", "acme"]).good();
+    }
+    let mut terminal = Terminal { world: &world, said: String::new() };
+
+    terminal.types(3, "extension install acme/mlflow --grant all");
+    terminal.types(0, &format!("marketplace add one {}", one.url));
+    terminal.types(0, &format!("marketplace add two {} --priority 50", two.url));
+    terminal.types(5, "extension install acme/mlflow --grant all");
+    terminal.types(0, "extension install one:acme/mlflow --grant all");
+    terminal.types(4, "extension upgrade mlflow two:acme/mlflow");
+    terminal.types(3, "extension install three:acme/mlflow");
+    terminal.types(4, &format!("marketplace add three {} --root-key 00", two.url));
+    fs::write(
+        world.data().join("trust.toml"),
+        "signed_only = true\n[[namespaces]]\nmarketplace = \"one\"\nnamespace = \"acme\"\nkeys = [\"00\"]\n",
+    )
+    .expect("trust.toml");
+    let said = terminal.said;
+    world.stop();
+    world.start();
+    let mut terminal = Terminal { world: &world, said };
+    terminal.types(4, "extension upgrade mlflow one:acme/mlflow");
+    terminal.types(4, &format!("extension upgrade mlflow {}", variant(&world, "local", &[NEXT])));
+
+    insta::assert_snapshot!(terminal.steady());
+}
+
+/// Runs a real OCI client and answers what it printed.
+fn skopeo(arguments: &[&str]) -> String {
+    let output = Command::new(tool("FUSEML_TEST_SKOPEO")).args(arguments).output().expect("skopeo");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn other_oci_clients_and_registries_read_what_is_published_and_write_what_is_installed() {
+    let world = World::new();
+    let (market, registry) = (Marketplace::start(&world, "market"), OciRegistry::start());
+    let token = market.publisher(&world, "ada", "acme");
+    world.fuseml(&["extension", "publish", &built(), "--namespace", "acme"]).good();
+    let at = |url: &str, name: &str| format!("docker://{}/{name}", url.trim_start_matches("http://"));
+    let folder = |name: &str| world.folder.path().join(name).display().to_string();
+
+    // Out: to a registry of Docker's, and from there to a folder, byte for byte.
+    let (there, back) = (at(&registry.url, "mirror/mlflow:0.1.0"), folder("back"));
+    let from = at(&market.url, "acme/mlflow:0.1.0");
+    skopeo(&["copy", "--all", "--src-tls-verify=false", "--dest-tls-verify=false", &from, &there]);
+    skopeo(&["copy", "--all", "--src-tls-verify=false", &there, &format!("oci:{back}:0.1.0")]);
+    let tags = skopeo(&["list-tags", "--tls-verify=false", &at(&market.url, "acme/mlflow")]);
+    assert!(tags.contains("\"0.1.0\""), "{tags}");
+    let info = world.json(&["extension", "info", &back]);
+    assert_eq!(info["name"], "mlflow");
+
+    // In: with a token as the password, and only as a tag that promises nothing.
+    let login = format!("--dest-creds=ada:{token}");
+    let push = |tag: &str| -> Vec<String> {
+        ["copy", "--all", "--dest-tls-verify=false", &login, &format!("oci:{back}:0.1.0"), &at(&market.url, tag)]
+            .map(ToOwned::to_owned)
+            .into()
+    };
+    let pushed = push("acme/mlflow:candidate");
+    skopeo(&pushed.iter().map(String::as_str).collect::<Vec<_>>());
+    let (_, listed) = market.http(Method::GET, "/v2/acme/mlflow/tags/list", None, None);
+    assert!(listed.contains("candidate"), "{listed}");
+    let refused = Command::new(tool("FUSEML_TEST_SKOPEO")).args(push("other/mlflow:1.0.0")).output().expect("skopeo");
+    assert!(!refused.status.success());
+}
+
+#[test]
+fn the_catalogue_says_to_people_what_the_interface_says_to_programs() {
+    let world = World::new();
+    let market = Marketplace::start(&world, "market");
+    market.publisher(&world, "ada", "acme");
+    world.fuseml(&["extension", "publish", &built(), "--namespace", "acme"]).good();
+    let get = |path: &str| market.http(Method::GET, path, None, None);
+
+    let (_, home) = get("/?q=mlflow&world=&kind=model&without=");
+    assert!(home.contains("acme/mlflow") && !home.contains("<script"), "{home}");
+    let (_, page) = get("/extensions/acme/mlflow");
+    for words in [
+        "may call the server in its setting `endpoint` and nothing else",
+        "fuseml extension install acme/mlflow@0.1.0",
+        "Rules kept",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let (_, feed) = get("/feed.atom");
+    assert!(feed.contains("acme/mlflow 0.1.0"), "{feed}");
+    for (path, status) in [
+        ("/namespaces/acme", 200),
+        ("/extensions/acme/mlflow/0.1.0", 200),
+        ("/extensions/acme/mlflow/9.9.9", 404),
+        ("/extensions/acme/%3Cscript%3E", 400),
+        ("/namespaces/nobody", 404),
+        ("/metadata/acme/..%2Fkeys", 404),
+        ("/api/v1/extensions?page_token=x", 422),
+    ] {
+        let (found, text) = get(path);
+        assert_eq!(found, status, "{path}: {text}");
+        assert!(!text.contains("<script"), "{text}");
+    }
+    // Downloads of one caller count once a day.
+    for _ in 0..5 {
+        get("/v2/acme/mlflow/manifests/0.1.0");
+    }
+    let (_, found) = get("/api/v1/extensions");
+    let found: Value = serde_json::from_str(&found).expect("JSON");
+    assert_eq!(found["extensions"][0]["downloads"], 1);
+}
