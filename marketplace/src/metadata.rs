@@ -250,7 +250,10 @@ pub fn target(published: &Published) -> Result<Target> {
 /// The attack or the fault behind an error of the update procedure, in words.
 fn explain(error: TufError, namespace: &Name) -> Error {
     let denied = |code: &str, why: String| Error::denied(code, format!("the metadata of {namespace} {why}"));
-    match &error {
+    // What does not belong together is noticed while it is being fetched, and wrapped as a failure to fetch.
+    let wrapped = std::error::Error::source(&error).and_then(std::error::Error::source);
+    let wrapped = wrapped.and_then(|cause| cause.downcast_ref::<TufError>());
+    match wrapped.unwrap_or(&error) {
         TufError::ExpiredMetadata { role, .. } => denied(
             "expired-metadata",
             format!(

@@ -13,10 +13,11 @@ use oci_client::{
     Client, Reference, RegistryOperation,
     client::{ClientConfig, ClientProtocol},
     errors::OciDistributionError,
-    manifest::OciDescriptor,
+    manifest::{ImageIndexEntry, OciDescriptor, OciImageIndex},
     secrets::RegistryAuth,
 };
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
+use reqwest::header::HeaderValue;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -52,6 +53,17 @@ fn failed(error: OciDistributionError) -> Error {
         OciDistributionError::RegistryError { envelope, .. } => {
             let said = envelope.errors.first().map(|first| first.message.clone()).unwrap_or_default();
             Error::denied("registry", format!("the registry refused: {said}"))
+        }
+        OciDistributionError::ServerError { code, message, .. } => {
+            let said: serde_json::Value = serde_json::from_str(message).unwrap_or_default();
+            let said =
+                said.pointer("/errors/0/message").and_then(|said| said.as_str()).unwrap_or("it says nothing more");
+            let message = format!("the registry answers {code}: {said}");
+            match code {
+                401 | 403 => Error::denied("registry", message),
+                404 => Error::not_found("package", message),
+                _ => Error::unavailable("registry", message),
+            }
         }
         OciDistributionError::ImageManifestNotFoundError(_) => {
             Error::not_found("package", format!("the registry has no such package: {error}"))
@@ -122,7 +134,35 @@ impl Remote {
             self.client.push_manifest_raw(&self.reference(&digest), bytes, media_type).await.map_err(failed)?;
             report(Transfer { digest, size: manifest.size(), skipped: false });
         }
+        self.list_signatures(&package, &signatures(layout)?).await?;
         digest.parse()
+    }
+
+    /// Lists the signatures under the tag that the specification has for registries without a referrers API.
+    async fn list_signatures(&self, package: &Descriptor, ours: &[Descriptor]) -> Result<()> {
+        let reference = self.reference(package.digest().as_ref());
+        let mut listed = self.client.pull_referrers(&reference, None).await.map_err(failed)?;
+        let known = |list: &OciImageIndex, digest: &str| list.manifests.iter().any(|one| one.digest == digest);
+        let missing: Vec<_> = ours.iter().filter(|one| !known(&listed, one.digest().as_ref())).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        for one in missing {
+            listed.manifests.push(ImageIndexEntry {
+                media_type: one.media_type().to_string(),
+                digest: one.digest().to_string(),
+                size: i64::try_from(one.size()).unwrap_or(i64::MAX),
+                artifact_type: one.artifact_type().as_ref().map(ToString::to_string),
+                platform: None,
+                annotations: None,
+            });
+        }
+        listed.media_type = Some(MediaType::ImageIndex.to_string());
+        let bytes = serde_json::to_vec(&listed).map_err(|error| Error::internal("index", error.to_string()))?;
+        let tag = package.digest().to_string().replace(':', "-");
+        let reference = Reference::with_tag(self.registry.clone(), self.repository.clone(), tag);
+        let media_type = HeaderValue::from_static("application/vnd.oci.image.index.v1+json");
+        self.client.push_manifest_raw(&reference, bytes, media_type).await.map_err(failed).map(drop)
     }
 
     async fn push_blob(&self, layout: &Path, part: Descriptor) -> Result<Transfer> {

@@ -1,6 +1,7 @@
 //! A marketplace from both sides: publishers who own names, admins who find, verify and trust; and those who try to
 //! deceive them.
 
+use fuseml_marketplace::{Remote, SigningKey};
 use fuseml_tests::{Marketplace, OciRegistry, Terminal, World, tool, variant};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -68,7 +69,7 @@ fn what_would_embarrass_or_endanger_is_not_published() {
         let code = if name == "acne" { 0 } else { 4 };
         terminal.types(code, &format!("marketplace namespace add {name}"));
     }
-    terminal.types(5, "marketplace namespace add acme-");
+    terminal.types(5, "marketplace namespace add a-cme");
     terminal.types(2, "marketplace namespace add \u{430}cme");
     market.publisher(&world, "eve", "evil");
     terminal.types(3, &format!("extension publish {} --namespace acne", built()));
@@ -162,13 +163,13 @@ fn one_name_in_two_marketplaces_is_never_chosen_by_chance() {
     let mut terminal = Terminal { world: &world, said: String::new() };
 
     terminal.types(3, "extension install acme/mlflow --grant all");
+    terminal.types(4, &format!("marketplace add one {} --root-key 00", one.url));
     terminal.types(0, &format!("marketplace add one {}", one.url));
     terminal.types(0, &format!("marketplace add two {} --priority 50", two.url));
     terminal.types(5, "extension install acme/mlflow --grant all");
     terminal.types(0, "extension install one:acme/mlflow --grant all");
     terminal.types(4, "extension upgrade mlflow two:acme/mlflow");
     terminal.types(3, "extension install three:acme/mlflow");
-    terminal.types(4, &format!("marketplace add three {} --root-key 00", two.url));
     fs::write(
         world.data().join("trust.toml"),
         "signed_only = true\n[[namespaces]]\nmarketplace = \"one\"\nnamespace = \"acme\"\nkeys = [\"00\"]\n",
@@ -200,29 +201,61 @@ fn other_oci_clients_and_registries_read_what_is_published_and_write_what_is_ins
     let at = |url: &str, name: &str| format!("docker://{}/{name}", url.trim_start_matches("http://"));
     let folder = |name: &str| world.folder.path().join(name).display().to_string();
 
-    // Out: to a registry of Docker's, and from there to a folder, byte for byte.
-    let (there, back) = (at(&registry.url, "mirror/mlflow:0.1.0"), folder("back"));
-    let from = at(&market.url, "acme/mlflow:0.1.0");
-    skopeo(&["copy", "--all", "--src-tls-verify=false", "--dest-tls-verify=false", &from, &there]);
-    skopeo(&["copy", "--all", "--src-tls-verify=false", &there, &format!("oci:{back}:0.1.0")]);
+    let get = |path: String| -> Value {
+        let (_, text) = market.http(Method::GET, &path, None, None);
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let package = get("/v2/acme/mlflow/manifests/0.1.0".to_owned());
+    assert_eq!(package["artifactType"], "application/vnd.fuseml.extension.v1");
+    let component = package["manifests"][1]["digest"].as_str().expect("digest").to_owned();
+
+    // Out: a component is a plain wasm artifact, which goes through Docker's registry and comes back byte for byte.
+    let (from, there) =
+        (at(&market.url, &format!("acme/mlflow@{component}")), at(&registry.url, "mirror/mlflow:0.1.0"));
+    skopeo(&["copy", "--src-tls-verify=false", "--dest-tls-verify=false", &from, &there]);
+    skopeo(&["copy", "--src-tls-verify=false", &there, &format!("oci:{}:0.1.0", folder("back"))]);
+    assert!(fs::exists(folder("back") + "/blobs/sha256/" + &component["sha256:".len()..]).expect("blob"));
     let tags = skopeo(&["list-tags", "--tls-verify=false", &at(&market.url, "acme/mlflow")]);
     assert!(tags.contains("\"0.1.0\""), "{tags}");
-    let info = world.json(&["extension", "info", &back]);
-    assert_eq!(info["name"], "mlflow");
 
-    // In: with a token as the password, and only as a tag that promises nothing.
+    // In: with a token as the password, under a tag that promises nothing.
     let login = format!("--dest-creds=ada:{token}");
-    let push = |tag: &str| -> Vec<String> {
-        ["copy", "--all", "--dest-tls-verify=false", &login, &format!("oci:{back}:0.1.0"), &at(&market.url, tag)]
-            .map(ToOwned::to_owned)
-            .into()
+    let push = |tag: &str| {
+        let to = at(&market.url, tag);
+        let words = ["copy", "--src-tls-verify=false", "--dest-tls-verify=false", &login, &there, &to];
+        Command::new(tool("FUSEML_TEST_SKOPEO")).args(words).output().expect("skopeo").status.success()
     };
-    let pushed = push("acme/mlflow:candidate");
-    skopeo(&pushed.iter().map(String::as_str).collect::<Vec<_>>());
-    let (_, listed) = market.http(Method::GET, "/v2/acme/mlflow/tags/list", None, None);
-    assert!(listed.contains("candidate"), "{listed}");
-    let refused = Command::new(tool("FUSEML_TEST_SKOPEO")).args(push("other/mlflow:1.0.0")).output().expect("skopeo");
-    assert!(!refused.status.success());
+    assert!(push("acme/mlflow:candidate"));
+    assert_eq!(get("/v2/acme/mlflow/tags/list".to_owned())["tags"], json!(["0.1.0", "candidate"]));
+    assert!(!push("acme/mlflow:0.1.0"), "a published version never changes");
+    assert!(!push("other/mlflow:candidate"), "another's namespace");
+}
+
+#[test]
+fn a_signed_package_goes_through_any_registry_with_its_signatures() {
+    let (folder, registry) = (tempfile::tempdir().expect("folder"), OciRegistry::start());
+    let (layout, back) = (folder.path().join("layout"), folder.path().join("back"));
+    let packaged = fuseml_marketplace::write(built().as_ref(), &layout).expect("package");
+    let keys = [1, 2].map(|_| SigningKey::generate().expect("key"));
+    let remote = Remote::new(&registry.url.parse().expect("address"), "acme/mlflow", None).expect("remote");
+    let runtime = tokio::runtime::Runtime::new().expect("runtime");
+
+    // Docker's registry knows nothing of referrers; both signatures are listed by the tag that stands in for them.
+    let mut sent = Vec::new();
+    for key in &keys {
+        fuseml_marketplace::sign(&layout, "acme/mlflow", key).expect("signed");
+        runtime.block_on(remote.push(&layout, |done| sent.push(done))).expect("pushed");
+    }
+    runtime.block_on(remote.pull(&packaged.digest, &back, |_| {})).expect("pulled");
+
+    let public = keys.map(|key| key.public().expect("key"));
+    let signers = fuseml_marketplace::signers(&back, "acme/mlflow", &public).expect("signers");
+    assert_eq!(signers.len(), 2);
+    assert!(fuseml_marketplace::signers(&back, "evil/mlflow", &public).is_err(), "signed as something else");
+    let unpacked = folder.path().join("unpacked");
+    fs::create_dir(&unpacked).expect("folder");
+    assert_eq!(fuseml_marketplace::read(&back, &unpacked).expect("read"), packaged.digest);
+    assert!(sent.iter().filter(|done| done.skipped).count() > 3, "what was there was not sent again: {sent:?}");
 }
 
 #[test]
@@ -249,7 +282,7 @@ fn the_catalogue_says_to_people_what_the_interface_says_to_programs() {
         ("/namespaces/acme", 200),
         ("/extensions/acme/mlflow/0.1.0", 200),
         ("/extensions/acme/mlflow/9.9.9", 404),
-        ("/extensions/acme/%3Cscript%3E", 400),
+        ("/extensions/acme/%3Cscript%3E", 422),
         ("/namespaces/nobody", 404),
         ("/metadata/acme/..%2Fkeys", 404),
         ("/api/v1/extensions?page_token=x", 422),

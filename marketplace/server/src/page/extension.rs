@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 type Market = State<Arc<Marketplace>>;
 
-pub(crate) async fn extension(State(market): Market, Path((namespace, name)): Path<(Name, Name)>) -> Shown {
+pub(crate) async fn extension(State(market): Market, Path((namespace, name)): Path<(String, String)>) -> Shown {
+    let (namespace, name): (Name, Name) = (namespace.parse()?, name.parse()?);
     let records = records(&market, &namespace, &name).await?;
     let available = records.iter().filter(|record| record.published.status == Status::Available);
     let latest = available.max_by_key(|record| (record.published.version.pre.is_empty(), &record.published.version));
@@ -21,8 +22,9 @@ pub(crate) async fn extension(State(market): Market, Path((namespace, name)): Pa
 
 pub(crate) async fn version(
     State(market): Market,
-    Path((namespace, name, version)): Path<(Name, Name, String)>,
+    Path((namespace, name, version)): Path<(String, String, String)>,
 ) -> Shown {
+    let (namespace, name): (Name, Name) = (namespace.parse()?, name.parse()?);
     let records = records(&market, &namespace, &name).await?;
     let record = records.iter().find(|record| record.published.version.to_string() == version);
     let record = record.ok_or_else(|| {

@@ -8,7 +8,8 @@ use fuseml_marketplace::KeyState;
 use maud::html;
 use std::sync::Arc;
 
-pub(crate) async fn namespace(State(market): State<Arc<Marketplace>>, Path(name): Path<Name>) -> Shown {
+pub(crate) async fn namespace(State(market): State<Arc<Marketplace>>, Path(name): Path<String>) -> Shown {
+    let name: Name = name.parse()?;
     let view = market.namespace(&name).await?;
     let query = Query { namespace: Some(name.to_string()), limit: Some(100), ..Query::default() };
     let found = market.search(&query).await?.extensions;
