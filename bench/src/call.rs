@@ -1,7 +1,8 @@
-//! One call into a component of each language beside bare wasmtime, and beside plugins that are processes; compiled
-//! code from the cache beside compiling.
+//! One call into a component of each language beside bare wasmtime, and beside plugins that are processes or
+//! Extism's; compiled code from the cache beside compiling.
 
 use crate::{
+    extism,
     figures::{heading, line, ratio, spread, timed},
     peer::Peer,
     stand::{self, Nothing},
@@ -48,7 +49,7 @@ async fn load(program: &Path, extension: &Path, which: &str, cache: &Path) -> Re
     Ok(loaded?)
 }
 
-pub(crate) async fn measure(program: &Path, extension: &Path) -> Result<()> {
+pub(crate) async fn measure(program: &Path, extension: &Path, extism: &Path) -> Result<()> {
     let cache = tempfile::tempdir()?;
     let loaded = load(program, extension, "builder", cache.path()).await?;
 
@@ -82,7 +83,8 @@ pub(crate) async fn measure(program: &Path, extension: &Path) -> Result<()> {
     let full_median = show(bare, full, "goal 2x");
     let reading = spread(reading);
     line("the same with a granted host call", &format!("{:.1?}  p99 {:.1?}", reading.median, reading.p99));
-    peers(full_median).await
+    peers(full_median).await?;
+    extism::measure(extism, full_median)
 }
 
 /// Bare and whole calls; answers the median of the whole.

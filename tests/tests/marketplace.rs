@@ -9,6 +9,11 @@ use std::{fs, process::Command};
 
 const NEXT: (&str, &str) = ("\nversion = \"0.1.0\"", "\nversion = \"0.1.1\"");
 
+/// For what is shown: its path is the world's own.
+fn first(world: &World) -> String {
+    variant(world, "first", &[])
+}
+
 fn built() -> String {
     std::env::var("FUSEML_TEST_EXTENSION").expect("cargo xtask test")
 }
@@ -18,10 +23,10 @@ fn what_a_publisher_signs_an_admin_finds_installs_upgrades_and_loses_when_it_is_
     let world = World::new();
     let market = Marketplace::start(&world, "market");
     market.publisher(&world, "ada", "acme");
-    let next = variant(&world, "next", &[NEXT]);
+    let (first, next) = (first(&world), variant(&world, "next", &[NEXT]));
     let mut terminal = Terminal { world: &world, said: String::new() };
 
-    terminal.types(0, &format!("extension publish {} --namespace acme", built()));
+    terminal.types(0, &format!("extension publish {first} --namespace acme"));
     terminal.types(0, &format!("marketplace add hub {}", market.url));
     terminal.types(0, "extension search registry --kind model --without internet");
     terminal.types(0, "extension install acme/mlflow@^0.1 --grant all");
@@ -49,6 +54,7 @@ fn what_would_embarrass_or_endanger_is_not_published() {
     let operator = market.account(&world, "operator", true);
     market.publisher(&world, "ada", "acme");
     let mut terminal = Terminal { world: &world, said: String::new() };
+    let first = first(&world);
     let secret = variant(&world, "secret", &[]);
     fs::write(format!("{secret}/templates/key.txt"), "-----BEGIN PRIVATE KEY-----\n").expect("file");
     let bare = variant(&world, "bare", &[]);
@@ -62,8 +68,8 @@ fn what_would_embarrass_or_endanger_is_not_published() {
 
     terminal.types(2, &format!("extension publish {secret} --namespace acme"));
     terminal.types(2, &format!("extension publish {bare} --namespace acme"));
-    terminal.types(0, &format!("extension publish {} --namespace acme", built()));
-    terminal.types(5, &format!("extension publish {} --namespace acme", built()));
+    terminal.types(0, &format!("extension publish {first} --namespace acme"));
+    terminal.types(5, &format!("extension publish {first} --namespace acme"));
     terminal.types(2, &format!("extension publish {asks_more} --namespace acme"));
     for name in ["mlflow", "mlfl0w", "tenserflow", "acne"] {
         let code = if name == "acne" { 0 } else { 4 };
@@ -72,9 +78,9 @@ fn what_would_embarrass_or_endanger_is_not_published() {
     terminal.types(5, "marketplace namespace add a-cme");
     terminal.types(2, "marketplace namespace add \u{430}cme");
     market.publisher(&world, "eve", "evil");
-    terminal.types(3, &format!("extension publish {} --namespace acne", built()));
+    terminal.types(3, &format!("extension publish {first} --namespace acne"));
     terminal.types(5, &format!("extension publish {alike} --namespace evil"));
-    terminal.types(4, &format!("extension publish {} --namespace acme", built()));
+    terminal.types(4, &format!("extension publish {first} --namespace acme"));
 
     insta::assert_snapshot!(terminal.steady());
     let (status, said) = market.http(Method::POST, "/api/v1/accounts", None, Some(json!({"name": "x"})));

@@ -7,6 +7,7 @@ use std::{path::PathBuf, process::Command};
 pub(crate) fn run_all() -> Result<()> {
     let tools = setup::all()?;
     run(&mut cargo(&["build", "--release", "--package", "fuseml", "--package", "fuseml-bench"]))?;
+    let extism = extism()?;
     let release = setup::target().join("release");
     let examples = setup::root().join("examples/extensions");
     let built = |example: &str| -> Result<PathBuf> {
@@ -29,6 +30,15 @@ pub(crate) fn run_all() -> Result<()> {
     let (python, javascript) = (built("python-mlflow-datasets")?, built("javascript-oci-registry")?);
     run(Command::new(release.join("fuseml-bench"))
         .arg(release.join("fuseml"))
+        .arg(extism)
         .arg(&tools.mlflow_extension)
         .args([python, javascript]))
+}
+
+/// The peer with a workspace of its own, whose builds do not mix with ours.
+fn extism() -> Result<PathBuf> {
+    let target = setup::target().join("extism");
+    run(cargo(&["build", "--release", "--locked", "--manifest-path", "bench/extism/Cargo.toml"])
+        .env("CARGO_TARGET_DIR", &target))?;
+    Ok(target.join("release/fuseml-bench-extism"))
 }
