@@ -54,7 +54,15 @@ pub(super) fn show(view: &ExtensionView) -> Rows {
     row("description", manifest.description.clone());
     row("license", manifest.license.clone());
     if let Some(origin) = &view.origin {
-        row("from", format!("{}:{}, signed by {}", origin.marketplace, origin.namespace, origin.key.get(..16).unwrap_or(&origin.key)));
+        row(
+            "from",
+            format!(
+                "{}:{}, signed by {}",
+                origin.marketplace,
+                origin.namespace,
+                origin.key.get(..16).unwrap_or(&origin.key)
+            ),
+        );
     }
     let state = match (&view.revoked, view.enabled) {
         (Some(reason), _) => format!("revoked: {reason}"),
