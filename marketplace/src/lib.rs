@@ -10,6 +10,7 @@
 mod attestation;
 mod blobs;
 mod bundle;
+mod carried;
 mod format;
 mod key;
 mod log;
@@ -21,11 +22,12 @@ mod write;
 
 pub use attestation::{Envelope, SIGNATURE, STATUS, Statement, TEST_RESULT};
 pub use bundle::{BUNDLE, referrer};
+pub use carried::{Carried, export};
 pub use format::{COMPONENT, EXTENSION, FILES, MANIFEST};
 pub use key::{KeyId, PublicKey, SigningKey};
 pub use log::{Checkpoint, Entry, Event, Log};
 pub use metadata::{
-    FIELD, KeyState, NamespaceFacts, NamespaceIndex, NamespaceKey, Published, Status, StatusChange, target,
+    FIELD, Freshness, KeyState, NamespaceFacts, NamespaceIndex, NamespaceKey, Published, Status, StatusChange, target,
 };
 pub use read::{is_layout, read};
 pub use remote::{Remote, Transfer};

@@ -108,6 +108,15 @@ impl NamespaceKey {
     }
 }
 
+/// Whether metadata that is out of date is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// From a marketplace that answers: what is out of date is held back by somebody.
+    Required,
+    /// From a bundle that was carried here: it says what was so when it was made.
+    AsCarried,
+}
+
 /// What the metadata says of the namespace itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespaceFacts {
@@ -131,7 +140,13 @@ impl NamespaceIndex {
     /// # Errors
     /// `denied` with the code `expired-metadata`, `rollback`, `mixed-metadata` or `forged-metadata`;
     /// `unavailable` when the marketplace does not answer.
-    pub async fn load(root: &[u8], metadata: &Url, namespace: &Name, seen: &Path) -> Result<Self> {
+    pub async fn load(
+        root: &[u8],
+        metadata: &Url,
+        namespace: &Name,
+        seen: &Path,
+        freshness: Freshness,
+    ) -> Result<Self> {
         let seen = seen.join(&**namespace);
         std::fs::create_dir_all(&seen).map_err(|error| Error::io(seen.display(), &error))?;
         let base = metadata
@@ -141,6 +156,7 @@ impl NamespaceIndex {
             tough::Limits { max_snapshot_size: 4 << 20, max_targets_size: 64 << 20, ..tough::Limits::default() };
         let repository = RepositoryLoader::new(&root, base.clone(), base)
             .datastore(seen)
+            .expiration_enforcement((freshness == Freshness::Required).into())
             .limits(limits)
             .load()
             .await

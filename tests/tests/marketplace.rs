@@ -191,6 +191,49 @@ fn one_name_in_two_marketplaces_is_never_chosen_by_chance() {
     insta::assert_snapshot!(terminal.steady());
 }
 
+#[test]
+fn a_site_without_a_network_installs_from_one_file_with_the_root_key_alone() {
+    let world = World::new();
+    let market = Marketplace::start(&world, "market");
+    market.publisher(&world, "ada", "acme");
+    world.fuseml(&["extension", "publish", &built(), "--namespace", "acme"]).good();
+    let file = world.folder.path().join("bundle.tar").display().to_string();
+    world.fuseml(&["marketplace", "export", "acme/mlflow@^0.1", "--out", &file]).good();
+    let (_, root) = market.http(Method::GET, "/metadata/root.json", None, None);
+    let root: Value = serde_json::from_str(&root).expect("JSON");
+    let key = root["signed"]["roles"]["root"]["keyids"][0].as_str().expect("key").to_owned();
+    drop(market);
+
+    let import = |file: &str, arguments: &[&str]| {
+        world.fuseml(&[&["marketplace", "import", file, "--name", "hub"], arguments].concat())
+    };
+    import(&file, &[]).bad(4);
+    import(&file, &["--root-key", "00"]).bad(4);
+    // One byte of what is signed, and one of what the signed digests name.
+    for (name, from, to) in [("signed", "\"namespace\": \"acme\"", "\"namespace\": \"evil\""), ("named", "schema_version", "schema_veRsion")] {
+        let changed = world.folder.path().join(name).display().to_string();
+        let bytes = fs::read(&file).expect("bundle");
+        let at = bytes.windows(from.len()).position(|window| window == from.as_bytes()).expect("the text");
+        let bytes = [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat();
+        fs::write(&changed, bytes).expect("bundle");
+        let taken = import(&changed, &["--root-key", &key]);
+        if name == "named" {
+            taken.good();
+            let refused = world.fuseml(&["extension", "install", "hub:acme/mlflow", "--grant", "all"]).bad(2);
+            assert!(refused.stderr().contains("damaged"), "{}", refused.stderr());
+            world.fuseml(&["marketplace", "remove", "hub"]).good();
+            fs::remove_dir_all(world.data().join("packages")).expect("packages");
+        } else {
+            taken.bad(4);
+        }
+    }
+    import(&file, &["--root-key", &key]).good();
+    world.fuseml(&["extension", "install", "acme/mlflow", "--grant", "all"]).good();
+
+    assert_eq!(world.json(&["extension", "audit"])[0]["state"], "ok");
+    assert_eq!(world.json(&["extension", "list"])[0]["origin"]["namespace"], "acme");
+}
+
 /// Runs a real OCI client and answers what it printed.
 fn skopeo(arguments: &[&str]) -> String {
     let output = Command::new(tool("FUSEML_TEST_SKOPEO")).args(arguments).output().expect("skopeo");

@@ -16,7 +16,7 @@ mod start;
 mod view;
 
 pub use folder::DataFolder;
-pub use marketplace::{MarketplaceRequest, MarketplaceView, PackageView};
+pub use marketplace::{ImportRequest, ImportView, MarketplaceRequest, MarketplaceView, PackageView};
 pub use start::{Server, ServerConfig};
 pub use view::{
     ActivityView, AuditView, ComparisonView, ConfigureRequest, DifferenceView, EnableRequest, ExtensionView,

@@ -4,7 +4,7 @@
 //! `log` (the last head of its log). Packages lie in `packages/<digest>`, verified, with where they came from.
 
 use fuseml_domain::{Digest, Error, Manifest, Name, PackageOrigin, PackageReference, Result};
-use fuseml_marketplace::{Checkpoint, NamespaceIndex, Published, Remote};
+use fuseml_marketplace::{Carried, Checkpoint, Freshness, NamespaceIndex, Published, Remote};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -43,6 +43,23 @@ pub struct MarketplaceView {
 pub struct PackageView {
     pub origin: PackageOrigin,
     pub manifest: Manifest,
+}
+
+/// A bundle that is taken in.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImportRequest {
+    /// What to call its marketplace.
+    pub name: Option<Name>,
+    pub root_key: Option<String>,
+}
+
+/// What a bundle brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportView {
+    pub marketplace: Name,
+    /// `<namespace>/<extension> <version>`.
+    pub packages: Vec<String>,
 }
 
 /// Who may be installed from: `trust.toml` in the data folder.
@@ -133,6 +150,13 @@ pub(crate) struct Chosen {
     published: Published,
 }
 
+impl Known {
+    /// A marketplace that only ever came in bundles has no address but its folder.
+    fn freshness(&self) -> Freshness {
+        if self.url.scheme() == "file" { Freshness::AsCarried } else { Freshness::Required }
+    }
+}
+
 impl Marketplaces {
     pub(crate) fn new(data: &Path) -> Result<Self> {
         let http = reqwest::Client::builder()
@@ -192,6 +216,67 @@ impl Marketplaces {
         Ok(view(known))
     }
 
+    /// Takes in an unpacked bundle: its metadata under the pinned root, its packages once they are asked for. A
+    /// marketplace that is not known yet is known by its root key from here on.
+    pub(crate) async fn import(&self, bundle: &Path, name: &Name, expected: Option<String>) -> Result<ImportView> {
+        let carried = Carried::read(bundle)?;
+        let folder = self.folder.join(&**name);
+        let site = folder.join("site");
+        let known = self.known()?.into_iter().find(|known| known.name == *name);
+        let root = match &known {
+            Some(_) => fs::read(folder.join("root.json")),
+            None => fs::read(bundle.join("metadata/root.json")),
+        };
+        let root = root.map_err(|error| Error::io("the root metadata", &error))?;
+        let shown = root_key(&root)?;
+        match (&known, &expected) {
+            (_, Some(expected)) if *expected != shown => {
+                return Err(Error::denied("root-key", format!("the bundle's root key is {shown}, not {expected}")));
+            }
+            (None, None) => {
+                let message = format!("{name} is not known yet; say --root-key {shown} if its operator publishes that");
+                return Err(Error::denied("root-key", message));
+            }
+            _ => {}
+        }
+        let metadata = Url::from_directory_path(bundle.join("metadata"))
+            .map_err(|()| Error::internal("bundle", "the bundle has no whole path"))?;
+        {
+            let _alone = self.seen.lock().await;
+            for namespace in &carried.namespaces {
+                let seen = folder.join("seen");
+                NamespaceIndex::load(&root, &metadata, namespace, &seen, Freshness::AsCarried).await?;
+            }
+        }
+        let write = || -> std::io::Result<()> {
+            fs::create_dir_all(&self.packages)?;
+            for entry in fs::read_dir(bundle.join("packages"))?.flatten() {
+                let place = self.packages.join(entry.file_name());
+                if !place.join("layout").is_dir() {
+                    let _ = fs::remove_dir_all(&place);
+                    fs::rename(entry.path(), place)?;
+                }
+            }
+            let _ = fs::remove_dir_all(&site);
+            fs::create_dir_all(&folder)?;
+            fs::rename(bundle, &site)?;
+            if known.is_none() {
+                fs::write(folder.join("root.json"), &root)?;
+            }
+            Ok(())
+        };
+        write().map_err(|error| Error::io("the bundle cannot be kept", &error))?;
+        if known.is_none() {
+            let url = Url::from_directory_path(&site)
+                .map_err(|()| Error::internal("bundle", "the data folder has no whole path"))?;
+            let known = Known { name: name.clone(), url, root_key: shown, priority: 100 };
+            let text = toml::to_string(&known).map_err(|error| Error::internal("marketplace", error.to_string()))?;
+            let path = folder.join("marketplace.toml");
+            fs::write(&path, text).map_err(|error| Error::io(path.display(), &error))?;
+        }
+        Ok(ImportView { marketplace: name.clone(), packages: carried.packages })
+    }
+
     pub(crate) fn remove(&self, name: &Name) -> Result<()> {
         let folder = self.folder.join(&**name);
         if !folder.join("marketplace.toml").is_file() {
@@ -202,6 +287,10 @@ impl Marketplaces {
 
     async fn get(&self, url: &Url, path: &str) -> Result<Vec<u8>> {
         let address = format!("{}/{path}", url.as_str().trim_end_matches('/'));
+        if let ("file", Ok(folder)) = (url.scheme(), url.to_file_path()) {
+            let path = folder.join(path);
+            return fs::read(&path).map_err(|error| Error::io(path.display(), &error));
+        }
         let silent = |error: reqwest::Error| {
             Error::unavailable("marketplace", format!("{address} does not answer: {}", error.without_url()))
         };
@@ -220,7 +309,7 @@ impl Marketplaces {
         let root = fs::read(&root).map_err(|error| Error::io(root.display(), &error))?;
         let base = format!("{}/metadata/", known.url.as_str().trim_end_matches('/'));
         let base = base.parse().map_err(|error| Error::internal("address", format!("{base}: {error}")))?;
-        let index = NamespaceIndex::load(&root, &base, namespace, &folder.join("seen"))
+        let index = NamespaceIndex::load(&root, &base, namespace, &folder.join("seen"), known.freshness())
             .await
             .map_err(|error| error.context(&known.name))?;
         self.check_log(known, &index).await.map_err(|error| error.context(&known.name))?;
@@ -238,6 +327,10 @@ impl Marketplaces {
         if let Some(before) = before {
             if before == head {
                 return Ok(());
+            }
+            // A bundle carries no proof; it must not be older than what was seen.
+            if known.freshness() == Freshness::AsCarried && before.size < head.size {
+                return fs::write(&path, note).map_err(|error| Error::io(path.display(), &error));
             }
             let proof = match before.size < head.size {
                 true => text(self.get(&known.url, &format!("api/v1/log/proof?old={}", before.size)).await?),
@@ -293,7 +386,12 @@ impl Marketplaces {
         let full = format!("{}/{}", reference.namespace, reference.name);
         let place = self.packages.join(published.digest.hex());
         let layout = place.join("layout");
-        Remote::new(url, &full, None)?.pull(&published.digest, &layout, |_| {}).await?;
+        if url.scheme() != "file" {
+            Remote::new(url, &full, None)?.pull(&published.digest, &layout, |_| {}).await?;
+        } else if !layout.is_dir() {
+            let message = format!("the bundle that was imported last does not hold {full} {}", published.version);
+            return Err(Error::not_found("package", message));
+        }
         let keys = index.keys_for(published);
         let unpacked = tempfile::tempdir_in(&place).map_err(|error| Error::io(place.display(), &error))?;
         let (from, to, name) = (layout.clone(), unpacked.path().to_owned(), full.clone());
@@ -362,10 +460,39 @@ fn view(known: Known) -> MarketplaceView {
     MarketplaceView { name, url: url.as_str().trim_end_matches('/').to_owned(), root_key, priority }
 }
 
-/// The id of the root role's key in root metadata.
+/// What stands for the root role's keys: the one key's id, or a digest of all ids and of how many must sign. A root
+/// that lists a known key beside others stands for something else.
 fn root_key(root: &[u8]) -> Result<String> {
     let damaged = || Error::denied("root-key", "what the marketplace shows as its root metadata is none");
     let document: serde_json::Value = serde_json::from_slice(root).map_err(|_| damaged())?;
-    let id = document.pointer("/signed/roles/root/keyids/0").and_then(|id| id.as_str()).ok_or_else(damaged)?;
-    Ok(id.to_owned())
+    let role = document.pointer("/signed/roles/root").ok_or_else(damaged)?;
+    let ids = role.get("keyids").and_then(|ids| ids.as_array()).ok_or_else(damaged)?;
+    let mut ids: Vec<&str> = ids.iter().filter_map(|id| id.as_str()).collect();
+    ids.sort_unstable();
+    let threshold = role.get("threshold").and_then(serde_json::Value::as_u64).ok_or_else(damaged)?;
+    match (ids.as_slice(), threshold) {
+        ([], _) | (_, 0) => Err(damaged()),
+        ([one], 1) => Ok((*one).to_owned()),
+        _ => Ok(Digest::of(format!("{threshold} of {}", ids.join(" ")).as_bytes()).hex().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_that_lists_a_known_key_beside_a_strangers_is_another_root() {
+        let root = |ids: &[&str], threshold: u64| {
+            let role = serde_json::json!({"keyids": ids, "threshold": threshold});
+            root_key(serde_json::json!({"signed": {"roles": {"root": role}}}).to_string().as_bytes())
+        };
+        assert_eq!(root(&["known"], 1).as_deref(), Ok("known"));
+        for other in [root(&["known", "stranger"], 1), root(&["known", "stranger"], 2), root(&["stranger", "known"], 1)]
+        {
+            assert_ne!(other.expect("a key"), "known");
+        }
+        assert_eq!(root(&["a", "b"], 1), root(&["b", "a"], 1));
+        assert!(root(&[], 1).is_err() && root(&["known"], 0).is_err() && root_key(b"{}").is_err());
+    }
 }

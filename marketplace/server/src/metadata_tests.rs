@@ -3,7 +3,7 @@
 use super::*;
 use crate::{Caller, Scope, publish::put_version};
 use fuseml_domain::{Digest, Manifest};
-use fuseml_marketplace::{KeyState, NamespaceIndex, Published, Status};
+use fuseml_marketplace::{Freshness, KeyState, NamespaceIndex, Published, Status};
 use std::collections::BTreeMap;
 use tempfile::TempDir;
 use url::Url;
@@ -86,7 +86,8 @@ impl World {
 
     async fn load(&self, site: &Path, seen: &str) -> Result<NamespaceIndex> {
         let url = Url::from_directory_path(site).expect("address");
-        NamespaceIndex::load(&self.root, &url, &self.namespace, &self.folder.path().join(seen)).await
+        NamespaceIndex::load(&self.root, &url, &self.namespace, &self.folder.path().join(seen), Freshness::Required)
+            .await
     }
 
     async fn refused(&self, site: &Path, seen: &str) -> String {
@@ -173,7 +174,8 @@ async fn one_namespaces_metadata_is_not_anothers() {
     fs::rename(site.join("acme"), site.join("bank")).expect("rename");
     let url = Url::from_directory_path(&site).expect("address");
     let bank = "bank".parse().expect("name");
-    let refused = NamespaceIndex::load(&world.root, &url, &bank, &world.folder.path().join("seen")).await;
+    let refused =
+        NamespaceIndex::load(&world.root, &url, &bank, &world.folder.path().join("seen"), Freshness::Required).await;
     assert_eq!(refused.expect_err("refused").code, "forged-metadata");
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     app::App,
     extension::PackageSource,
-    marketplace::{MarketplaceRequest, MarketplaceView, PackageView},
+    marketplace::{ImportRequest, ImportView, MarketplaceRequest, MarketplaceView, PackageView},
     problem::{Answer, Problem},
     view::{AuditView, EnableRequest, ExtensionView, InstallOptions, UpgradeOptions, UpgradeView, VerifiedFile},
 };
@@ -72,6 +72,23 @@ pub(super) async fn add_marketplace(
     Json(request): Json<MarketplaceRequest>,
 ) -> Answer<(StatusCode, Json<MarketplaceView>)> {
     Ok((StatusCode::CREATED, Json(app.marketplaces.add(request).await?)))
+}
+
+/// Two parts: `options` (JSON) and `package`, the bundle as a tar.
+pub(super) async fn import(State(app): State<Arc<App>>, form: Multipart) -> Answer<Json<ImportView>> {
+    let (ImportRequest { name, root_key }, bundle) = read_form::<ImportRequest>(form).await?;
+    let bundle = bundle.ok_or_else(|| Error::invalid("form", "the form lacks the part `package`"))?;
+    let name = name.ok_or_else(|| Error::invalid("form", "the options lack the marketplace's name"))?;
+    let folder =
+        tempfile::tempdir_in(app.folder.path()).map_err(|error| Error::io(app.folder.path().display(), &error))?;
+    let target = folder.path().join("bundle");
+    let place = target.clone();
+    let unpacked = tokio::task::spawn_blocking(move || {
+        std::fs::create_dir(&place).map_err(|error| Error::io(place.display(), &error))?;
+        crate::package::unpack(bundle.as_slice(), &place)
+    });
+    unpacked.await.map_err(|error| Error::internal("import", error.to_string()))??;
+    Ok(Json(app.marketplaces.import(&target, &name, root_key).await?))
 }
 
 pub(super) async fn remove_marketplace(State(app): State<Arc<App>>, Path(name): Path<Name>) -> Answer<StatusCode> {

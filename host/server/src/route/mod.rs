@@ -61,6 +61,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/calls/{id}/tape", get(instance::tape))
         .route("/calls/{id}/replay", post(instance::replay))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .route("/marketplaces-import", post(extension::import).layer(DefaultBodyLimit::max(MAX_PACKAGE)))
         .route("/extensions", post(extension::install).layer(DefaultBodyLimit::max(MAX_PACKAGE)))
         .route("/extensions/{name}/upgrade", post(extension::upgrade).layer(DefaultBodyLimit::max(MAX_PACKAGE)));
     let guarded = Router::new()

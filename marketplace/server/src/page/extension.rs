@@ -1,6 +1,6 @@
 //! One extension: what it is, what it asks for, what was found about it.
 
-use super::{Shown, day, frame};
+use super::{Shown, day, frame, markdown::markdown};
 use crate::{Marketplace, VersionRecord, database::failed, route::records};
 use axum::extract::{Path, State};
 use fuseml_domain::{Attributes, Capability, Error, Name};
@@ -54,8 +54,8 @@ async fn show(market: &Marketplace, namespace: &Name, record: &VersionRecord, re
                     h2 { "Install" }
                     pre { "fuseml extension install " (&**namespace) "/" (&*manifest.name) "@" (manifest.version) }
                     p.soft { "Nothing is granted before you were shown it again and agreed." }
-                    @if !record.readme.is_empty() { h2 { "Readme" } pre.text { (record.readme) } }
-                    @if !record.changes.is_empty() { h2 { "Changes" } pre.text { (record.changes) } }
+                    @if !record.readme.is_empty() { h2 { "Readme" } div.text { (markdown(&record.readme)) } }
+                    @if !record.changes.is_empty() { h2 { "Changes" } div.text { (markdown(&record.changes)) } }
                     h2 { "Versions" }
                     (versions(namespace, records))
                 }

@@ -3,6 +3,7 @@
 mod extension;
 mod feed;
 mod home;
+mod markdown;
 mod namespace;
 
 pub(crate) use extension::{extension, version};
@@ -65,7 +66,7 @@ fn frame(title: &str, content: Markup) -> Markup {
             }
             body {
                 a.skip href="#content" { "To the content" }
-                header { a.brand href="/" { "FuseML marketplace" } nav { a href="/?order=newest" { "New" } " " a href="/feed.atom" { "Feed" } } }
+                header { a.brand href="/" { "FuseML marketplace" } nav { a href="/?order=newest" { "New" } " · " a href="/feed.atom" { "Feed" } } }
                 main #content { (content) }
                 footer { "Every package is signed, checked in a sandbox, and asks before it reaches anything." }
             }

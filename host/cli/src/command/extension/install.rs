@@ -191,7 +191,7 @@ pub(crate) fn read_manifest(folder: &Path) -> anyhow::Result<Manifest> {
 }
 
 /// Options and package as the server reads them.
-pub(super) fn form(options: &impl serde::Serialize, folder: Option<&Path>) -> anyhow::Result<multipart::Form> {
+pub(crate) fn form(options: &impl serde::Serialize, folder: Option<&Path>) -> anyhow::Result<multipart::Form> {
     let form = multipart::Form::new().text("options", serde_json::to_string(options)?);
     Ok(match folder {
         Some(folder) => form.part("package", multipart::Part::bytes(pack(folder)?)),

@@ -10,7 +10,7 @@ mod package;
 mod show;
 mod upgrade;
 
-pub(crate) use install::read_manifest;
+pub(crate) use install::{form, read_manifest};
 
 use super::marketplace::{self, publish};
 use crate::{Options, client::Client};

@@ -1,6 +1,7 @@
 //! `fuseml marketplace`: run one, belong to one, and choose which ones a server installs from.
 
 pub(crate) mod account;
+mod carry;
 mod key;
 mod login;
 mod namespace;
@@ -39,6 +40,10 @@ pub(crate) enum MarketplaceCommand {
     Add(server_side::AddArguments),
     /// List the marketplaces that the FuseML server installs from
     List,
+    /// Put packages and what vouches for them into one file, for a site without a network
+    Export(carry::ExportArguments),
+    /// Let the FuseML server install from such a file
+    Import(carry::ImportArguments),
     /// Forget a marketplace; what was installed from it stays
     Remove { name: String },
 }
@@ -54,6 +59,8 @@ pub(crate) async fn execute(command: MarketplaceCommand, options: &Options) -> a
         MarketplaceCommand::Key(command) => key::execute(&command).await?,
         MarketplaceCommand::Add(arguments) => server_side::add(&arguments, options).await?,
         MarketplaceCommand::List => server_side::list(options).await?,
+        MarketplaceCommand::Export(arguments) => carry::export(&arguments).await?,
+        MarketplaceCommand::Import(arguments) => carry::import(&arguments, options).await?,
         MarketplaceCommand::Remove { name } => server_side::remove(&name, options).await?,
     }
     Ok(ExitCode::SUCCESS)
