@@ -83,6 +83,9 @@ fn what_would_embarrass_or_endanger_is_not_published() {
     terminal.types(4, &format!("extension publish {first} --namespace acme"));
 
     insta::assert_snapshot!(terminal.steady());
+    let folder = world.folder.path().join("market").display().to_string();
+    let refused = world.fuseml(&["marketplace", "rotate-key", "--folder", &folder]).bad(5);
+    assert!(refused.stderr().contains("stop it first"), "{}", refused.stderr());
     let (status, said) = market.http(Method::POST, "/api/v1/accounts", None, Some(json!({"name": "x"})));
     assert_eq!(status, 401, "{said}");
     let (status, said) = market.http(Method::POST, "/api/v1/accounts", Some(&operator), Some(json!({"name": "zoe"})));
@@ -210,7 +213,10 @@ fn a_site_without_a_network_installs_from_one_file_with_the_root_key_alone() {
     import(&file, &[]).bad(4);
     import(&file, &["--root-key", "00"]).bad(4);
     // One byte of what is signed, and one of what the signed digests name.
-    for (name, from, to) in [("signed", "\"namespace\": \"acme\"", "\"namespace\": \"evil\""), ("named", "schema_version", "schema_veRsion")] {
+    for (name, from, to) in [
+        ("signed", "\"namespace\": \"acme\"", "\"namespace\": \"evil\""),
+        ("named", "schema_version", "schema_veRsion"),
+    ] {
         let changed = world.folder.path().join(name).display().to_string();
         let bytes = fs::read(&file).expect("bundle");
         let at = bytes.windows(from.len()).position(|window| window == from.as_bytes()).expect("the text");

@@ -127,12 +127,14 @@ impl Marketplace {
 pub struct MarketplaceServer {
     marketplace: Arc<Marketplace>,
     listener: TcpListener,
+    _lock: std::fs::File,
 }
 
 impl MarketplaceServer {
     /// # Errors
     /// When the address is taken or the data folder cannot be used.
     pub async fn start(config: MarketplaceConfig) -> Result<Self> {
+        let lock = metadata::take(&config.data)?;
         let listener = TcpListener::bind(config.listen).await.map_err(|error| {
             let message = format!("{} cannot be listened on: {error}; choose another with --listen", config.listen);
             Error::unavailable("listen", message)
@@ -141,7 +143,7 @@ impl MarketplaceServer {
         let url = config.url.clone().unwrap_or_else(|| format!("http://{address}"));
         let url = url.trim_end_matches('/').to_owned();
         let marketplace = Arc::new(Marketplace::open(&config, url).await?);
-        Ok(Self { marketplace, listener })
+        Ok(Self { marketplace, listener, _lock: lock })
     }
 
     pub fn url(&self) -> &str {

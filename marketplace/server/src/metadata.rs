@@ -93,6 +93,7 @@ impl Keys {
 /// # Errors
 /// When the root key is not in the data folder: put it there for as long as this takes.
 pub async fn rotate(data: &Path) -> Result<u64> {
+    let _alone = take(data)?;
     let keys = Keys::open(data).await?;
     let path = keys.folder.join("root.pem");
     let text = Zeroizing::new(String::from_utf8(read(&path)?).map_err(internal)?);
@@ -102,6 +103,18 @@ pub async fn rotate(data: &Path) -> Result<u64> {
     write_private(&keys.folder.join("online.pem"), &online.to_pem())?;
     sign_root(&keys.folder.with_file_name("metadata"), version, &root_key, &online).await?;
     Ok(version)
+}
+
+/// Holds a marketplace's folder for as long as the answer lives: a server signs with the keys that it began with.
+pub(crate) fn take(data: &Path) -> Result<fs::File> {
+    fs::create_dir_all(data).map_err(|error| Error::io(data.display(), &error))?;
+    let path = data.join("lock");
+    let file = fs::File::create(&path).map_err(|error| Error::io(path.display(), &error))?;
+    file.try_lock().map_err(|_| {
+        let message = format!("a marketplace already runs on {}; stop it first", data.display());
+        Error::conflict("marketplace-runs", message)
+    })?;
+    Ok(file)
 }
 
 fn root_path(folder: &Path, version: u64) -> PathBuf {

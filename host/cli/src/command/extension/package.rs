@@ -39,7 +39,7 @@ pub(super) fn package(arguments: &PackageArguments, options: &Options) -> anyhow
 pub(super) enum Package {
     Here(Opened),
     /// At the server, which fetched it from a marketplace.
-    Fetched(PackageView),
+    Fetched(Box<PackageView>),
 }
 
 impl Package {
@@ -56,7 +56,7 @@ impl Package {
         eprintln!(
             "{marketplace} has {namespace}/{name} {version}, signed by {key} of {namespace}; all of it verifies."
         );
-        Ok(Self::Fetched(view))
+        Ok(Self::Fetched(Box::new(view)))
     }
 
     pub(super) fn manifest(&self) -> anyhow::Result<Manifest> {
