@@ -13,13 +13,14 @@ mod problem;
 mod push;
 mod route;
 mod start;
+mod trust;
 mod view;
 
 pub use folder::DataFolder;
-pub use marketplace::{ImportRequest, ImportView, MarketplaceRequest, MarketplaceView, PackageView};
 pub use start::{Server, ServerConfig};
 pub use view::{
     ActivityView, AuditView, ComparisonView, ConfigureRequest, DifferenceView, EnableRequest, ExtensionView,
-    GrantRequest, InstallOptions, InstanceRequest, InstanceView, PipelineRequest, ProjectView, ReplayView, RunRequest,
-    SecretRequest, ServiceView, TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerifiedFile, VersionView,
+    GrantRequest, ImportRequest, ImportView, InstallOptions, InstanceRequest, InstanceView, MarketplaceRequest,
+    MarketplaceView, PackageView, PipelineRequest, ProjectView, ReplayView, RunRequest, SecretRequest, ServiceView,
+    TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerifiedFile, VersionView,
 };

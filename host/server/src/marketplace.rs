@@ -3,6 +3,10 @@
 //! A folder each: `marketplace.toml`, `root.json` (the pinned root metadata), `seen/` (what must not go back),
 //! `log` (the last head of its log). Packages lie in `packages/<digest>`, verified, with where they came from.
 
+use crate::{
+    trust::Trust,
+    view::{ImportView, MarketplaceRequest, MarketplaceView, PackageView},
+};
 use fuseml_domain::{Digest, Error, Manifest, Name, PackageOrigin, PackageReference, Result};
 use fuseml_marketplace::{Carried, Checkpoint, Freshness, NamespaceIndex, Published, Remote};
 use serde::{Deserialize, Serialize};
@@ -16,112 +20,6 @@ use tokio::sync::Mutex;
 use url::Url;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-
-/// A marketplace to install from.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MarketplaceRequest {
-    pub name: Name,
-    pub url: String,
-    /// Id of its root key; what it shows is believed when not given.
-    #[serde(default)]
-    pub root_key: Option<String>,
-    pub priority: u32,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MarketplaceView {
-    pub name: Name,
-    pub url: String,
-    pub root_key: String,
-    /// The smallest is asked first.
-    pub priority: u32,
-}
-
-/// A package that was fetched and verified.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct PackageView {
-    pub origin: PackageOrigin,
-    pub manifest: Manifest,
-}
-
-/// A bundle that is taken in.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ImportRequest {
-    /// What to call its marketplace.
-    pub name: Option<Name>,
-    pub root_key: Option<String>,
-}
-
-/// What a bundle brought.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImportView {
-    pub marketplace: Name,
-    /// `<namespace>/<extension> <version>`.
-    pub packages: Vec<String>,
-}
-
-/// Who may be installed from: `trust.toml` in the data folder.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Trust {
-    /// When any is given, packages from marketplaces come from these alone.
-    pub(crate) namespaces: Vec<TrustedNamespace>,
-    /// Refuse what comes by a path, and so without a signature, but for these names.
-    pub(crate) signed_only: bool,
-    pub(crate) unsigned: Vec<Name>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TrustedNamespace {
-    pub(crate) marketplace: Name,
-    pub(crate) namespace: Name,
-    /// Ids of keys; all of the namespace's when empty.
-    #[serde(default)]
-    pub(crate) keys: Vec<String>,
-}
-
-impl Trust {
-    pub(crate) fn read(path: &Path) -> Result<Self> {
-        match fs::read_to_string(path) {
-            Ok(text) => toml::from_str(&text)
-                .map_err(|error| Error::invalid("trust", format!("{} is not understood: {error}", path.display()))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(Error::io(path.display(), &error)),
-        }
-    }
-
-    fn check(&self, origin: &PackageOrigin) -> Result<()> {
-        let PackageOrigin { marketplace, namespace, key, .. } = origin;
-        let trusted = |it: &TrustedNamespace| {
-            it.marketplace == *marketplace
-                && it.namespace == *namespace
-                && (it.keys.is_empty() || it.keys.contains(key))
-        };
-        match self.namespaces.is_empty() || self.namespaces.iter().any(trusted) {
-            true => Ok(()),
-            false => Err(Error::denied(
-                "not-trusted",
-                format!("trust.toml does not list {marketplace}:{namespace} with the key {key}"),
-            )),
-        }
-    }
-
-    /// Refuses what came by a path where only signed packages are wanted.
-    pub(crate) fn check_unsigned(&self, name: &Name) -> Result<()> {
-        match !self.signed_only || self.unsigned.contains(name) {
-            true => Ok(()),
-            false => Err(Error::denied(
-                "unsigned",
-                format!(
-                    "{name} comes without a signature; trust.toml takes only signed packages from marketplaces, and names listed as `unsigned`"
-                ),
-            )),
-        }
-    }
-}
 
 /// What is known of one marketplace.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -252,7 +150,8 @@ impl Marketplaces {
             fs::create_dir_all(&self.packages)?;
             for entry in fs::read_dir(bundle.join("packages"))?.flatten() {
                 let place = self.packages.join(entry.file_name());
-                if !place.join("layout").is_dir() {
+                // What was verified before stays; anything else may be what a worse bundle left.
+                if !place.join("origin.json").is_file() {
                     let _ = fs::remove_dir_all(&place);
                     fs::rename(entry.path(), place)?;
                 }
@@ -399,7 +298,11 @@ impl Marketplaces {
             let digest = fuseml_marketplace::read(&from, &to)?;
             Ok::<_, Error>((digest, fuseml_marketplace::signers(&from, &name, &keys)?))
         });
-        let (digest, signers) = verified.await.map_err(|error| Error::internal("package", error.to_string()))??;
+        let verified = verified.await.map_err(|error| Error::internal("package", error.to_string()))?;
+        let (digest, signers) = verified.inspect_err(|_| {
+            // Fetched anew the next time, not found damaged for ever.
+            let _ = fs::remove_dir_all(&place);
+        })?;
         let key = signers.first().map(ToString::to_string).ok_or_else(|| {
             Error::denied(
                 "unsigned",

@@ -259,3 +259,48 @@ pub struct AuditView {
     /// It must not run.
     pub dangerous: bool,
 }
+
+/// A marketplace to install from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarketplaceRequest {
+    pub name: Name,
+    pub url: String,
+    /// Id of its root key; what it shows is believed when not given.
+    #[serde(default)]
+    pub root_key: Option<String>,
+    pub priority: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarketplaceView {
+    pub name: Name,
+    pub url: String,
+    pub root_key: String,
+    /// The smallest is asked first.
+    pub priority: u32,
+}
+
+/// A package that was fetched and verified.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PackageView {
+    pub origin: PackageOrigin,
+    pub manifest: Manifest,
+}
+
+/// A bundle that is taken in.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImportRequest {
+    /// What to call its marketplace.
+    pub name: Option<Name>,
+    pub root_key: Option<String>,
+}
+
+/// What a bundle brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportView {
+    pub marketplace: Name,
+    /// `<namespace>/<extension> <version>`.
+    pub packages: Vec<String>,
+}

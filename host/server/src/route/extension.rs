@@ -3,9 +3,11 @@
 use crate::{
     app::App,
     extension::PackageSource,
-    marketplace::{ImportRequest, ImportView, MarketplaceRequest, MarketplaceView, PackageView},
     problem::{Answer, Problem},
-    view::{AuditView, EnableRequest, ExtensionView, InstallOptions, UpgradeOptions, UpgradeView, VerifiedFile},
+    view::{
+        AuditView, EnableRequest, ExtensionView, ImportRequest, ImportView, InstallOptions, MarketplaceRequest,
+        MarketplaceView, PackageView, UpgradeOptions, UpgradeView, VerifiedFile,
+    },
 };
 use axum::{
     Json,
