@@ -42,6 +42,9 @@ fn what_a_publisher_signs_an_admin_finds_installs_upgrades_and_loses_when_it_is_
     terminal.types(4, "extension upgrade mlflow acme/mlflow@0.1.1");
     terminal.says(0, &["extension", "restore", "acme/mlflow@0.1.1", "--reason", "It was a false alarm."]);
     terminal.types(0, "extension audit");
+    terminal.says(0, &["extension", "revoke", "acme/mlflow@0.1.0", "--reason", "It is too old."]);
+    terminal.types(0, "extension audit");
+    terminal.types(4, "extension rollback mlflow");
     terminal.types(0, "extension list");
 
     insta::assert_snapshot!(terminal.steady());

@@ -32,23 +32,38 @@ impl Registry {
                 }
             });
         }
+        self.audit_kept(marketplaces).await?;
         Ok(views)
+    }
+
+    /// The same for versions that a rollback or an approval could bring back.
+    async fn audit_kept(&self, marketplaces: &Marketplaces) -> Result<()> {
+        let mut kept = Vec::new();
+        for extension in self.catalog.extensions().await? {
+            for digest in [extension.previous, extension.held, extension.shadow].into_iter().flatten() {
+                kept.push(self.catalog.version(&extension.name, &digest).await?);
+            }
+        }
+        let indexes = marketplaces.indexes(kept.iter().filter_map(|version| version.origin.as_ref())).await?;
+        for version in kept {
+            let place = version.origin.as_ref().map(|it| (it.marketplace.clone(), it.namespace.clone()));
+            if let Some(Ok(index)) = place.as_ref().and_then(|place| indexes.get(place)) {
+                let revoked = revocation(&version, index);
+                if revoked != version.revoked {
+                    self.set_revoked(&version.manifest.name, &version, revoked).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn judge_installed(&self, version: InstalledVersion, index: &NamespaceIndex) -> Result<AuditView> {
         let (name, digest) = (&version.manifest.name, version.origin.as_ref().map(|origin| &origin.digest));
         let own = index.versions.iter().filter(|published| published.name == *name);
         let published = own.clone().find(|published| Some(&published.digest) == digest);
+        let revoked = revocation(&version, index);
         let newest = own.filter(|it| it.status == Status::Available && it.version.pre.is_empty());
         let newest = newest.map(|it| &it.version).max().filter(|newest| **newest > version.manifest.version);
-        let revoked = match published {
-            Some(published) if published.status == Status::Revoked => Some(reason(published, index)),
-            Some(published) if index.keys_for(published).is_empty() => {
-                Some("no key of its namespace that counts signed it any more".to_owned())
-            }
-            Some(_) => None,
-            None => Some("its marketplace does not know it any more".to_owned()),
-        };
         if revoked != version.revoked {
             self.set_revoked(name, &version, revoked.clone()).await?;
         }
@@ -95,6 +110,20 @@ impl Registry {
             touched.extend(calls.into_iter().filter_map(|call| call.subject));
         }
         Ok(touched)
+    }
+}
+
+/// Why a version must not run, if it must not.
+fn revocation(version: &InstalledVersion, index: &NamespaceIndex) -> Option<String> {
+    let digest = version.origin.as_ref().map(|origin| &origin.digest);
+    let own = |it: &&Published| it.name == version.manifest.name && Some(&it.digest) == digest;
+    match index.versions.iter().find(own) {
+        Some(published) if published.status == Status::Revoked => Some(reason(published, index)),
+        Some(published) if index.keys_for(published).is_empty() => {
+            Some("no key of its namespace that counts signed it any more".to_owned())
+        }
+        Some(_) => None,
+        None => Some("its marketplace does not know it any more".to_owned()),
     }
 }
 

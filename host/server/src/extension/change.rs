@@ -135,6 +135,7 @@ impl Registry {
         })?;
         let (old, version) =
             (self.catalog.version(name, &extension.active).await?, self.catalog.version(name, previous).await?);
+        check_not_revoked(&version)?;
         self.check_dependents(&version).await?;
         self.take_over(extension, &version, &[]).await?;
         self.changed();
@@ -143,8 +144,9 @@ impl Registry {
         Ok(UpgradeView { outcome: UpgradeOutcome::Active, from, to, asks: Vec::new() })
     }
 
-    /// Whether a version can take over: others that need it, and every instance's settings.
+    /// Whether a version can take over: that nobody revoked it, others that need it, and every instance's settings.
     async fn check_successor(&self, version: &InstalledVersion) -> Result<()> {
+        check_not_revoked(version)?;
         self.check_dependents(version).await?;
         for instance in self.catalog.instances_of(&version.manifest.name).await? {
             let mut settings = instance.settings;
@@ -236,5 +238,20 @@ fn check_origin(old: &InstalledVersion, new: &InstalledVersion) -> Result<()> {
             format!("{} is installed from {old}; remove it before you install the one of {other}", new.manifest.name),
         )),
         _ => Ok(()),
+    }
+}
+
+pub(super) fn check_not_revoked(version: &InstalledVersion) -> Result<()> {
+    match &version.revoked {
+        None => Ok(()),
+        Some(reason) => Err(Error::denied(
+            "revoked",
+            format!(
+                "{} {} was revoked and runs no more: {}; upgrade or remove it",
+                version.manifest.name,
+                version.manifest.version,
+                reason.trim_end_matches('.')
+            ),
+        )),
     }
 }

@@ -172,13 +172,7 @@ impl Registry {
         version: &InstalledVersion,
         wanted: impl Fn(&Component) -> bool,
     ) -> Result<Option<ReadyComponent>> {
-        if let Some(reason) = &version.revoked {
-            let (name, version) = (&version.manifest.name, &version.manifest.version);
-            return Err(Error::denied(
-                "revoked",
-                format!("{name} {version} was revoked and runs no more: {reason}; upgrade or remove it"),
-            ));
-        }
+        change::check_not_revoked(version)?;
         let settings = configured.settings(version)?;
         let active = |component: &&Component| wanted(component) && component.active(&settings);
         let Some(component) = version.manifest.components.iter().find(active) else { return Ok(None) };
