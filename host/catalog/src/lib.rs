@@ -15,7 +15,7 @@ mod secrets;
 
 pub use calls::{CallFilter, CallRecord, LogRecord, RefusalCount, RefusalRecord};
 pub use extensions::{InstalledExtension, InstalledVersion};
-pub use lineage::{Lineage, LineageEdge};
+pub use lineage::{Lineage, LineageCalls, LineageEdge};
 pub use runs::RunFilter;
 pub use secrets::SealedSecret;
 

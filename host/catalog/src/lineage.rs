@@ -1,8 +1,9 @@
 //! Where an artifact comes from and what came of it.
 
-use crate::{Catalog, failed, from_json};
-use fuseml_domain::{Address, Result, Run};
+use crate::{CallFilter, Catalog, failed, from_json};
+use fuseml_domain::{Address, Descriptor, Name, Result, Run, Store, port::Catalog as _};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An artifact's part in one step of a run, at a distance from the artifact that was asked about: negative up
 /// to what it was made from, positive down to what was made of it.
@@ -16,6 +17,22 @@ pub struct LineageEdge {
     pub artifact: String,
 }
 
+/// What one component did for one artifact, from the receipts that are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineageCalls {
+    pub artifact: String,
+    pub extension: String,
+    pub version: String,
+    pub component: Name,
+    /// Of the component's bytes.
+    pub digest: String,
+    pub calls: u64,
+    pub functions: BTreeSet<String>,
+    /// Every server that was asked.
+    pub hosts: BTreeSet<String>,
+    pub refusals: u64,
+}
+
 /// Everything connected with one artifact through runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lineage {
@@ -23,10 +40,15 @@ pub struct Lineage {
     pub edges: Vec<LineageEdge>,
     /// The runs that the edges name.
     pub runs: Vec<Run>,
+    /// What extensions did for the artifacts that the edges name.
+    #[serde(default)]
+    pub calls: Vec<LineageCalls>,
 }
 
 /// The most runs walked in one direction: a person reads no more, and a cycle in damaged data ends here.
 const MOST_RUNS: i64 = 1000;
+/// Receipts looked at for one artifact, the newest first.
+const MOST_CALLS: u32 = 200;
 
 // Up: from what made the artifact to what those steps used; down: from what used it to what those steps made.
 // The distance of a run counts the steps walked.
@@ -87,6 +109,44 @@ impl Catalog {
                 .map_err(failed)?;
             runs.push(from_json(&text)?);
         }
-        Ok(Lineage { artifact: address.clone(), edges, runs })
+        let artifacts: BTreeSet<&String> = edges.iter().map(|edge| &edge.artifact).collect();
+        let mut calls = Vec::new();
+        for artifact in artifacts {
+            calls.extend(self.calls_about(artifact).await?);
+        }
+        Ok(Lineage { artifact: address.clone(), edges, runs, calls })
+    }
+
+    /// Receipts name an artifact by its address, or as the store that keeps it does.
+    async fn calls_about(&self, artifact: &str) -> Result<Vec<LineageCalls>> {
+        let mut subjects = vec![artifact.to_owned()];
+        if let Ok(address) = artifact.parse::<Address>()
+            && let Ok(Descriptor { store: Store::Extension { id, .. }, .. }) = self.artifact(&address).await
+        {
+            subjects.push(id);
+        }
+        let mut found: BTreeMap<(String, Name), LineageCalls> = BTreeMap::new();
+        for subject in subjects {
+            let filter = CallFilter { subject: Some(subject), limit: MOST_CALLS, ..CallFilter::default() };
+            for call in self.calls(&filter).await? {
+                let entry =
+                    found.entry((call.digest.clone(), call.component.clone())).or_insert_with(|| LineageCalls {
+                        artifact: artifact.to_owned(),
+                        extension: call.extension,
+                        version: call.version,
+                        component: call.component,
+                        digest: call.digest,
+                        calls: 0,
+                        functions: BTreeSet::new(),
+                        hosts: BTreeSet::new(),
+                        refusals: 0,
+                    });
+                entry.calls += 1;
+                entry.functions.insert(call.function);
+                entry.hosts.extend(call.hosts);
+                entry.refusals += call.refusals.len() as u64;
+            }
+        }
+        Ok(found.into_values().collect())
     }
 }

@@ -8,7 +8,10 @@ use crate::{
 use clap::{Args, Subcommand};
 use fuseml_catalog::Lineage;
 use fuseml_domain::{Address, Descriptor, Kind, Name, Origin, Store};
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+};
 
 #[derive(Subcommand)]
 pub(crate) enum ArtifactCommand {
@@ -148,20 +151,26 @@ pub(crate) async fn lineage(arguments: LineageArguments, options: &Options) -> a
 
 /// One row a step, from the oldest ancestor to the newest descendant.
 fn graph(lineage: &Lineage) -> Rows {
-    let mut rows = Rows::new(&["Run", "Step", "Used", "Made"]);
+    let mut rows = Rows::new(&["Run", "Step", "Used", "Made", "Through"]);
     let mut steps: BTreeMap<(i64, String, Name), [Vec<String>; 2]> = BTreeMap::new();
+    let mut through: BTreeMap<(i64, String, Name), BTreeSet<String>> = BTreeMap::new();
     for edge in &lineage.edges {
         let Some(run) = lineage.runs.iter().find(|run| run.id.to_string() == edge.run) else { continue };
         let Ok(step) = edge.step.parse::<Name>() else { continue };
         let url = run.step(&step).and_then(|step| step.outputs.get("url")).map(|url| format!("url: {}", url.shown()));
+        let calls = lineage.calls.iter().filter(|calls| calls.artifact == edge.artifact);
+        let names = calls.map(|calls| format!("{} {}: {}", calls.extension, calls.version, calls.component));
+        through.entry((edge.distance, run.label(), step.clone())).or_default().extend(names);
         let cells =
             steps.entry((edge.distance, run.label(), step)).or_insert_with(|| [Vec::new(), url.into_iter().collect()]);
         let shown = edge.artifact.parse::<Address>().map_or_else(|_| edge.artifact.clone(), |address| address.short());
         let mark = if edge.artifact == lineage.artifact.to_string() { " *" } else { "" };
         cells[usize::from(edge.role == "made")].push(format!("{}: {shown}{mark}", edge.slot));
     }
-    for ((_, run, step), [used, made]) in steps {
-        rows.push([run, step.to_string(), used.join("\n"), made.join("\n")]);
+    for (key, [used, made]) in steps {
+        let through: Vec<String> = through.remove(&key).into_iter().flatten().collect();
+        let (_, run, step) = key;
+        rows.push([run, step.to_string(), used.join("\n"), made.join("\n"), through.join("\n")]);
     }
     rows
 }
