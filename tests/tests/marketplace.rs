@@ -5,7 +5,7 @@ use fuseml_marketplace::{Remote, SigningKey};
 use fuseml_tests::{Marketplace, OciRegistry, Terminal, World, tool, variant};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::{fs, process::Command};
+use std::{fs, net::TcpListener, process::Command};
 
 const NEXT: (&str, &str) = ("\nversion = \"0.1.0\"", "\nversion = \"0.1.1\"");
 
@@ -29,6 +29,7 @@ fn what_a_publisher_signs_an_admin_finds_installs_upgrades_and_loses_when_it_is_
     terminal.types(0, &format!("extension publish {first} --namespace acme"));
     terminal.types(0, &format!("marketplace add hub {}", market.url));
     terminal.types(0, "extension search registry --kind model --without internet");
+    terminal.types(0, "extension info acme/mlflow@0.1.0");
     terminal.types(0, "extension install acme/mlflow@^0.1 --grant all");
     terminal.types(0, "extension audit");
     terminal.types(0, &format!("extension publish {next} --namespace acme"));
@@ -93,6 +94,29 @@ fn what_would_embarrass_or_endanger_is_not_published() {
     assert_eq!(status, 401, "{said}");
     let (status, said) = market.http(Method::POST, "/api/v1/accounts", Some(&operator), Some(json!({"name": "zoe"})));
     assert_eq!(status, 200, "{said}");
+}
+
+#[test]
+fn an_upload_reaches_nobody_while_it_is_checked() {
+    let world = World::new();
+    let market = Marketplace::start(&world, "market");
+    market.publisher(&world, "eve", "evil");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("port");
+    listener.set_nonblocking(true).expect("listener");
+    let inside = format!("http://{}", listener.local_addr().expect("address"));
+    let setting = "required = false\n";
+    let nosy = variant(&world, "nosy", &[(setting, &format!("{setting}default = \"{inside}\"\n"))]);
+    fs::write(format!("{nosy}/check.toml"), format!("[settings]\nendpoint = \"{inside}\"\n")).expect("samples");
+
+    world.fuseml(&["extension", "publish", &nosy, "--namespace", "evil"]).good();
+
+    let reached = listener.accept().expect_err("nobody");
+    assert_eq!(reached.kind(), std::io::ErrorKind::WouldBlock);
+    let (_, view) = market.http(Method::GET, "/api/v1/extensions/evil/mlflow/versions/0.1.0", None, None);
+    assert!(view.contains("nothing may be reached in this check"), "{view}");
+    // The same package, trusted, does ask: the listener would have noticed.
+    world.fuseml(&["extension", "check", &nosy]).bad(2);
+    assert!(listener.accept().is_ok());
 }
 
 #[test]

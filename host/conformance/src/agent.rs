@@ -19,7 +19,7 @@ const NOWHERE: &str = "fuseml-check-nothing-here";
 pub(crate) async fn check(suite: &mut Suite<'_>, subject: &Subject<'_>, samples: &[WorkloadSample]) {
     let make = |condition| subject.loaded.runtime_agent(subject.instance(condition)?).ok();
     let Some(agent) = make(Condition::Granted) else {
-        let why = "its settings are missing; give them with --set or in check.toml";
+        let why = subject.why_not_called();
         suite.rule("health-answers", "", async { Err(nothing(why)) }).await;
         return;
     };

@@ -82,7 +82,7 @@ fn codeset(files: Files, changed: Vec<String>) -> Result<CodesetToBuild> {
 pub(crate) async fn check(suite: &mut Suite<'_>, subject: &Subject<'_>, samples: &[CodesetSample]) {
     let make = |condition| subject.loaded.builder(subject.instance(condition)?).ok();
     let Some(builder) = make(Condition::Granted) else {
-        let why = "its settings are missing; give them with --set or in check.toml";
+        let why = subject.why_not_called();
         suite.rule("detects", "", async { Err(nothing(why)) }).await;
         return;
     };

@@ -30,6 +30,8 @@ pub struct Given {
     /// What the suite may use of the real tool; see [`Samples`].
     pub samples: Samples,
     pub secrets: BTreeMap<String, SecretText>,
+    /// Nothing may be reached: the package is a stranger's, and its manifest may name any host.
+    pub offline: bool,
 }
 
 /// Checks a built extension.
@@ -51,7 +53,14 @@ pub async fn check(folder: &Path, sandbox: &Arc<Sandbox>, given: Given) -> Resul
             None => {}
             Some(loaded) => {
                 let settings = settings.as_ref().ok();
-                let subject = Subject { loaded, manifest: &manifest, component, stand: stand.clone(), settings };
+                let subject = Subject {
+                    loaded,
+                    manifest: &manifest,
+                    component,
+                    stand: stand.clone(),
+                    settings,
+                    offline: given.offline,
+                };
                 let samples = &given.samples;
                 match component.world()? {
                     World::ArtifactStore => store::check(&mut suite, &subject, &samples.artifacts).await,
@@ -119,6 +128,7 @@ pub(crate) struct Subject<'a> {
     stand: Arc<Stand>,
     /// `None` where a required one is missing.
     settings: Option<&'a Attributes>,
+    offline: bool,
 }
 
 impl Subject<'_> {
@@ -131,8 +141,19 @@ impl Subject<'_> {
         self.component.requests.iter().any(|request| request.capability == capability)
     }
 
+    /// Why it cannot be called with all its rights.
+    pub(crate) fn why_not_called(&self) -> &'static str {
+        match self.offline && self.requests(fuseml_domain::Capability::Http) {
+            true => "it calls out, and nothing may be reached in this check",
+            false => "its settings are missing; give them with --set or in check.toml",
+        }
+    }
+
     /// An instance to call it with; `None` when the condition cannot be made.
     pub(crate) fn instance(&self, condition: Condition) -> Option<Arc<fuseml_sandbox::InstanceContext>> {
+        if self.offline && self.requests(fuseml_domain::Capability::Http) {
+            return None;
+        }
         let mut settings = self.settings.filter(|_| self.configured())?.clone();
         let mut budget = fuseml_domain::Budget::default();
         let mut grants = Grants::of_requests(self.manifest, &self.manifest.requested());
@@ -151,7 +172,8 @@ impl Subject<'_> {
                 settings.extend(urls.into_iter().map(|name| (name, stand::NOBODY.to_owned())));
             }
         }
-        let policy = Policy::default();
+        let hosts = self.offline.then(Vec::new);
+        let policy = Policy { hosts, ..Policy::default() };
         let rights: Rights = grants.rights(self.manifest, self.component, &settings, &policy).ok()?;
         Some(self.stand.instance(self.manifest, self.component, settings, rights, budget))
     }

@@ -26,7 +26,7 @@ pub(crate) async fn check(suite: &mut Suite<'_>, subject: &Subject<'_>, samples:
         subject.loaded.artifact_store(instance).ok()
     };
     let Some(store) = make(Condition::Granted) else {
-        let why = "its settings are missing; give them with --set or in check.toml";
+        let why = subject.why_not_called();
         suite.rule("health-answers", "", async { Err(nothing(why)) }).await;
         return;
     };

@@ -28,11 +28,18 @@ pub(crate) struct CheckArguments {
     /// A secret from a variable of the environment, as name=VARIABLE
     #[arg(long = "secret-env", value_name = "NAME=VARIABLE")]
     secrets: Vec<String>,
+    /// Judge a stranger's package: it reaches nothing, its own samples are not read, and nothing is built
+    #[arg(long, conflicts_with_all = ["samples", "settings", "secrets"])]
+    untrusted: bool,
 }
 
 pub(super) async fn check(arguments: &CheckArguments, options: &Options) -> anyhow::Result<()> {
     let opened = Opened::at(&arguments.path)?;
-    let folder = author::built(opened.folder())?;
+    // Building runs what the package says.
+    let folder = match arguments.untrusted {
+        true => opened.folder().to_owned(),
+        false => author::built(opened.folder())?,
+    };
     let sandbox = Sandbox::new(SandboxConfig {
         cache: config::cache_folder()?.join("code"),
         compiler: CompilerCommand {
@@ -49,6 +56,9 @@ pub(super) async fn check(arguments: &CheckArguments, options: &Options) -> anyh
 }
 
 fn given(arguments: &CheckArguments) -> anyhow::Result<Given> {
+    if arguments.untrusted {
+        return Ok(Given { offline: true, ..Given::default() });
+    }
     let default = arguments.path.join("check.toml");
     let mut samples = match &arguments.samples {
         Some(path) => Samples::read(path)?,
@@ -63,7 +73,7 @@ fn given(arguments: &CheckArguments) -> anyhow::Result<Given> {
         })?;
         secrets.insert(name, SecretText::new(value));
     }
-    Ok(Given { samples, secrets })
+    Ok(Given { samples, secrets, offline: false })
 }
 
 fn table(report: &Report) -> Rows {

@@ -144,9 +144,13 @@ pub(super) async fn add_instance(client: &Client, arguments: &AddArguments) -> a
     Ok(())
 }
 
-/// What a package is and asks for, judged on this machine alone.
-pub(super) fn info(path: &Path, options: &Options) -> anyhow::Result<()> {
-    let manifest = read_manifest(Opened::at(path)?.folder())?;
+/// What a package is and asks for: judged on this machine alone, or by the server when it is named.
+pub(super) async fn info(package: &str, options: &Options) -> anyhow::Result<()> {
+    let package = match Package::is_named(package) {
+        true => Package::open(&Client::new(options)?, package).await?,
+        false => Package::Here(Opened::at(Path::new(package))?),
+    };
+    let manifest = package.manifest()?;
     options.output.print(&manifest, |manifest| {
         let mut rows = Rows::new(&["Property", "Value"]);
         let mut row = |name: &str, value: String| rows.push([name.to_owned(), value]);

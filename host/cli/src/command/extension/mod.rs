@@ -50,7 +50,10 @@ pub(crate) enum ExtensionCommand {
     /// Show what extensions ask for, and install them with what you grant
     Install(install::InstallArguments),
     /// Show what a package asks for, without installing it
-    Info { path: std::path::PathBuf },
+    Info {
+        /// A path, or <namespace>/<extension>[@<version or range>] in a marketplace
+        package: String,
+    },
     /// List extensions and their instances
     List,
     /// Show one extension: versions, instances, rights, health
@@ -104,8 +107,8 @@ impl WhichArguments {
 pub(crate) async fn execute(command: ExtensionCommand, options: &Options) -> anyhow::Result<ExitCode> {
     // Without a server.
     match &command {
-        ExtensionCommand::Info { path } => {
-            return install::info(path, options).map(|()| ExitCode::SUCCESS);
+        ExtensionCommand::Info { package } => {
+            return install::info(package, options).await.map(|()| ExitCode::SUCCESS);
         }
         ExtensionCommand::New(arguments) => return author::new(arguments).map(|()| ExitCode::SUCCESS),
         ExtensionCommand::Build(arguments) => return author::build(arguments).map(|()| ExitCode::SUCCESS),

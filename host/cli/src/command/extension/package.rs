@@ -43,12 +43,17 @@ pub(super) enum Package {
 }
 
 impl Package {
+    /// Whether this is a name in a marketplace: what is there by that path goes first.
+    pub(super) fn is_named(text: &str) -> bool {
+        !Path::new(text).exists() && text.parse::<PackageReference>().is_ok()
+    }
+
     /// What is there by that path; otherwise the server fetches what a marketplace has by that name.
     pub(super) async fn open(client: &Client, text: &str) -> anyhow::Result<Self> {
-        let path = Path::new(text);
-        let Some(reference) = text.parse::<PackageReference>().ok().filter(|_| !path.exists()) else {
-            return Ok(Self::Here(Opened::at(path)?));
-        };
+        if !Self::is_named(text) {
+            return Ok(Self::Here(Opened::at(Path::new(text))?));
+        }
+        let reference: PackageReference = text.parse()?;
         let view: PackageView = client.send(Method::POST, "/api/v1/packages", &reference).await?;
         let PackageOrigin { marketplace, namespace, key, .. } = &view.origin;
         let (name, version) = (&view.manifest.name, &view.manifest.version);
