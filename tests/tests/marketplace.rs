@@ -2,7 +2,7 @@
 //! deceive them.
 
 use fuseml_marketplace::{Remote, SigningKey};
-use fuseml_tests::{Marketplace, OciRegistry, Terminal, World, tool, variant};
+use fuseml_tests::{Marketplace, OciRegistry, Terminal, World, tool, until, variant};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{fs, net::TcpListener, process::Command};
@@ -115,8 +115,8 @@ fn an_upload_reaches_nobody_while_it_is_checked() {
     let (_, view) = market.http(Method::GET, "/api/v1/extensions/evil/mlflow/versions/0.1.0", None, None);
     assert!(view.contains("nothing may be reached in this check"), "{view}");
     // The same package, trusted, does ask: the listener would have noticed.
-    world.fuseml(&["extension", "check", &nosy]).bad(2);
-    assert!(listener.accept().is_ok());
+    let _check = world.spawn(&["extension", "check", &nosy], &world.folder.path().join("check.log"));
+    until("the listener is asked", || listener.accept().is_ok());
 }
 
 #[test]
