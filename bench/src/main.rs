@@ -1,11 +1,14 @@
 //! Measures the hot paths beside their raw limits in one run. Printed as figures and ratios; nothing is asserted.
 //!
-//! Arguments: the built program `fuseml` (it supervises and compiles), the built peer `bench/extism`, then packaged
-//! extensions: mlflow, and the Python and the JavaScript example.
+//! Arguments: the built program `fuseml` (it supervises and compiles), the peers (the built `bench/extism`, Docker's
+//! registry), packaged extensions (mlflow, the Python and the JavaScript example), and which parts to measure: all if
+//! none are named.
 
 mod call;
+mod catalogue;
 mod chain;
 mod concurrency;
+mod daemon;
 mod extism;
 mod figures;
 #[allow(dead_code)]
@@ -14,6 +17,7 @@ mod guest;
 mod host_calls;
 mod memory;
 mod peer;
+mod registry;
 mod stand;
 mod swap;
 
@@ -29,15 +33,26 @@ async fn main() -> anyhow::Result<()> {
         let at = arguments.next().context("the peer's place is missing")?;
         return peer::serve(&kind.to_string_lossy(), &at).await;
     }
-    let extism = arguments.next().context("the path of the built peer is missing")?;
-    let mut extension = || arguments.next().context("the path of a packaged extension is missing");
-    let (mlflow, python, javascript) = (extension()?, extension()?, extension()?);
-    memory::measure(&program).await?;
-    call::measure(&program, &mlflow, &extism).await?;
-    call::interpreted(&program, &python, "Python", "goal 1.2x").await?;
-    call::interpreted(&program, &javascript, "JavaScript", "goal 1.2x").await?;
-    host_calls::measure(&program).await?;
-    concurrency::measure(&program).await?;
-    swap::measure(&program).await?;
-    chain::measure(&program).await
+    let mut path = |what: &str| arguments.next().with_context(|| format!("the path of {what} is missing"));
+    let (extism, docker_registry) = (path("the built peer")?, path("Docker's registry")?);
+    let (mlflow, python, javascript) = (path("mlflow")?, path("the Python example")?, path("the JavaScript example")?);
+    let parts: Vec<String> = arguments.map(|part| part.to_string_lossy().into_owned()).collect();
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|it| it == part);
+    if wanted("sandbox") {
+        memory::measure(&program).await?;
+        call::measure(&program, &mlflow, &extism).await?;
+        call::interpreted(&program, &python, "Python", "goal 1.2x").await?;
+        call::interpreted(&program, &javascript, "JavaScript", "goal 1.2x").await?;
+        host_calls::measure(&program).await?;
+        concurrency::measure(&program).await?;
+        swap::measure(&program).await?;
+    }
+    if wanted("engine") {
+        chain::measure(&program).await?;
+    }
+    if wanted("marketplace") {
+        registry::measure(&program, &docker_registry).await?;
+        catalogue::measure(&program, &mlflow).await?;
+    }
+    Ok(())
 }

@@ -4,7 +4,8 @@ use crate::setup::{self, cargo, run};
 use anyhow::Result;
 use std::{path::PathBuf, process::Command};
 
-pub(crate) fn run_all() -> Result<()> {
+/// All parts, or those that are named: `sandbox`, `engine`, `marketplace`.
+pub(crate) fn measure(parts: &[String]) -> Result<()> {
     let tools = setup::all()?;
     run(&mut cargo(&["build", "--release", "--package", "fuseml", "--package", "fuseml-bench"]))?;
     let extism = extism()?;
@@ -31,8 +32,9 @@ pub(crate) fn run_all() -> Result<()> {
     run(Command::new(release.join("fuseml-bench"))
         .arg(release.join("fuseml"))
         .arg(extism)
-        .arg(&tools.mlflow_extension)
-        .args([python, javascript]))
+        .args([&tools.registry, &tools.mlflow_extension])
+        .args([python, javascript])
+        .args(parts))
 }
 
 /// The peer with a workspace of its own, whose builds do not mix with ours.

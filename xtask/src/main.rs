@@ -36,7 +36,10 @@ enum Command {
     /// Run all tests
     Test,
     /// Measure the hot paths beside their raw limits
-    Bench,
+    Bench {
+        /// What to measure: sandbox, engine, marketplace; everything if not given
+        parts: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -45,7 +48,7 @@ fn main() -> ExitCode {
         Command::Extension { source, out } => extension(&source, out),
         Command::Demo { keep } => demo::run_demo(keep),
         Command::Test => test::run_all(),
-        Command::Bench => bench::run_all(),
+        Command::Bench { parts } => bench::measure(&parts),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,7 +11,7 @@
 use crate::{
     Code, RegistryError, Repository, Tag,
     error::Result,
-    upload::{Finished, Uploads},
+    upload::{Finished, Uploads, hashed},
 };
 use bytes::Bytes;
 use fuseml_domain::{Digest, Error};
@@ -22,6 +22,7 @@ use object_store::{
 };
 use oci_spec::image::Descriptor;
 use serde::Deserialize;
+use sha2::Digest as _;
 use std::{ops::Range, path::PathBuf, sync::Arc};
 
 /// Bytes read at one time.
@@ -202,6 +203,18 @@ impl Store {
         let digest = Digest::of(&bytes);
         self.put(&Self::blob_key(&digest), bytes).await?;
         self.link(repository, &digest).await?;
+        Ok(digest)
+    }
+
+    /// Takes a file over as a blob of the repository; it is gone afterwards.
+    ///
+    /// # Errors
+    /// When it cannot be read or kept.
+    pub async fn take_file(&self, repository: &Repository, path: &std::path::Path) -> Result<Digest> {
+        let path = path.to_owned();
+        let (hash, size) = hashed(path.clone()).await?;
+        let digest = Digest::from_hash(&hash.finalize());
+        self.adopt(repository, Finished { path, digest: digest.clone(), size }).await?;
         Ok(digest)
     }
 

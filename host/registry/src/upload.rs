@@ -101,21 +101,8 @@ impl Uploads {
         if !path.is_file() {
             return Err(RegistryError::new(Code::BlobUploadUnknown, format!("there is no upload {id}; begin again")));
         }
-        let read = tokio::task::spawn_blocking(move || {
-            let (mut file, mut hash, mut size) = (std::fs::File::open(&path)?, Sha256::new(), 0);
-            let mut buffer = vec![0; 256 << 10];
-            loop {
-                let read = std::io::Read::read(&mut file, &mut buffer)?;
-                if read == 0 {
-                    break;
-                }
-                hash.update(&buffer[..read]);
-                size += read as u64;
-            }
-            Ok(Session { path, size, hash, done: false })
-        });
-        let session = read.await.map_err(std::io::Error::other).and_then(|done: std::io::Result<_>| done);
-        Ok(self.keep(id, session.map_err(|error| RegistryError::machine("taking up an upload", &error))?))
+        let (hash, size) = hashed(path.clone()).await?;
+        Ok(self.keep(id, Session { path, size, hash, done: false }))
     }
 
     /// How many bytes came so far.
@@ -173,4 +160,23 @@ impl Uploads {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         tokio::fs::remove_file(&session.path).await.map_err(|error| RegistryError::machine("ending an upload", &error))
     }
+}
+
+/// A file's hash, which can go on, and its size in bytes.
+pub(crate) async fn hashed(path: PathBuf) -> Result<(Sha256, u64)> {
+    let read = tokio::task::spawn_blocking(move || {
+        let (mut file, mut hash, mut size) = (std::fs::File::open(&path)?, Sha256::new(), 0);
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match std::io::Read::read(&mut file, &mut buffer)? {
+                0 => return Ok((hash, size)),
+                read => {
+                    hash.update(&buffer[..read]);
+                    size += read as u64;
+                }
+            }
+        }
+    });
+    let read = read.await.map_err(std::io::Error::other).and_then(|done: std::io::Result<_>| done);
+    read.map_err(|error| RegistryError::machine("hashing a file", &error))
 }

@@ -9,7 +9,6 @@ mod extension;
 mod folder;
 mod marketplace;
 mod package;
-mod problem;
 mod push;
 mod route;
 mod start;

@@ -8,10 +8,14 @@ mod access;
 mod account;
 mod check;
 mod database;
+mod download;
+#[cfg(feature = "bench")]
+mod fill;
 mod inspect;
 mod likeness;
 mod limit;
 mod metadata;
+mod mirror;
 mod namespace;
 mod package;
 mod page;
@@ -20,8 +24,11 @@ mod route;
 mod search;
 
 pub use account::{Caller, Scope, TokenRequest, TokenView};
+#[cfg(feature = "bench")]
+pub use fill::fill;
 pub use inspect::inspect;
 pub use metadata::rotate as rotate_online_key;
+pub use mirror::{MirrorConfig, MirrorServer};
 pub use namespace::{About, Member, NamespaceView, Role};
 pub use publish::VersionRecord;
 pub use route::{ExtensionView, KeyRequest, MemberRequest, PublishRequest, StatusRequest, VersionView};
@@ -32,9 +39,10 @@ use fuseml_domain::{Error, Result};
 use fuseml_marketplace::Log;
 use fuseml_registry::Store;
 use jiff::Timestamp;
+use limit::Limits;
 use metadata::Keys;
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -51,7 +59,29 @@ pub struct MarketplaceConfig {
     pub storage: Option<String>,
     /// This program, which checks what is uploaded.
     pub program: PathBuf,
+    /// What one address may ask for in the long run; ten times as much at once.
+    pub requests_per_second: u32,
+    /// Reverse proxies whose `X-Forwarded-For` is believed.
+    pub proxies: Vec<IpAddr>,
 }
+
+impl MarketplaceConfig {
+    /// What holds for a data folder unless an operator says otherwise.
+    pub fn new(data: PathBuf, program: PathBuf) -> Self {
+        Self {
+            data,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            url: None,
+            storage: None,
+            program,
+            requests_per_second: REQUESTS_PER_SECOND,
+            proxies: Vec::new(),
+        }
+    }
+}
+
+/// What one address may ask for unless an operator says otherwise.
+pub const REQUESTS_PER_SECOND: u32 = 200;
 
 /// A marketplace's state.
 #[derive(Debug)]
@@ -65,6 +95,7 @@ pub struct Marketplace {
     staging: PathBuf,
     program: PathBuf,
     url: String,
+    counted: download::Counted,
 }
 
 /// Largest component that can be pushed, in bytes.
@@ -86,10 +117,7 @@ impl Marketplace {
     /// # Errors
     /// When the folder cannot be read or written.
     pub async fn open_beside(data: &Path) -> Result<Self> {
-        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let program = PathBuf::new();
-        let config = MarketplaceConfig { data: data.to_owned(), listen, url: None, storage: None, program };
-        Self::open_at(&config, String::new()).await
+        Self::open_at(&MarketplaceConfig::new(data.to_owned(), PathBuf::new()), String::new()).await
     }
 
     async fn open_at(config: &MarketplaceConfig, url: String) -> Result<Self> {
@@ -119,6 +147,7 @@ impl Marketplace {
             staging,
             program: config.program.clone(),
             url,
+            counted: download::Counted::default(),
         })
     }
 }
@@ -127,6 +156,7 @@ impl Marketplace {
 pub struct MarketplaceServer {
     marketplace: Arc<Marketplace>,
     listener: TcpListener,
+    limits: Limits,
     _lock: std::fs::File,
 }
 
@@ -143,7 +173,8 @@ impl MarketplaceServer {
         let url = config.url.clone().unwrap_or_else(|| format!("http://{address}"));
         let url = url.trim_end_matches('/').to_owned();
         let marketplace = Arc::new(Marketplace::open(&config, url).await?);
-        Ok(Self { marketplace, listener, _lock: lock })
+        let limits = Limits::new(config.requests_per_second, config.proxies);
+        Ok(Self { marketplace, listener, limits, _lock: lock })
     }
 
     pub fn url(&self) -> &str {
@@ -155,7 +186,8 @@ impl MarketplaceServer {
     /// # Errors
     /// When the listener fails.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<()> {
-        let service = route::router(self.marketplace.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        let service =
+            route::router(self.marketplace.clone(), self.limits).into_make_service_with_connect_info::<SocketAddr>();
         tokio::select! {
             served = axum::serve(self.listener, service) => served.map_err(|error| Error::io("serving", &error))?,
             () = stop => {}

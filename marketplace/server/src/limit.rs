@@ -1,10 +1,38 @@
 //! How often one caller may ask for what costs much.
 
+use axum::http::HeaderMap;
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
+
+/// How often who may ask, and whom a request is from.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) limiter: Arc<Limiter>,
+    proxies: Arc<[IpAddr]>,
+}
+
+impl Limits {
+    pub(crate) fn new(per_second: u32, proxies: Vec<IpAddr>) -> Self {
+        let limiter = Limiter::new(per_second.saturating_mul(10), per_second.max(1).into());
+        Self { limiter: Arc::new(limiter), proxies: proxies.into() }
+    }
+
+    /// Whom a request is from: the connection's other end, or whom a trusted proxy there names. Of several names the
+    /// last one that is no proxy of ours counts: those before it can be made up by anybody.
+    pub(crate) fn from(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        if !self.proxies.contains(&peer) {
+            return peer;
+        }
+        let values = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+        let named: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
+        let mut named = named.into_iter().rev().map_while(|name| name.parse::<IpAddr>().ok());
+        named.find(|address| !self.proxies.contains(address)).unwrap_or(peer)
+    }
+}
 
 /// A bucket a caller: so many at once, so many a second in the long run.
 #[derive(Debug)]
@@ -48,6 +76,24 @@ impl Limiter {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn only_a_trusted_proxy_says_whom_a_request_is_from() {
+        let address = |text: &str| text.parse::<IpAddr>().expect("address");
+        let (proxy, person, stranger) = (address("10.0.0.1"), address("192.0.2.7"), address("198.51.100.9"));
+        let limits = Limits::new(1, vec![proxy]);
+        let named = |text: &str| {
+            HeaderMap::from_iter([("x-forwarded-for".parse().expect("name"), text.parse().expect("value"))])
+        };
+
+        assert_eq!(limits.from(stranger, &named("192.0.2.7")), stranger);
+        assert_eq!(limits.from(proxy, &named("192.0.2.7")), person);
+        assert_eq!(limits.from(proxy, &named("203.0.113.1, 192.0.2.7, 10.0.0.1")), person);
+        for made_up in ["", "nobody", "192.0.2.7, nobody"] {
+            assert_eq!(limits.from(proxy, &named(made_up)), proxy);
+        }
+        assert_eq!(limits.from(proxy, &HeaderMap::new()), proxy);
+    }
 
     #[test]
     fn a_burst_passes_and_then_so_many_a_second() {

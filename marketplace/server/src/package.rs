@@ -22,7 +22,7 @@ pub(crate) struct Fetched {
     pub(crate) size: u64,
 }
 
-fn registry(error: RegistryError) -> Error {
+pub(crate) fn registry(error: RegistryError) -> Error {
     use fuseml_registry::Code;
     match error.code {
         Code::BlobUnknown | Code::ManifestUnknown | Code::ManifestBlobUnknown => {

@@ -248,7 +248,12 @@ impl Marketplace {
     }
 
     /// Brings what is searched and listed up to date with the versions that may be chosen.
-    async fn show(&self, transaction: &mut Transaction<'static, Sqlite>, namespace: &Name, name: &Name) -> Result<()> {
+    pub(crate) async fn show(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        namespace: &Name,
+        name: &Name,
+    ) -> Result<()> {
         let records = versions_of(transaction, namespace, name).await?;
         let available = records.iter().filter(|record| record.published.status == Status::Available);
         let order =

@@ -3,48 +3,40 @@
 use crate::{
     About, Caller, Marketplace, Page, Query, Role, TokenRequest, TokenView, VersionRecord,
     access::{ANONYMOUS, Rules, presented},
-    database::failed,
-    limit::Limiter,
+    limit::Limits,
     namespace::NamespaceView,
     page,
 };
 use axum::{
-    Json, Router,
-    extract::{ConnectInfo, FromRef, FromRequestParts, Path, Query as Parameters, Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
-    middleware::{Next, from_fn_with_state},
+    Router,
+    extract::{ConnectInfo, FromRequestParts, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{delete, get, post, put},
 };
-use fuseml_domain::{Digest, Error, ErrorKind, Name};
+use fuseml_domain::{Digest, Error, Name};
 use fuseml_marketplace::{Envelope, KeyState, PublicKey, StatusChange};
-use jiff::Timestamp;
+use fuseml_problem::{Answer, Json, Path, Problem, Query as Parameters};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 /// Body of the API's requests, in bytes; packages come through the registry.
 const MOST_BODY: usize = 1 << 20;
 
-#[derive(Clone)]
-struct App {
-    marketplace: Arc<Marketplace>,
-    limiter: Arc<Limiter>,
-}
-
-impl FromRef<App> for Arc<Marketplace> {
-    fn from_ref(app: &App) -> Self {
-        app.marketplace.clone()
-    }
-}
+/// Whom a request is from.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker(pub(crate) IpAddr);
 
 type Market = State<Arc<Marketplace>>;
 
-pub(crate) fn router(marketplace: Arc<Marketplace>) -> Router {
-    let limiter = Arc::new(Limiter::new(2_000, 200.0));
-    let rules = Rules { marketplace: marketplace.clone(), limiter: limiter.clone() };
+pub(crate) fn router(marketplace: Arc<Marketplace>, limits: Limits) -> Router {
+    let rules = Rules { marketplace: marketplace.clone(), limiter: limits.limiter.clone() };
     let registry = fuseml_registry::router(marketplace.store.clone(), Arc::new(rules), crate::MOST_BLOB);
-    let app = App { marketplace: marketplace.clone(), limiter };
     let api = Router::new()
         .route("/api/v1/me", get(me))
         .route("/api/v1/accounts", post(add_account))
@@ -65,7 +57,7 @@ pub(crate) fn router(marketplace: Arc<Marketplace>) -> Router {
         .route("/api/v1/log/entries", get(entries))
         .route("/api/v1/log/proof", get(proof))
         .layer(axum::extract::DefaultBodyLimit::max(MOST_BODY))
-        .with_state(app.clone());
+        .with_state(marketplace.clone());
     let pages = Router::new()
         .route("/", get(page::home))
         .route("/extensions/{namespace}/{name}", get(page::extension))
@@ -79,69 +71,45 @@ pub(crate) fn router(marketplace: Arc<Marketplace>) -> Router {
         .route("/metadata/{namespace}/{file}", get(metadata))
         .route("/v2-token", get(registry_token))
         .route("/healthz", get(async || "ok\n"))
-        .with_state(marketplace)
+        .with_state(marketplace.clone())
         .merge(api)
         .merge(pages)
-        .merge(registry.layer(from_fn_with_state(app.clone(), count)))
-        .layer(from_fn_with_state(app, guard))
+        .merge(registry.layer(from_fn_with_state(marketplace.clone(), crate::download::count)))
+        .layer(from_fn(harmless))
+        .layer(from_fn_with_state(limits, limited))
 }
 
-/// What every handler fails with: an RFC 9457 problem.
-pub(crate) struct Problem(pub(crate) Error, StatusCode);
-
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
-        let status = StatusCode::from_u16(error.kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self(error, status)
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let Self(Error { kind, code, message }, status) = self;
-        if kind == ErrorKind::Internal {
-            tracing::error!(%code, %message, "request failed");
-        }
-        let body = json!({
-            "type": format!("urn:fuseml:error:{code}"), "title": code, "status": status.as_u16(),
-            "detail": message, "kind": kind,
-        });
-        let mut response = (status, Json(body)).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
-    }
-}
-
-type Answer<T> = Result<T, Problem>;
-
-impl FromRequestParts<App> for Caller {
+impl FromRequestParts<Arc<Marketplace>> for Caller {
     type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Answer<Self> {
-        let refuse = |why: &str| Problem(Error::denied("login", why.to_owned()), StatusCode::UNAUTHORIZED);
+    async fn from_request_parts(parts: &mut Parts, market: &Arc<Marketplace>) -> Answer<Self> {
+        let refuse = |why: &str| Problem::new(StatusCode::UNAUTHORIZED, Error::denied("login", why.to_owned()));
         let token =
             presented(&parts.headers).ok_or_else(|| refuse("this needs a login: `fuseml marketplace login`"))?;
-        let caller = app.marketplace.caller(&token).await?;
+        let caller = market.caller(&token).await?;
         caller.ok_or_else(|| refuse("the token is not known here, or has expired; log in again"))
     }
 }
 
-/// Who asks too often waits; answers carry no scripts, frames or foreign content.
-async fn guard(
-    State(app): State<App>,
+/// Who asks too often waits.
+pub(crate) async fn limited(
+    State(limits): State<Limits>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    if let Err(seconds) = app.limiter.pass(&peer.ip().to_string()) {
+    let asker = limits.from(peer.ip(), request.headers());
+    request.extensions_mut().insert(Asker(asker));
+    if let Err(seconds) = limits.limiter.pass(&asker.to_string()) {
         let error = Error::unavailable("too-many-requests", format!("too many requests; come again in {seconds} s"));
-        let mut response = Problem(error, StatusCode::TOO_MANY_REQUESTS).into_response();
+        let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, error).into_response();
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         return response;
     }
+    next.run(request).await
+}
+
+/// Answers carry no scripts, frames or foreign content.
+async fn harmless(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in [
@@ -155,58 +123,6 @@ async fn guard(
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
-}
-
-/// Counts who fetched a version's package, once a day each.
-async fn count(
-    State(app): State<App>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let fetched = match (request.method(), request.uri().path().split('/').collect::<Vec<_>>().as_slice()) {
-        (&Method::GET, ["", "v2", namespace, name, "manifests", _]) => {
-            namespace.parse().ok().zip(name.parse::<Name>().ok())
-        }
-        _ => None,
-    };
-    let response = next.run(request).await;
-    let is_package = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| response.status().is_success() && value == "application/vnd.oci.image.index.v1+json");
-    if let Some((namespace, name)) = fetched.filter(|_| is_package)
-        && let Err(error) = app.marketplace.count(&namespace, &name, &peer.ip().to_string()).await
-    {
-        tracing::warn!(%error, "a download was not counted");
-    }
-    response
-}
-
-impl Marketplace {
-    async fn count(&self, namespace: &Name, name: &Name, who: &str) -> fuseml_domain::Result<()> {
-        let day = Timestamp::now().strftime("%Y-%m-%d").to_string();
-        // Addresses are kept as hashes of the day, which say nothing of anybody the day after.
-        let who = Digest::of(format!("{day} {who} {}", self.url).as_bytes()).hex()[..16].to_owned();
-        let mut transaction = self.database.write().await?;
-        let done = sqlx::query("INSERT OR IGNORE INTO downloads (day, namespace, name, who) VALUES (?, ?, ?, ?)")
-            .bind(&day)
-            .bind(&**namespace)
-            .bind(&**name)
-            .bind(who)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        if done.rows_affected() > 0 {
-            sqlx::query("UPDATE extensions SET downloads = downloads + 1 WHERE namespace = ? AND name = ?")
-                .bind(&**namespace)
-                .bind(&**name)
-                .execute(&mut *transaction)
-                .await
-                .map_err(failed)?;
-        }
-        transaction.commit().await.map_err(failed)
-    }
 }
 
 async fn me(caller: Caller) -> Json<Value> {
@@ -446,7 +362,7 @@ async fn registry_token(State(market): Market, headers: HeaderMap) -> Answer<Jso
         Some(token) if market.caller(&token).await?.is_some() => token,
         Some(_) => {
             let error = Error::denied("login", "the token is not known here, or has expired");
-            return Err(Problem(error, StatusCode::UNAUTHORIZED));
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
         }
         None => ANONYMOUS.to_owned(),
     };

@@ -1,12 +1,10 @@
 //! Artifacts and their lineage.
 
-use crate::{app::App, problem::Answer};
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-};
+use crate::app::App;
+use axum::extract::State;
 use fuseml_catalog::Lineage;
 use fuseml_domain::{Address, Descriptor, Kind, Name, port::Catalog as _};
+use fuseml_problem::{Answer, Json, Path, Query};
 use serde::Deserialize;
 use std::sync::Arc;
 

@@ -3,18 +3,17 @@
 use crate::{
     app::App,
     extension::PackageSource,
-    problem::{Answer, Problem},
     view::{
         AuditView, EnableRequest, ExtensionView, ImportRequest, ImportView, InstallOptions, MarketplaceRequest,
         MarketplaceView, PackageView, UpgradeOptions, UpgradeView, VerifiedFile,
     },
 };
 use axum::{
-    Json,
-    extract::{Multipart, Path, State, multipart::MultipartError},
+    extract::{Multipart, State, multipart::MultipartError},
     http::StatusCode,
 };
 use fuseml_domain::{Digest, Error, Name, PackageReference};
+use fuseml_problem::{Answer, Json, Path, Problem};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
@@ -33,7 +32,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, Path(name): Path<Name>) ->
 
 /// Two parts: `options` (JSON) and `package` (tar).
 async fn read_form<O: DeserializeOwned + Default>(mut form: Multipart) -> Answer<(O, Option<Vec<u8>>)> {
-    let damaged = |error: MultipartError| Problem(Error::invalid("form", error.body_text()));
+    let damaged = |error: MultipartError| Problem::from(Error::invalid("form", error.body_text()));
     let mut options = O::default();
     let mut package = None;
     while let Some(field) = form.next_field().await.map_err(damaged)? {

@@ -1,9 +1,6 @@
 //! The gateway: one URL a service, whichever workload answers behind it now.
 
-use crate::{
-    app::App,
-    problem::{Answer, Problem},
-};
+use crate::app::App;
 use axum::{
     body::Body,
     extract::{Path, Request, State},
@@ -11,6 +8,7 @@ use axum::{
     response::Response,
 };
 use fuseml_domain::{Error, Name, port::Catalog as _};
+use fuseml_problem::{Answer, Problem};
 use futures::TryStreamExt as _;
 use std::sync::Arc;
 
@@ -52,7 +50,7 @@ pub(super) async fn forward(
         .await
         .map_err(|error| {
             let error = error.without_url();
-            Problem(Error::unavailable(
+            Problem::from(Error::unavailable(
                 "service-silent",
                 format!("the service {pipeline}/{name} does not answer: {error}"),
             ))

@@ -1,6 +1,6 @@
 //! Git smart HTTP (S108): any git client pushes and clones with the token as its password.
 
-use crate::{app::App, problem, push};
+use crate::{app::App, push};
 use axum::{
     body::Body,
     extract::{Path, Request, State},
@@ -23,7 +23,7 @@ pub(super) async fn serve(
         Ok(response) => response,
         // Git shows a plain text to its user; a problem document it would not.
         Err(error) => {
-            let status = problem::status(error.kind);
+            let status = fuseml_problem::status(error.kind);
             (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{error}\n")).into_response()
         }
     }

@@ -2,16 +2,12 @@
 
 use crate::{
     app::App,
-    problem::Answer,
     view::{ConfigureRequest, EnableRequest, GrantRequest, InstanceRequest, InstanceView, ReplayView, SecretRequest},
 };
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-    http::StatusCode,
-};
+use axum::{extract::State, http::StatusCode};
 use fuseml_catalog::{CallFilter, CallRecord, LogRecord};
 use fuseml_domain::{Capability, Error, Name};
+use fuseml_problem::{Answer, Json, Path, Query};
 use fuseml_sandbox::Tape;
 use serde::Deserialize;
 use std::sync::Arc;

@@ -2,15 +2,11 @@
 
 use crate::{
     app::App,
-    problem::Answer,
     view::{PipelineRequest, ProjectView, TemplateView},
 };
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{extract::State, http::StatusCode};
 use fuseml_domain::{Name, Pipeline, port::Catalog as _};
+use fuseml_problem::{Answer, Json, Path};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::sync::Arc;

@@ -2,19 +2,15 @@
 
 use crate::{
     app::App,
-    problem::Answer,
     view::{ActivityView, RunRequest, ServiceView},
 };
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-    http::StatusCode,
-};
+use axum::{extract::State, http::StatusCode};
 use fuseml_catalog::RunFilter;
 use fuseml_domain::{
     Address, Error, LogChunk, Name, Run, StepState,
     port::{Catalog as _, Service},
 };
+use fuseml_problem::{Answer, Json, Path, Query};
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -11,12 +11,13 @@ pub(crate) use feed::feed;
 pub(crate) use home::home;
 pub(crate) use namespace::namespace;
 
-use crate::{Found, route::Problem};
+use crate::Found;
 use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use fuseml_domain::Error;
+use fuseml_problem::Problem;
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 
@@ -40,7 +41,7 @@ impl From<Error> for Missing {
 
 impl From<Problem> for Missing {
     fn from(problem: Problem) -> Self {
-        Self(problem.0)
+        Self(problem.error)
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod account;
 mod carry;
 mod key;
 mod login;
+mod mirror;
 mod namespace;
 pub(crate) mod publish;
 mod serve;
@@ -20,6 +21,8 @@ use std::process::ExitCode;
 pub(crate) enum MarketplaceCommand {
     /// Run a marketplace until it is interrupted
     Serve(serve::ServeArguments),
+    /// Run a mirror of a marketplace until it is interrupted
+    Mirror(mirror::MirrorArguments),
     /// Replace the key that signs a marketplace's metadata, as after a theft (the marketplace must not be running)
     RotateKey(serve::FolderArguments),
     /// Make accounts, on the marketplace's own machine
@@ -51,6 +54,7 @@ pub(crate) enum MarketplaceCommand {
 pub(crate) async fn execute(command: MarketplaceCommand, options: &Options) -> anyhow::Result<ExitCode> {
     match command {
         MarketplaceCommand::Serve(arguments) => serve::serve(arguments).await?,
+        MarketplaceCommand::Mirror(arguments) => mirror::serve(arguments).await?,
         MarketplaceCommand::RotateKey(arguments) => serve::rotate(&arguments).await?,
         MarketplaceCommand::Account(command) => account::execute(&command, options).await?,
         MarketplaceCommand::Login(arguments) => login::login(&arguments).await?,

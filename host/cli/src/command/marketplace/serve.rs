@@ -2,8 +2,11 @@
 
 use anyhow::Context as _;
 use clap::Args;
-use fuseml_marketplace_server::{MarketplaceConfig, MarketplaceServer, rotate_online_key};
-use std::{net::SocketAddr, path::PathBuf};
+use fuseml_marketplace_server::{MarketplaceConfig, MarketplaceServer, REQUESTS_PER_SECOND, rotate_online_key};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 #[derive(Args)]
 pub(crate) struct FolderArguments {
@@ -15,13 +18,8 @@ pub(crate) struct FolderArguments {
 impl FolderArguments {
     /// The marketplace's configuration as far as it matters beside a running server.
     pub(super) fn config(&self) -> anyhow::Result<MarketplaceConfig> {
-        Ok(MarketplaceConfig {
-            data: std::path::absolute(&self.folder)?,
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            url: None,
-            storage: None,
-            program: std::env::current_exe().context("this program cannot find itself")?,
-        })
+        let program = std::env::current_exe().context("this program cannot find itself")?;
+        Ok(MarketplaceConfig::new(std::path::absolute(&self.folder)?, program))
     }
 }
 
@@ -38,12 +36,18 @@ pub(crate) struct ServeArguments {
     /// Keep packages in an object store such as s3://bucket/prefix; its login comes from AWS_… variables
     #[arg(long, env = "FUSEML_MARKETPLACE_STORAGE")]
     storage: Option<String>,
+    /// Requests that one address may send in the long run; ten times as many at once
+    #[arg(long, value_name = "NUMBER", default_value_t = REQUESTS_PER_SECOND, value_parser = clap::value_parser!(u32).range(1..))]
+    requests_per_second: u32,
+    /// A reverse proxy in front, whose X-Forwarded-For is believed; may be given several times
+    #[arg(long = "trust-proxy", value_name = "ADDRESS")]
+    proxies: Vec<IpAddr>,
 }
 
 pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
     crate::command::server::log_to_stderr("warn,fuseml_marketplace_server=info,fuseml_registry=info");
-    let ServeArguments { folder, listen, url, storage } = arguments;
-    let config = MarketplaceConfig { listen, url, storage, ..folder.config()? };
+    let ServeArguments { folder, listen, url, storage, requests_per_second, proxies } = arguments;
+    let config = MarketplaceConfig { listen, url, storage, requests_per_second, proxies, ..folder.config()? };
     let data = config.data.clone();
     let server = MarketplaceServer::start(config).await?;
     eprintln!("FuseML marketplace");

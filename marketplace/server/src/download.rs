@@ -1,0 +1,110 @@
+//! Counting downloads: who fetches a package, once a day each.
+
+use crate::{Marketplace, database::failed, route::Asker};
+use axum::{
+    Extension,
+    extract::{Request, State},
+    http::{Method, header},
+    middleware::Next,
+    response::Response,
+};
+use fuseml_domain::{Digest, Name, Result};
+use jiff::Timestamp;
+use std::{
+    collections::HashSet,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Who was counted today. The database has the same; this spares it from who asks again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Counted(Mutex<(String, HashSet<Digest>)>);
+
+/// Remembered of one day; beyond that the database alone remembers.
+const MOST: usize = 100_000;
+
+impl Counted {
+    /// Whether this is new today.
+    fn is_new(&self, day: &str, download: Digest) -> bool {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.0 != day || counted.1.len() >= MOST {
+            *counted = (day.to_owned(), HashSet::new());
+        }
+        counted.1.insert(download)
+    }
+}
+
+/// Beside the registry: counts those who fetch a package's index.
+pub(crate) async fn count(
+    State(marketplace): State<Arc<Marketplace>>,
+    Extension(Asker(asker)): Extension<Asker>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let fetched = match (request.method(), request.uri().path().split('/').collect::<Vec<_>>().as_slice()) {
+        (&Method::GET, ["", "v2", namespace, name, "manifests", _]) => {
+            namespace.parse::<Name>().ok().zip(name.parse::<Name>().ok())
+        }
+        _ => None,
+    };
+    let response = next.run(request).await;
+    let is_package = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| response.status().is_success() && value == "application/vnd.oci.image.index.v1+json");
+    if let Some((namespace, name)) = fetched.filter(|_| is_package) {
+        let day = Timestamp::now().strftime("%Y-%m-%d").to_string();
+        // Addresses are kept as hashes of the day, which say nothing of anybody the day after.
+        let who = who(&day, asker, &marketplace.url);
+        if marketplace.counted.is_new(&day, Digest::of(format!("{namespace}/{name} {who}").as_bytes())) {
+            // Nobody waits for a count.
+            tokio::spawn(async move {
+                if let Err(error) = marketplace.count(&namespace, &name, &day, &who).await {
+                    tracing::warn!(%error, "a download was not counted");
+                }
+            });
+        }
+    }
+    response
+}
+
+fn who(day: &str, asker: IpAddr, url: &str) -> String {
+    Digest::of(format!("{day} {asker} {url}").as_bytes()).hex()[..16].to_owned()
+}
+
+impl Marketplace {
+    async fn count(&self, namespace: &Name, name: &Name, day: &str, who: &str) -> Result<()> {
+        let mut transaction = self.database.write().await?;
+        let done = sqlx::query("INSERT OR IGNORE INTO downloads (day, namespace, name, who) VALUES (?, ?, ?, ?)")
+            .bind(day)
+            .bind(&**namespace)
+            .bind(&**name)
+            .bind(who)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        if done.rows_affected() > 0 {
+            sqlx::query("UPDATE extensions SET downloads = downloads + 1 WHERE namespace = ? AND name = ?")
+                .bind(&**namespace)
+                .bind(&**name)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        }
+        transaction.commit().await.map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_again_the_same_day_is_not_new() {
+        let (counted, one, other) = (Counted::default(), Digest::of(b"one"), Digest::of(b"other"));
+        assert!(counted.is_new("2026-01-01", one.clone()));
+        assert!(!counted.is_new("2026-01-01", one.clone()));
+        assert!(counted.is_new("2026-01-01", other));
+        assert!(counted.is_new("2026-01-02", one));
+    }
+}
