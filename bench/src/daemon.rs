@@ -64,7 +64,15 @@ impl Daemon {
         let token = made["token"].as_str().context("no token")?.to_owned();
         let daemon = Self::start("/healthz", |port| {
             let mut command = Command::new(program);
-            command.args(["marketplace", "serve", "--requests-per-second", "1000000", "--listen"]);
+            command.args([
+                "marketplace",
+                "serve",
+                "--requests-per-second",
+                "1000000",
+                "--largest-blob",
+                "2048",
+                "--listen",
+            ]);
             command.arg(format!("127.0.0.1:{port}")).arg("--folder").arg(folder);
             Ok(command)
         })

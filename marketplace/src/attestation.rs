@@ -3,6 +3,7 @@
 use crate::key::{KeyId, PublicKey, SigningKey};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fuseml_domain::{Digest, Error, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -75,7 +76,7 @@ impl Statement {
 }
 
 /// A DSSE envelope.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Envelope {
     /// Base64.
@@ -84,7 +85,7 @@ pub struct Envelope {
     signatures: Vec<Signature>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 struct Signature {
     /// Base64.
     sig: String,

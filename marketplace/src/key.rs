@@ -6,15 +6,16 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_ASN1, ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey},
 };
 use fuseml_domain::{Digest, Error, Result};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 use zeroize::Zeroizing;
 
 const PRIVATE: &str = "PRIVATE KEY";
 const PUBLIC: &str = "PUBLIC KEY";
 
 /// The SHA-256 of a public key's `SubjectPublicKeyInfo` in DER.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct KeyId(String);
 
@@ -115,6 +116,15 @@ enum Algorithm {
 pub struct PublicKey {
     der: Vec<u8>,
     algorithm: Algorithm,
+}
+
+impl JsonSchema for PublicKey {
+    fn schema_name() -> Cow<'static, str> {
+        "PublicKey".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "description": "A `SubjectPublicKeyInfo` in PEM."})
+    }
 }
 
 /// How `SubjectPublicKeyInfo` begins for each (RFC 8410, RFC 5480).

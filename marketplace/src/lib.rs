@@ -7,6 +7,7 @@
 //! Promises: the same files give the same bytes, whatever their times, owners and order on disk; what is read is
 //! verified against its digest before it is used; nothing of a package can be written outside the target folder.
 
+mod advisory;
 mod attestation;
 mod blobs;
 mod bundle;
@@ -20,6 +21,7 @@ mod remote;
 mod signed;
 mod write;
 
+pub use advisory::{Advisory, Severity, Vulnerability};
 pub use attestation::{Envelope, SIGNATURE, STATUS, Statement, TEST_RESULT};
 pub use bundle::{BUNDLE, referrer};
 pub use carried::{Carried, export};

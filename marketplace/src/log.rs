@@ -23,6 +23,9 @@ pub enum Event {
     KeyAdded,
     KeyRetired,
     KeyRevoked,
+    Advised,
+    /// An advisory was withdrawn.
+    Withdrawn,
 }
 
 /// One entry of the log.

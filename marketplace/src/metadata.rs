@@ -4,11 +4,13 @@
 //! what it wants. A target is a package's index; its name is `<extension>/<version>`.
 
 use crate::{
+    advisory::Advisory,
     attestation::Envelope,
     key::{KeyId, PublicKey},
 };
 use fuseml_domain::{Digest, Error, Name, Result};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -22,7 +24,7 @@ use url::Url;
 pub const FIELD: &str = "fuseml";
 
 /// Whether a version may be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     Available,
@@ -43,7 +45,7 @@ impl Status {
 }
 
 /// The predicate of a signed statement about a version's status.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StatusChange {
     pub version: Version,
@@ -54,7 +56,7 @@ pub struct StatusChange {
 }
 
 /// One version of one extension.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Published {
     pub name: Name,
     pub version: Version,
@@ -70,13 +72,15 @@ pub struct Published {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<Envelope>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub fuseml: Option<VersionReq>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<Name, String>")]
     pub dependencies: BTreeMap<Name, VersionReq>,
 }
 
 /// What a key may still do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyState {
     Active,
@@ -87,7 +91,7 @@ pub enum KeyState {
 }
 
 /// A key of a namespace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NamespaceKey {
     pub key: PublicKey,
     pub state: KeyState,
@@ -124,6 +128,9 @@ pub struct NamespaceFacts {
     pub keys: Vec<NamespaceKey>,
     /// The marketplace's own key, which signs statements and the log.
     pub marketplace: PublicKey,
+    /// Known vulnerabilities of its extensions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advisories: Vec<Advisory>,
 }
 
 /// A namespace as its verified metadata says.
@@ -189,6 +196,11 @@ impl NamespaceIndex {
     pub fn keys_for(&self, published: &Published) -> Vec<PublicKey> {
         let counting = self.facts.keys.iter().filter(|key| key.counts(published.published));
         counting.map(|key| key.key.clone()).collect()
+    }
+
+    /// What is known to be wrong with a version.
+    pub fn advisories(&self, extension: &Name, version: &Version) -> impl Iterator<Item = &Advisory> {
+        self.facts.advisories.iter().filter(move |advisory| advisory.concerns(extension, version))
     }
 
     /// The newest version that may be chosen, or exactly the one that is named.
@@ -321,7 +333,7 @@ mod tests {
             dependencies: BTreeMap::new(),
         };
         let namespace = "acme".parse().expect("name");
-        let facts = NamespaceFacts { namespace, keys: Vec::new(), marketplace: key.clone() };
+        let facts = NamespaceFacts { namespace, keys: Vec::new(), marketplace: key.clone(), advisories: Vec::new() };
         NamespaceIndex { facts, versions: versions.iter().map(published).collect() }
     }
 

@@ -11,14 +11,29 @@ pub struct Marketplace {
 impl Marketplace {
     /// `name` is its folder in the world's.
     pub fn start(world: &World, name: &str) -> Self {
+        Self::run(world, name, &["marketplace", "serve"])
+    }
+
+    /// A mirror of this marketplace.
+    pub fn mirror(&self, world: &World, name: &str) -> Self {
+        Self::run(world, name, &["marketplace", "mirror", &self.url])
+    }
+
+    fn run(world: &World, name: &str, command: &[&str]) -> Self {
         let folder = world.folder.path().join(name).display().to_string();
-        let port = free_port();
-        let (listen, log) = (format!("127.0.0.1:{port}"), world.folder.path().join(format!("{name}.log")));
-        let group = world.spawn(&["marketplace", "serve", "--folder", &folder, "--listen", &listen], &log);
+        let (listen, log) = (format!("127.0.0.1:{}", free_port()), world.folder.path().join(format!("{name}.log")));
+        let group = world.spawn(&[command, &["--folder", &folder, "--listen", &listen]].concat(), &log);
         let url = format!("http://{listen}");
         let answers = || reqwest::blocking::get(format!("{url}/healthz")).is_ok_and(|it| it.status().is_success());
         until("the marketplace answers", answers);
         Self { url, folder, _group: group }
+    }
+
+    /// The id of the key that stands for it, as its operator publishes it.
+    pub fn root_key(&self) -> String {
+        let (_, root) = self.http(reqwest::Method::GET, "/metadata/root.json", None, None);
+        let root: serde_json::Value = serde_json::from_str(&root).expect("JSON");
+        root["signed"]["roles"]["root"]["keyids"][0].as_str().expect("key").to_owned()
     }
 
     /// Makes an account and answers its token.

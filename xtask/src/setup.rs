@@ -12,6 +12,10 @@ use std::{
 const UV: &str = "uv>=0.9,<1";
 const MLFLOW: [&str; 2] = ["mlflow[auth]>=3.1,<4", "scikit-learn>=1.5,<2"];
 const RAY: [&str; 1] = ["ray[default]>=2.50,<3"];
+/// Judges OpenAPI documents.
+const OPENAPI: [&str; 1] = ["openapi-spec-validator>=0.7,<1"];
+/// A client of OCI registries that others wrote.
+const ORAS: [&str; 1] = ["oras>=0.2.38,<0.3"];
 /// The release that `fuseml extension build` names.
 const COMPONENTIZE_PY: [&str; 1] = ["componentize-py==0.25.0"];
 
@@ -23,8 +27,11 @@ pub(crate) struct Tools {
     pub(crate) componentize_py: PathBuf,
     pub(crate) ray: PathBuf,
     pub(crate) registry: PathBuf,
-    /// A client of OCI registries that others wrote.
+    /// Another one.
     pub(crate) skopeo: PathBuf,
+    pub(crate) openapi_validator: PathBuf,
+    /// The Python that has the package `oras`.
+    pub(crate) oras_python: PathBuf,
     pub(crate) mlflow_extension: PathBuf,
 }
 
@@ -46,11 +53,24 @@ pub(crate) fn all() -> Result<Tools> {
     let mlflow = python_tool(&tools, &uv, &uv_cache, "mlflow", &MLFLOW)?;
     let componentize_py = python_tool(&tools, &uv, &uv_cache, "componentize-py", &COMPONENTIZE_PY)?;
     let ray = python_tool(&tools, &uv, &uv_cache, "ray", &RAY)?;
+    let openapi_validator = python_tool(&tools, &uv, &uv_cache, "openapi-spec-validator", &OPENAPI)?;
+    let oras_python = python_tool(&tools, &uv, &uv_cache, "oras", &ORAS)?.with_file_name("python");
     let (registry, skopeo) = (debian_program("docker-registry")?, debian_program("skopeo")?);
     guest::ensure_toolchain()?;
     let mlflow_extension = target().join("extensions/mlflow");
     guest::build_extension(&root().join("plugins/mlflow"), &mlflow_extension)?;
-    Ok(Tools { uv, uv_cache, mlflow, componentize_py, ray, registry, skopeo, mlflow_extension })
+    Ok(Tools {
+        uv,
+        uv_cache,
+        mlflow,
+        componentize_py,
+        ray,
+        registry,
+        skopeo,
+        openapi_validator,
+        oras_python,
+        mlflow_extension,
+    })
 }
 
 fn uv(tools: &Path) -> Result<PathBuf> {

@@ -3,11 +3,12 @@
 //! The kinds are those of `fuseml:types`; the server maps them to HTTP statuses and the CLI to exit codes,
 //! each in one place.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What sort of failure it is; decides HTTP status, exit code and whether asking again makes sense.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorKind {
     NotFound,

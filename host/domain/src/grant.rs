@@ -108,6 +108,31 @@ impl Grants {
         self.0.len() < before
     }
 
+    /// What is granted though nothing in this manifest asks for it, a line each: it has no effect, and would have some
+    /// again if a version asked.
+    pub fn unasked(&self, manifest: &Manifest) -> Vec<String> {
+        let mut found = Vec::new();
+        for Grant { component, capability, hosts, .. } in &self.0 {
+            let own = manifest.components.iter().filter(|other| other.name == *component);
+            let asked: Vec<&Request> =
+                own.flat_map(|own| &own.requests).filter(|request| request.capability == *capability).collect();
+            let is_asked = |host: &&String| {
+                let mut hosts = asked.iter().flat_map(|request| &request.hosts);
+                hosts.any(|asked| covers(asked, host) || covers(host, asked))
+            };
+            match asked.is_empty() {
+                true => found.push(format!("{capability} to {component}")),
+                false => found.extend(
+                    hosts
+                        .iter()
+                        .filter(|host| !is_asked(host))
+                        .map(|host| format!("{capability} to {component} at {host}")),
+                ),
+            }
+        }
+        found
+    }
+
     /// What one component may do with these settings under this policy. A host whose setting has no value allows
     /// nothing.
     pub fn rights(

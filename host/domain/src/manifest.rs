@@ -2,12 +2,13 @@
 
 use crate::{Attributes, Capability, Error, Kind, Name, Request, Result, Setting, check_relative_path};
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 /// A credential of an instance. Its value is kept by the host and put into requests to these hosts alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SecretSetting {
     pub description: String,
@@ -71,7 +72,7 @@ impl FromStr for Contract {
 }
 
 /// One sandboxed component.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Component {
     pub name: Name,
@@ -105,14 +106,14 @@ impl Component {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TemplateFile {
     pub file: String,
 }
 
 /// A checked `extension.toml`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     pub schema_version: u32,
@@ -129,9 +130,11 @@ pub struct Manifest {
     pub categories: Vec<Name>,
     /// Versions of FuseML that it works with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub fuseml: Option<VersionReq>,
     /// Other extensions that must be installed, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<Name, String>")]
     pub dependencies: BTreeMap<Name, VersionReq>,
     #[serde(default)]
     pub settings: IndexMap<String, Setting>,

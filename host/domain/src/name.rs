@@ -1,13 +1,15 @@
 //! Names of projects, codesets, pipelines, steps and instances.
 
 use crate::{Error, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, ops::Deref, str::FromStr};
 
 /// One to 64 lower-case letters, digits, `-`, `_` and `.`, beginning and ending with a letter or digit:
 /// safe as a folder, in a URL and in an address.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("maxLength" = 64, "pattern" = "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$"))]
 pub struct Name(String);
 
 impl Name {

@@ -1,12 +1,13 @@
 //! What a component may ask for and reach. A request is the author's text and never becomes a grant by itself.
 
 use crate::{Attributes, Error, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use url::Url;
 
 /// The host interfaces that must be asked for. Logging, clock and random are always there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Capability {
     Configuration,
@@ -48,7 +49,7 @@ impl fmt::Display for Capability {
 }
 
 /// One line of a manifest: a capability and the author's reason for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Request {
     pub capability: Capability,

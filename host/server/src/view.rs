@@ -4,6 +4,7 @@ use fuseml_catalog::RefusalCount;
 use fuseml_domain::{
     Attributes, Capability, Digest, Instance, Manifest, Name, PackageOrigin, Run, Scope, Template, Widening,
 };
+use fuseml_marketplace::Advisory;
 use fuseml_sandbox::Replayed;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -253,7 +254,7 @@ pub struct AuditView {
     /// `<marketplace>:<namespace>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// `ok`, `yanked`, `revoked`, `unsigned`, or `unknown` when its marketplace does not answer.
+    /// `ok`, `yanked`, `vulnerable`, `revoked`, `unsigned`, or `unknown` when its marketplace does not answer.
     pub state: String,
     pub findings: Vec<String>,
     /// It must not run.
@@ -286,6 +287,9 @@ pub struct MarketplaceView {
 pub struct PackageView {
     pub origin: PackageOrigin,
     pub manifest: Manifest,
+    /// Its known vulnerabilities.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advisories: Vec<Advisory>,
 }
 
 /// A bundle that is taken in.

@@ -7,6 +7,7 @@ use crate::{
 use fuseml_domain::{Digest, Error, Name, Result};
 use jiff::{SignedDuration, Timestamp};
 use rand::RngCore as _;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 
@@ -15,7 +16,7 @@ const LONGEST_DAYS: i64 = 366;
 const PREFIX: &str = "fmk_";
 
 /// What a token may do, at most; its account may do no more than it may anyway.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Scope {
     /// Everything that the account may.
@@ -63,7 +64,7 @@ impl Caller {
 }
 
 /// What is shown of a token; the token itself is shown once, when it is made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenView {
     pub id: String,
     pub label: String,
@@ -74,7 +75,7 @@ pub struct TokenView {
 }
 
 /// What a token is to be.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
     pub label: String,

@@ -6,6 +6,8 @@
 
 mod access;
 mod account;
+mod advisory;
+mod api;
 mod check;
 mod database;
 mod download;
@@ -24,6 +26,7 @@ mod route;
 mod search;
 
 pub use account::{Caller, Scope, TokenRequest, TokenView};
+pub use api::{ExtensionView, KeyRequest, MemberRequest, PublishRequest, StatusRequest, VersionView};
 #[cfg(feature = "bench")]
 pub use fill::fill;
 pub use inspect::inspect;
@@ -31,7 +34,6 @@ pub use metadata::rotate as rotate_online_key;
 pub use mirror::{MirrorConfig, MirrorServer};
 pub use namespace::{About, Member, NamespaceView, Role};
 pub use publish::VersionRecord;
-pub use route::{ExtensionView, KeyRequest, MemberRequest, PublishRequest, StatusRequest, VersionView};
 pub use search::{Found, Order, Page, Query};
 
 use database::{Database, failed};
@@ -61,6 +63,8 @@ pub struct MarketplaceConfig {
     pub program: PathBuf,
     /// What one address may ask for in the long run; ten times as much at once.
     pub requests_per_second: u32,
+    /// Largest blob that can be pushed, in MiB; a component is one.
+    pub largest_blob: u32,
     /// Reverse proxies whose `X-Forwarded-For` is believed.
     pub proxies: Vec<IpAddr>,
 }
@@ -75,6 +79,7 @@ impl MarketplaceConfig {
             storage: None,
             program,
             requests_per_second: REQUESTS_PER_SECOND,
+            largest_blob: LARGEST_BLOB,
             proxies: Vec::new(),
         }
     }
@@ -96,10 +101,12 @@ pub struct Marketplace {
     program: PathBuf,
     url: String,
     counted: download::Counted,
+    /// In bytes.
+    largest_blob: u64,
 }
 
-/// Largest component that can be pushed, in bytes.
-const MOST_BLOB: u64 = 512 << 20;
+/// Largest blob that can be pushed unless an operator says otherwise, in MiB.
+pub const LARGEST_BLOB: u32 = 512;
 
 impl Marketplace {
     /// Opens a data folder, making it the first time.
@@ -148,6 +155,7 @@ impl Marketplace {
             program: config.program.clone(),
             url,
             counted: download::Counted::default(),
+            largest_blob: u64::from(config.largest_blob) << 20,
         })
     }
 }

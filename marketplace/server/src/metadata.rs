@@ -209,6 +209,7 @@ impl Marketplace {
             namespace: namespace.clone(),
             keys: self::keys(transaction, namespace).await?,
             marketplace: keys.online.public()?,
+            advisories: crate::advisory::advisories(transaction, namespace).await?,
         };
         let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM versions WHERE namespace = ?")
             .bind(&**namespace)

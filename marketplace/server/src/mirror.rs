@@ -17,8 +17,8 @@ use axum::{
 };
 use fuseml_domain::{Digest, Error, ErrorKind, Name, Result};
 use fuseml_marketplace::Remote;
-use fuseml_problem::{Answer, Problem};
 use fuseml_registry::{Access, Action, Refusal, Repository, Store};
+use fuseml_rest::{Answer, Problem};
 use oci_spec::image::ImageIndex;
 use serde_json::Value;
 use std::{
@@ -186,7 +186,7 @@ async fn passed_on(State(mirror): State<Arc<Mirror>>, uri: Uri) -> Answer<Said> 
 
 async fn metadata(
     State(mirror): State<Arc<Mirror>>,
-    fuseml_problem::Path((namespace, file)): fuseml_problem::Path<(Name, String)>,
+    fuseml_rest::Path((namespace, file)): fuseml_rest::Path<(Name, String)>,
 ) -> Answer<Said> {
     if !file.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.') {
         return Err(Error::not_found("metadata", format!("{namespace} has no such metadata")).into());

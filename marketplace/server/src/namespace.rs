@@ -9,11 +9,12 @@ use crate::{
 use fuseml_domain::{Error, Name, Result};
 use fuseml_marketplace::{Entry, Event, KeyId, KeyState, NamespaceKey, PublicKey};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::{Row as _, Sqlite, Transaction};
 
 /// What an account may do in a namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Publishes, yanks and revokes.
@@ -32,7 +33,7 @@ impl Role {
 }
 
 /// What is said about a namespace.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct About {
     /// Where its sources are.
@@ -44,7 +45,7 @@ pub struct About {
     pub verified: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Member {
     pub account: Name,
     pub role: Role,
@@ -52,7 +53,7 @@ pub struct Member {
     pub accepted: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NamespaceView {
     pub name: Name,
     pub created: Timestamp,

@@ -11,6 +11,7 @@ use fuseml_marketplace::{
     Entry, Envelope, Event, KeyState, Published, STATUS, Statement, Status, StatusChange, TEST_RESULT,
 };
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ use std::{collections::BTreeSet, path::Path};
 const FRESH: SignedDuration = SignedDuration::from_mins(15);
 
 /// What the marketplace keeps of a version.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct VersionRecord {
     pub published: Published,
     pub manifest: Manifest,

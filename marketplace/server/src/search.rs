@@ -7,6 +7,7 @@ use crate::{
 };
 use fuseml_domain::{Capability, Error, Name, Result};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
@@ -14,7 +15,7 @@ const PAGE: i64 = 30;
 const LONGEST_PAGE: i64 = 100;
 
 /// How results are ordered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
     /// By how well the words fit, then by use; by use alone when there are no words.
@@ -25,7 +26,7 @@ pub enum Order {
 }
 
 /// What is looked for; everything that is given must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Query {
     /// Words.
@@ -49,7 +50,7 @@ pub struct Query {
 }
 
 /// One extension that was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Found {
     pub namespace: Name,
     pub name: Name,
@@ -62,7 +63,7 @@ pub struct Found {
     pub verified: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Page {
     pub extensions: Vec<Found>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

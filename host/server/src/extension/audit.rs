@@ -80,13 +80,31 @@ impl Registry {
         if let Some(published) = published.filter(|_| yanked) {
             findings.push(format!("it was yanked: {}", reason(published, index)));
         }
+        let advisories: Vec<_> = index.advisories(name, &version.manifest.version).collect();
+        findings.extend(advisories.iter().map(|advisory| format!("it is vulnerable: {advisory}")));
+        findings.extend(self.drift(&version).await?);
         let state = match (&revoked, yanked) {
             (Some(_), _) => "revoked",
+            _ if !advisories.is_empty() => "vulnerable",
             (None, true) => "yanked",
             (None, false) => "ok",
         };
         let dangerous = revoked.is_some();
         Ok(AuditView { newest: newest.map(ToString::to_string), findings, dangerous, ..view(&version, state) })
+    }
+
+    /// Grants that outlived what asked for them.
+    async fn drift(&self, version: &InstalledVersion) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for instance in self.catalog.instances_of(&version.manifest.name).await? {
+            for grant in instance.grants.unasked(&version.manifest) {
+                found.push(format!(
+                    "the instance {} is granted {grant}, which this version does not ask for",
+                    instance.name
+                ));
+            }
+        }
+        Ok(found)
     }
 
     async fn set_revoked(&self, name: &Name, version: &InstalledVersion, revoked: Option<String>) -> Result<()> {

@@ -4,7 +4,7 @@ use crate::app::App;
 use axum::extract::State;
 use fuseml_catalog::Lineage;
 use fuseml_domain::{Address, Descriptor, Kind, Name, port::Catalog as _};
-use fuseml_problem::{Answer, Json, Path, Query};
+use fuseml_rest::{Answer, Json, Path, Query};
 use serde::Deserialize;
 use std::sync::Arc;
 

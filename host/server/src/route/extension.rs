@@ -13,7 +13,7 @@ use axum::{
     http::StatusCode,
 };
 use fuseml_domain::{Digest, Error, Name, PackageReference};
-use fuseml_problem::{Answer, Json, Path, Problem};
+use fuseml_rest::{Answer, Json, Path, Problem};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use fuseml_domain::{Error, Name, port::Catalog as _};
-use fuseml_problem::{Answer, Problem};
+use fuseml_rest::{Answer, Problem};
 use futures::TryStreamExt as _;
 use std::sync::Arc;
 

@@ -23,7 +23,7 @@ pub(super) async fn serve(
         Ok(response) => response,
         // Git shows a plain text to its user; a problem document it would not.
         Err(error) => {
-            let status = fuseml_problem::status(error.kind);
+            let status = fuseml_rest::status(error.kind);
             (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{error}\n")).into_response()
         }
     }

@@ -7,7 +7,7 @@ use crate::{
 use axum::{extract::State, http::StatusCode};
 use fuseml_catalog::{CallFilter, CallRecord, LogRecord};
 use fuseml_domain::{Capability, Error, Name};
-use fuseml_problem::{Answer, Json, Path, Query};
+use fuseml_rest::{Answer, Json, Path, Query};
 use fuseml_sandbox::Tape;
 use serde::Deserialize;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use crate::{
 };
 use axum::{extract::State, http::StatusCode};
 use fuseml_domain::{Name, Pipeline, port::Catalog as _};
-use fuseml_problem::{Answer, Json, Path};
+use fuseml_rest::{Answer, Json, Path};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use fuseml_domain::{
     Address, Error, LogChunk, Name, Run, StepState,
     port::{Catalog as _, Service},
 };
-use fuseml_problem::{Answer, Json, Path, Query};
+use fuseml_rest::{Answer, Json, Path, Query};
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,7 +1,7 @@
 //! One extension: what it is, what it asks for, what was found about it.
 
 use super::{Shown, day, frame, markdown::markdown};
-use crate::{Marketplace, VersionRecord, database::failed, route::records};
+use crate::{Marketplace, VersionRecord, api::records, database::failed};
 use axum::extract::{Path, State};
 use fuseml_domain::{Attributes, Capability, Error, Name};
 use fuseml_marketplace::Status;
@@ -36,6 +36,8 @@ pub(crate) async fn version(
 async fn show(market: &Marketplace, namespace: &Name, record: &VersionRecord, records: &[VersionRecord]) -> Shown {
     let (manifest, published) = (&record.manifest, &record.published);
     let dependants = dependants(market, namespace, &published.name).await?;
+    let mut advisories = market.advisories(namespace, Some(&published.name)).await?;
+    advisories.retain(|advisory| advisory.concerns(&published.name, &published.version));
     let verified = market.namespace(namespace).await?.about.verified;
     Ok(frame(
         &manifest.title,
@@ -47,6 +49,7 @@ async fn show(market: &Marketplace, namespace: &Name, record: &VersionRecord, re
             }
             p.lead { (manifest.description) }
             (warning(record))
+            @for advisory in &advisories { p.box.bad { "Vulnerable: " (advisory) } }
             div.columns {
                 div {
                     h2 { "What it asks for" }

@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use fuseml_domain::Error;
-use fuseml_problem::Problem;
+use fuseml_rest::Problem;
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 

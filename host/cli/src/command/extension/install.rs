@@ -8,7 +8,7 @@ use super::{
 use crate::{Options, client::Client, command::pairs, output::Rows};
 use anyhow::Context as _;
 use clap::Args;
-use fuseml_domain::{Attributes, Capability, Error, Manifest, Name, Scope, Widening};
+use fuseml_domain::{Attributes, Capability, Error, Manifest, Name, Scope, Widening, host_rendering};
 use fuseml_server::{ExtensionView, InstallOptions, InstanceRequest, InstanceView};
 use reqwest::{Method, multipart};
 use std::{
@@ -168,7 +168,8 @@ pub(super) async fn info(package: &str, options: &Options) -> anyhow::Result<()>
             row(&format!("setting {name}"), format!("{required}{}", setting.description));
         }
         for (name, secret) in &manifest.secrets {
-            row(&format!("secret {name}"), format!("{}; sent only to {}", secret.description, secret.hosts.join(", ")));
+            let hosts: Vec<_> = secret.hosts.iter().map(|host| host_rendering(host, &Attributes::new())).collect();
+            row(&format!("secret {name}"), format!("{}; sent only to {}", secret.description, hosts.join(", ")));
         }
         for component in &manifest.components {
             row(&format!("component {}", component.name), component.world.clone());
@@ -225,7 +226,7 @@ fn explain(manifest: &Manifest, settings: &Attributes) {
         }
     }
     for (name, secret) in &manifest.secrets {
-        let hosts: Vec<_> = secret.hosts.iter().map(|host| fuseml_domain::host_rendering(host, settings)).collect();
+        let hosts: Vec<_> = secret.hosts.iter().map(|host| host_rendering(host, settings)).collect();
         eprintln!("  takes the secret {name}: {}; the host sends it to {} alone", secret.description, hosts.join(", "));
     }
 }

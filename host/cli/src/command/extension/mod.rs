@@ -12,7 +12,7 @@ mod upgrade;
 
 pub(crate) use install::{form, read_manifest};
 
-use super::marketplace::{self, publish};
+use super::marketplace::{self, advise, publish};
 use crate::{Options, client::Client};
 use clap::{Args, Subcommand};
 use fuseml_domain::{Capability, Error, Result};
@@ -41,6 +41,8 @@ pub(crate) enum ExtensionCommand {
     Revoke(publish::StatusArguments),
     /// Undo a yank or a revocation
     Restore(publish::StatusArguments),
+    /// Say that versions of an extension have a vulnerability
+    Advise(advise::AdviseArguments),
     /// Find extensions in a marketplace
     Search(publish::SearchArguments),
     /// List extensions of which their marketplace has a newer version
@@ -105,83 +107,56 @@ impl WhichArguments {
 }
 
 pub(crate) async fn execute(command: ExtensionCommand, options: &Options) -> anyhow::Result<ExitCode> {
-    // Without a server.
-    match &command {
-        ExtensionCommand::Info { package } => {
-            return install::info(package, options).await.map(|()| ExitCode::SUCCESS);
-        }
-        ExtensionCommand::New(arguments) => return author::new(arguments).map(|()| ExitCode::SUCCESS),
-        ExtensionCommand::Build(arguments) => return author::build(arguments).map(|()| ExitCode::SUCCESS),
-        ExtensionCommand::Package(arguments) => {
-            return package::package(arguments, options).map(|()| ExitCode::SUCCESS);
-        }
-        ExtensionCommand::Check(arguments) => {
-            return check::check(arguments, options).await.map(|()| ExitCode::SUCCESS);
-        }
-        ExtensionCommand::Publish(arguments) => {
-            return publish::publish(arguments, options).await.map(|()| ExitCode::SUCCESS);
-        }
-        ExtensionCommand::Search(arguments) => {
-            return publish::search(arguments, options).await.map(|()| ExitCode::SUCCESS);
-        }
-        ExtensionCommand::Yank(arguments) => return status(arguments, Status::Yanked).await,
-        ExtensionCommand::Revoke(arguments) => return status(arguments, Status::Revoked).await,
-        ExtensionCommand::Restore(arguments) => return status(arguments, Status::Available).await,
+    // Only made where the server is asked.
+    let client = || Client::new(options);
+    match command {
+        ExtensionCommand::Install(arguments) => install::install(&client()?, &arguments).await?,
+        ExtensionCommand::Info { package } => install::info(&package, options).await?,
+        ExtensionCommand::New(arguments) => author::new(&arguments)?,
+        ExtensionCommand::Build(arguments) => author::build(&arguments)?,
+        ExtensionCommand::Package(arguments) => package::package(&arguments, options)?,
+        ExtensionCommand::Check(arguments) => check::check(&arguments, options).await?,
+        ExtensionCommand::Publish(arguments) => publish::publish(&arguments, options).await?,
+        ExtensionCommand::Search(arguments) => publish::search(&arguments, options).await?,
+        ExtensionCommand::Yank(arguments) => publish::change_status(&arguments, Status::Yanked).await?,
+        ExtensionCommand::Revoke(arguments) => publish::change_status(&arguments, Status::Revoked).await?,
+        ExtensionCommand::Restore(arguments) => publish::change_status(&arguments, Status::Available).await?,
+        ExtensionCommand::Advise(arguments) => advise::advise(arguments, options).await?,
         ExtensionCommand::Outdated => return marketplace::audit(true, options).await,
         ExtensionCommand::Audit => return marketplace::audit(false, options).await,
-        _ => {}
-    }
-    let client = Client::new(options)?;
-    match command {
-        ExtensionCommand::Install(arguments) => install::install(&client, &arguments).await?,
-        ExtensionCommand::Info { .. }
-        | ExtensionCommand::New(_)
-        | ExtensionCommand::Build(_)
-        | ExtensionCommand::Package(_)
-        | ExtensionCommand::Publish(_)
-        | ExtensionCommand::Search(_)
-        | ExtensionCommand::Yank(_)
-        | ExtensionCommand::Revoke(_)
-        | ExtensionCommand::Restore(_)
-        | ExtensionCommand::Outdated
-        | ExtensionCommand::Audit
-        | ExtensionCommand::Check(_) => {}
-        ExtensionCommand::Dev(arguments) => dev::dev(&client, &arguments, options).await?,
-        ExtensionCommand::AddInstance(arguments) => install::add_instance(&client, &arguments).await?,
+        ExtensionCommand::Dev(arguments) => dev::dev(&client()?, &arguments, options).await?,
+        ExtensionCommand::AddInstance(arguments) => install::add_instance(&client()?, &arguments).await?,
         ExtensionCommand::List => {
-            let views: Vec<ExtensionView> = client.get("/api/v1/extensions", &[]).await?;
+            let views: Vec<ExtensionView> = client()?.get("/api/v1/extensions", &[]).await?;
             options.output.print(&views, |views| show::list(views))?;
         }
         ExtensionCommand::Show { name } => {
-            let view: ExtensionView = client.get(&format!("/api/v1/extensions/{name}"), &[]).await?;
+            let view: ExtensionView = client()?.get(&format!("/api/v1/extensions/{name}"), &[]).await?;
             options.output.print(&view, show::show)?;
         }
-        ExtensionCommand::Configure(arguments) => configure::configure(&client, &arguments).await?,
-        ExtensionCommand::Grant(arguments) => configure::grant(&client, &arguments).await?,
+        ExtensionCommand::Configure(arguments) => configure::configure(&client()?, &arguments).await?,
+        ExtensionCommand::Grant(arguments) => configure::grant(&client()?, &arguments).await?,
         ExtensionCommand::RevokeGrant { instance, capability } => {
-            let capability = capability_of(&capability)?;
+            let (client, capability) = (client()?, capability_of(&capability)?);
             let request = client.request(Method::DELETE, &format!("/api/v1/instances/{instance}/grants/{capability}"));
             let _: InstanceView = client.read(request).await?;
             eprintln!("{instance} has no {capability} any more; calls that already run end as they began.");
         }
-        ExtensionCommand::Upgrade(arguments) => return upgrade::upgrade(&client, &arguments, options).await,
-        ExtensionCommand::Rollback { name } => upgrade::rollback(&client, &name, options).await?,
-        ExtensionCommand::Disable(which) => enable(&client, &which, false).await?,
-        ExtensionCommand::Enable(which) => enable(&client, &which, true).await?,
+        ExtensionCommand::Upgrade(arguments) => return upgrade::upgrade(&client()?, &arguments, options).await,
+        ExtensionCommand::Rollback { name } => upgrade::rollback(&client()?, &name, options).await?,
+        ExtensionCommand::Disable(which) => enable(&client()?, &which, false).await?,
+        ExtensionCommand::Enable(which) => enable(&client()?, &which, true).await?,
         ExtensionCommand::Remove(which) => {
+            let client = client()?;
             client.call(client.request(Method::DELETE, &which.path())).await?;
             eprintln!("Removed {}.", which.what());
         }
-        ExtensionCommand::Verify { name } => return verify(&client, name, options).await,
-        ExtensionCommand::Logs(arguments) => calls::logs(&client, &arguments, options).await?,
-        ExtensionCommand::Calls(arguments) => calls::calls(&client, &arguments, options).await?,
-        ExtensionCommand::Replay { call } => calls::replay(&client, &call, options).await?,
+        ExtensionCommand::Verify { name } => return verify(&client()?, name, options).await,
+        ExtensionCommand::Logs(arguments) => calls::logs(&client()?, &arguments, options).await?,
+        ExtensionCommand::Calls(arguments) => calls::calls(&client()?, &arguments, options).await?,
+        ExtensionCommand::Replay { call } => calls::replay(&client()?, &call, options).await?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn status(arguments: &publish::StatusArguments, status: Status) -> anyhow::Result<ExitCode> {
-    publish::change_status(arguments, status).await.map(|()| ExitCode::SUCCESS)
 }
 
 async fn enable(client: &Client, which: &WhichArguments, enabled: bool) -> anyhow::Result<()> {

@@ -61,6 +61,9 @@ impl Package {
         eprintln!(
             "{marketplace} has {namespace}/{name} {version}, signed by {key} of {namespace}; all of it verifies."
         );
+        for advisory in &view.advisories {
+            eprintln!("{name} {version} is vulnerable: {advisory}");
+        }
         Ok(Self::Fetched(Box::new(view)))
     }
 

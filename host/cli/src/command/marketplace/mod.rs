@@ -1,6 +1,7 @@
 //! `fuseml marketplace`: run one, belong to one, and choose which ones a server installs from.
 
 pub(crate) mod account;
+pub(crate) mod advise;
 mod carry;
 mod key;
 mod login;

@@ -2,7 +2,9 @@
 
 use anyhow::Context as _;
 use clap::Args;
-use fuseml_marketplace_server::{MarketplaceConfig, MarketplaceServer, REQUESTS_PER_SECOND, rotate_online_key};
+use fuseml_marketplace_server::{
+    LARGEST_BLOB, MarketplaceConfig, MarketplaceServer, REQUESTS_PER_SECOND, rotate_online_key,
+};
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -39,6 +41,9 @@ pub(crate) struct ServeArguments {
     /// Requests that one address may send in the long run; ten times as many at once
     #[arg(long, value_name = "NUMBER", default_value_t = REQUESTS_PER_SECOND, value_parser = clap::value_parser!(u32).range(1..))]
     requests_per_second: u32,
+    /// Largest file that can be pushed, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = LARGEST_BLOB)]
+    largest_blob: u32,
     /// A reverse proxy in front, whose X-Forwarded-For is believed; may be given several times
     #[arg(long = "trust-proxy", value_name = "ADDRESS")]
     proxies: Vec<IpAddr>,
@@ -46,8 +51,9 @@ pub(crate) struct ServeArguments {
 
 pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
     crate::command::server::log_to_stderr("warn,fuseml_marketplace_server=info,fuseml_registry=info");
-    let ServeArguments { folder, listen, url, storage, requests_per_second, proxies } = arguments;
-    let config = MarketplaceConfig { listen, url, storage, requests_per_second, proxies, ..folder.config()? };
+    let ServeArguments { folder, listen, url, storage, requests_per_second, largest_blob, proxies } = arguments;
+    let config =
+        MarketplaceConfig { listen, url, storage, requests_per_second, largest_blob, proxies, ..folder.config()? };
     let data = config.data.clone();
     let server = MarketplaceServer::start(config).await?;
     eprintln!("FuseML marketplace");

@@ -80,6 +80,9 @@ pub(crate) async fn audit(only_outdated: bool, options: &Options) -> anyhow::Res
         Some(view) if !only_outdated => {
             Err(Error::conflict("audit", format!("{} {} must not run", view.name, view.installed)).into())
         }
+        None if !only_outdated && views.iter().any(|view| view.state == "vulnerable") => {
+            Err(Error::conflict("audit", "there is something vulnerable; upgrade or remove it".to_owned()).into())
+        }
         _ => Ok(ExitCode::SUCCESS),
     }
 }

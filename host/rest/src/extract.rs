@@ -1,6 +1,11 @@
 //! Parts of a request. One that is not understood is a problem like any other.
 
 use crate::Problem;
+use aide::{
+    OperationInput, OperationOutput,
+    generate::GenContext,
+    openapi::{Operation, Response as Described},
+};
 use axum::{
     extract::{
         FromRequest, FromRequestParts,
@@ -10,6 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use fuseml_domain::Error;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A body of JSON, and an answer of it.
@@ -33,10 +39,41 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
+impl<T: JsonSchema> OperationInput for Json<T> {
+    fn operation_input(context: &mut GenContext, operation: &mut Operation) {
+        axum::Json::<T>::operation_input(context, operation);
+    }
+}
+
+impl<T: JsonSchema> OperationInput for Path<T> {
+    fn operation_input(context: &mut GenContext, operation: &mut Operation) {
+        axum::extract::Path::<T>::operation_input(context, operation);
+    }
+}
+
+impl<T: JsonSchema> OperationInput for Query<T> {
+    fn operation_input(context: &mut GenContext, operation: &mut Operation) {
+        axum::extract::Query::<T>::operation_input(context, operation);
+    }
+}
+
+impl<T: JsonSchema> OperationOutput for Json<T> {
+    type Inner = T;
+    fn operation_response(context: &mut GenContext, operation: &mut Operation) -> Option<Described> {
+        axum::Json::<T>::operation_response(context, operation)
+    }
+    fn inferred_responses(context: &mut GenContext, operation: &mut Operation) -> Vec<(Option<u16>, Described)> {
+        axum::Json::<T>::inferred_responses(context, operation)
+    }
+}
+
 fn not_understood(code: &'static str, status: StatusCode, text: String) -> Problem {
-    // What axum calls unprocessable is a field that is missing or wrong: invalid, as everywhere in FuseML.
-    let status = if status == StatusCode::UNPROCESSABLE_ENTITY { StatusCode::BAD_REQUEST } else { status };
-    Problem::new(status, Error::invalid(code, text))
+    let error = Error::invalid(code, text);
+    // Too large, or of a type that is not read here, has a status of its own; all else is invalid as everywhere.
+    match status {
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => error.into(),
+        status => Problem::new(status, error),
+    }
 }
 
 impl From<JsonRejection> for Problem {
@@ -86,10 +123,10 @@ mod tests {
         let json = "application/json";
         assert_eq!(ask("/1?number=2", json, r#"{"number": 3}"#).await.0, 200);
         for (path, kind, body, status, says) in [
-            ("/x?number=2", json, r#"{"number": 3}"#, 400, "path"),
-            ("/1?number=x", json, r#"{"number": 3}"#, 400, "query"),
-            ("/1?number=2", json, r#"{"nmber": 3}"#, 400, "unknown field `nmber`"),
-            ("/1?number=2", json, r#"{"number""#, 400, "EOF"),
+            ("/x?number=2", json, r#"{"number": 3}"#, 422, "path"),
+            ("/1?number=x", json, r#"{"number": 3}"#, 422, "query"),
+            ("/1?number=2", json, r#"{"nmber": 3}"#, 422, "unknown field `nmber`"),
+            ("/1?number=2", json, r#"{"number""#, 422, "EOF"),
             ("/1?number=2", "text/plain", r#"{"number": 3}"#, 415, "application/json"),
         ] {
             let (code, media_type, text) = ask(path, kind, body).await;
