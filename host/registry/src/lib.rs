@@ -5,6 +5,7 @@
 //! bytes that nothing refers to. Who may do what is the [`Access`] of whoever runs the registry.
 
 mod access;
+mod collect;
 mod error;
 mod name;
 mod route;
@@ -12,6 +13,7 @@ mod store;
 mod upload;
 
 pub use access::{Access, Action, Refusal};
+pub use collect::Collected;
 pub use error::{Code, RegistryError};
 pub use name::{Repository, Tag};
 pub use route::router;

@@ -10,6 +10,7 @@
 
 use crate::{
     Code, RegistryError, Repository, Tag,
+    collect::Relied,
     error::Result,
     upload::{Finished, Uploads, hashed},
 };
@@ -31,10 +32,11 @@ const CHUNK: usize = 256 << 10;
 /// A registry's contents.
 #[derive(Debug, Clone)]
 pub struct Store {
-    objects: Arc<dyn ObjectStore>,
+    pub(crate) objects: Arc<dyn ObjectStore>,
     /// Where the objects are files: finished uploads then become blobs by renaming.
     disk: Option<PathBuf>,
     pub(crate) uploads: Arc<Uploads>,
+    pub(crate) relied: Relied,
 }
 
 /// A manifest's bytes and what they are.
@@ -56,7 +58,7 @@ pub(crate) type Stream = BoxStream<'static, std::io::Result<Bytes>>;
 /// What is read of any manifest or index.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Document {
+pub(crate) struct Document {
     schema_version: u32,
     media_type: Option<String>,
     artifact_type: Option<String>,
@@ -81,7 +83,12 @@ impl Store {
         let objects = LocalFileSystem::new_with_prefix(&folder)
             .map_err(|error| Error::internal("registry", error.to_string()))?
             .with_fsync(true);
-        Ok(Self { objects: Arc::new(objects), disk: Some(folder), uploads: Arc::new(uploads) })
+        Ok(Self {
+            objects: Arc::new(objects),
+            disk: Some(folder),
+            uploads: Arc::new(uploads),
+            relied: Relied::default(),
+        })
     }
 
     /// In an object store such as `s3://bucket/prefix`, with its options as `object_store` names them
@@ -95,14 +102,15 @@ impl Store {
         let (objects, prefix) =
             object_store::parse_url_opts(&url, options).map_err(|error| invalid(error.to_string()))?;
         let objects = object_store::prefix::PrefixStore::new(objects, prefix);
-        Ok(Self { objects: Arc::new(objects), disk: None, uploads: Arc::new(Uploads::new(uploads)?) })
+        let uploads = Arc::new(Uploads::new(uploads)?);
+        Ok(Self { objects: Arc::new(objects), disk: None, uploads, relied: Relied::default() })
     }
 
     fn blob_key(digest: &Digest) -> Key {
         Key::from(format!("blobs/sha256/{}/{}", &digest.hex()[..2], digest.hex()))
     }
 
-    fn key(repository: &Repository, folder: &str, name: &str) -> Key {
+    pub(crate) fn key(repository: &Repository, folder: &str, name: &str) -> Key {
         Key::from(format!("repositories/{repository}/_{folder}/{name}"))
     }
 
@@ -201,6 +209,7 @@ impl Store {
     /// When they cannot be written.
     pub async fn put_blob(&self, repository: &Repository, bytes: Bytes) -> Result<Digest> {
         let digest = Digest::of(&bytes);
+        self.relied.on(&digest).await;
         self.put(&Self::blob_key(&digest), bytes).await?;
         self.link(repository, &digest).await?;
         Ok(digest)
@@ -224,6 +233,7 @@ impl Store {
 
     /// A blob that another repository has becomes this one's too; false when that one does not have it.
     pub(crate) async fn mount(&self, from: &Repository, to: &Repository, digest: &Digest) -> Result<bool> {
+        self.relied.on(digest).await;
         match self.blob_size(from, digest).await {
             Ok(_) => self.link(to, digest).await.map(|()| true),
             Err(error) if error.code == Code::BlobUnknown => Ok(false),
@@ -234,6 +244,7 @@ impl Store {
     /// A finished upload becomes a blob. Its file is gone afterwards.
     pub(crate) async fn adopt(&self, repository: &Repository, upload: Finished) -> Result<()> {
         let key = Self::blob_key(&upload.digest);
+        self.relied.on(&upload.digest).await;
         match &self.disk {
             Some(disk) => move_file(upload.path, disk.join(key.as_ref())).await?,
             None => {
@@ -259,7 +270,7 @@ impl Store {
         self.delete(&Self::key(repository, "blobs", digest.hex())).await
     }
 
-    async fn delete(&self, key: &Key) -> Result<()> {
+    pub(crate) async fn delete(&self, key: &Key) -> Result<()> {
         match self.objects.delete(key).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(RegistryError::machine("deleting", &error)),
@@ -301,7 +312,12 @@ impl Store {
         media_type: &str,
         bytes: Bytes,
     ) -> Result<(Digest, Option<Digest>)> {
-        let document = document(media_type, &bytes)?;
+        let document = Document::read(media_type, &bytes)?;
+        let _push = self.relied.push().await;
+        let relied: Vec<Digest> = document.blobs().chain(document.listed()).collect();
+        for digest in &relied {
+            self.relied.on(digest).await;
+        }
         for blob in document.config.iter().chain(&document.layers).filter(|blob| blob.urls().is_none()) {
             let digest = crate::name::digest(blob.digest().as_ref())?;
             match self.blob_size(repository, &digest).await {
@@ -324,6 +340,7 @@ impl Store {
             }
         }
         let digest = Digest::of(&bytes);
+        self.relied.on(&digest).await;
         let size = bytes.len() as u64;
         self.put(&Self::blob_key(&digest), bytes).await?;
         let subject = document.subject.as_ref().map(|subject| crate::name::digest(subject.digest().as_ref()));
@@ -343,6 +360,8 @@ impl Store {
     /// # Errors
     /// `Denied` when the tag is fixed and points elsewhere.
     pub async fn tag(&self, repository: &Repository, tag: &Tag, digest: &Digest, fixed: bool) -> Result<()> {
+        let _push = self.relied.push().await;
+        self.relied.on(digest).await;
         let key = Self::key(repository, "tags", tag.as_str());
         let text = PutPayload::from(digest.to_string());
         if !fixed {
@@ -373,11 +392,11 @@ impl Store {
         Ok((page, after.next().is_some()))
     }
 
-    fn folder(repository: &Repository, folder: &str) -> Key {
+    pub(crate) fn folder(repository: &Repository, folder: &str) -> Key {
         Key::from(format!("repositories/{repository}/_{folder}"))
     }
 
-    async fn names(&self, folder: &Key) -> Result<Vec<String>> {
+    pub(crate) async fn names(&self, folder: &Key) -> Result<Vec<String>> {
         let listed = self.objects.list(Some(folder)).map_ok(|found| found.location);
         let listed: Vec<Key> = listed.try_collect().await.map_err(|error| RegistryError::machine("listing", &error))?;
         Ok(listed.iter().filter_map(|key| key.filename().map(ToOwned::to_owned)).collect())
@@ -409,8 +428,7 @@ impl Store {
                 self.delete_tag(repository, &tag).await?;
             }
         }
-        let subject = document(&manifest.media_type, &manifest.bytes)?.subject;
-        if let Some(subject) = subject.and_then(|subject| crate::name::digest(subject.digest().as_ref()).ok()) {
+        if let Some(subject) = Document::read(&manifest.media_type, &manifest.bytes)?.about() {
             let name = format!("{}/{}", subject.hex(), digest.hex());
             self.delete(&Self::key(repository, "referrers", &name)).await?;
         }
@@ -424,16 +442,37 @@ impl Store {
     }
 }
 
-fn document(media_type: &str, bytes: &[u8]) -> Result<Document> {
-    let invalid = |why: String| RegistryError::new(Code::ManifestInvalid, why);
-    let document: Document =
-        serde_json::from_slice(bytes).map_err(|error| invalid(format!("the manifest is not valid: {error}")))?;
-    if document.schema_version != 2 {
-        return Err(invalid(format!("the manifest has the schema version {}, not 2", document.schema_version)));
+impl Document {
+    /// What is understood of a manifest or an index.
+    pub(crate) fn read(media_type: &str, bytes: &[u8]) -> Result<Self> {
+        let invalid = |why: String| RegistryError::new(Code::ManifestInvalid, why);
+        let document: Self =
+            serde_json::from_slice(bytes).map_err(|error| invalid(format!("the manifest is not valid: {error}")))?;
+        if document.schema_version != 2 {
+            return Err(invalid(format!("the manifest has the schema version {}, not 2", document.schema_version)));
+        }
+        match &document.media_type {
+            Some(own) if own != media_type => {
+                Err(invalid(format!("the manifest is {own}, but was sent as {media_type}")))
+            }
+            _ => Ok(document),
+        }
     }
-    match &document.media_type {
-        Some(own) if own != media_type => Err(invalid(format!("the manifest is {own}, but was sent as {media_type}"))),
-        _ => Ok(document),
+
+    /// The blobs that it names and that are kept here.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = Digest> {
+        let own = self.config.iter().chain(&self.layers).filter(|blob| blob.urls().is_none());
+        own.filter_map(|blob| crate::name::digest(blob.digest().as_ref()).ok())
+    }
+
+    /// The manifests that it lists.
+    pub(crate) fn listed(&self) -> impl Iterator<Item = Digest> {
+        self.manifests.iter().filter_map(|one| crate::name::digest(one.digest().as_ref()).ok())
+    }
+
+    /// The manifest that it is about.
+    pub(crate) fn about(&self) -> Option<Digest> {
+        crate::name::digest(self.subject.as_ref()?.digest().as_ref()).ok()
     }
 }
 

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use axum::http::HeaderMap;
 use fuseml_domain::Digest;
 use fuseml_registry::{Access, Action, Refusal, Repository, Store, Tag};
+use jiff::{SignedDuration, Timestamp};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -33,6 +34,7 @@ impl Access for Rules {
 struct World {
     url: String,
     client: Client,
+    store: Store,
     folder: Arc<tempfile::TempDir>,
 }
 
@@ -45,12 +47,12 @@ impl World {
         let store = Store::on_disk(folder.path().to_owned()).expect("store");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("port");
         let url = format!("http://{}", listener.local_addr().expect("address"));
-        let router = fuseml_registry::router(store, Arc::new(Rules), 10 << 20);
+        let router = fuseml_registry::router(store.clone(), Arc::new(Rules), 10 << 20);
         tokio::spawn(async move { axum::serve(listener, router).await });
         let mut headers = HeaderMap::new();
         headers.insert("authorization", "Bearer writer".parse().expect("header"));
         let client = Client::builder().default_headers(headers).no_proxy().build().expect("client");
-        Self { url, client, folder }
+        Self { url, client, store, folder }
     }
 
     fn at(&self, path: &str) -> String {
@@ -279,4 +281,110 @@ async fn nobody_writes_without_being_known_and_nothing_is_told_of_closed_places(
     assert_eq!(code(answer).await, (StatusCode::UNAUTHORIZED, "UNAUTHORIZED".to_owned()));
     let answer = world.get("closed/app/tags/list").await;
     assert_eq!(code(answer).await, (StatusCode::FORBIDDEN, "DENIED".to_owned()));
+}
+
+/// Later than anything that was written.
+fn later() -> Timestamp {
+    Timestamp::now() + SignedDuration::from_hours(1)
+}
+
+#[tokio::test]
+async fn what_nothing_names_is_collected_and_everything_else_stays() {
+    let world = World::new().await;
+    let index = "application/vnd.oci.image.index.v1+json";
+    let (_, tagged) = world.image("a/tool", "0.1.0", b"kept by its tag").await;
+    let (listed, listed_digest) = world.image("a/tool", &digest_of(b"kept by an index"), b"kept by an index").await;
+    let (_, unnamed) = world.image("a/tool", &digest_of(b"named by nothing"), b"named by nothing").await;
+    let list = json!({
+        "schemaVersion": 2, "mediaType": index,
+        "manifests": [{"mediaType": listed["mediaType"], "digest": listed_digest.to_string(), "size": listed.to_string().len()}],
+    });
+    assert_eq!(world.put("a/tool", "0.2.0", &list).await.status(), StatusCode::CREATED);
+    let mut about = Vec::new();
+    for subject in [&tagged, &unnamed] {
+        let (mut manifest, _) = world.image("a/other", "any", b"a signature").await;
+        manifest["subject"] = json!({"mediaType": listed["mediaType"], "digest": subject.to_string(), "size": 1});
+        world.blob("a/tool", b"{}").await;
+        world.blob("a/tool", b"a signature").await;
+        let digest = Digest::of(manifest.to_string().as_bytes());
+        assert_eq!(world.put("a/tool", &digest.to_string(), &manifest).await.status(), StatusCode::CREATED);
+        about.push(digest);
+    }
+    let lone = world.blob("a/tool", b"pushed for a manifest that never came").await;
+    let shared = Digest::of(b"{}");
+
+    let young = world.store.collect(Timestamp::UNIX_EPOCH).await.expect("collected");
+    assert_eq!(young.manifests + young.blobs, 0);
+    let collected = world.store.collect(later()).await.expect("collected");
+
+    assert_eq!(collected.manifests, 2);
+    for kept in [&tagged, &listed_digest, &about[0]] {
+        assert_eq!(world.get(&format!("a/tool/manifests/{kept}")).await.status(), StatusCode::OK, "{kept}");
+    }
+    for gone in [&unnamed, &about[1]] {
+        assert_eq!(world.get(&format!("a/tool/manifests/{gone}")).await.status(), StatusCode::NOT_FOUND, "{gone}");
+    }
+    let blob = async |digest: &Digest| world.get(&format!("a/tool/blobs/{digest}")).await.status();
+    for kept in
+        [&shared, &Digest::of(b"kept by its tag"), &Digest::of(b"kept by an index"), &Digest::of(b"a signature")]
+    {
+        assert_eq!(blob(kept).await, StatusCode::OK, "{kept}");
+    }
+    for gone in [&lone, &Digest::of(b"named by nothing")] {
+        assert_eq!(blob(gone).await, StatusCode::NOT_FOUND, "{gone}");
+    }
+    let again = world.store.collect(later()).await.expect("collected");
+    assert_eq!((again.manifests, again.blobs), (0, 0));
+}
+
+/// Where an image over this layer is, by digest.
+fn digest_of(layer: &[u8]) -> String {
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": Digest::of(b"{}").to_string(), "size": 2},
+        "layers": [{"mediaType": "text/plain", "digest": Digest::of(layer).to_string(), "size": layer.len()}],
+    });
+    Digest::of(manifest.to_string().as_bytes()).to_string()
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_while_a_collection_ran_is_there_whole() {
+    let world = World::new().await;
+    let store = world.store.clone();
+    let collections = tokio::spawn(async move {
+        let mut done = 0;
+        for _ in 0..40 {
+            store.collect(later()).await.expect("collected");
+            done += 1;
+        }
+        done
+    });
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let mut acknowledged = Vec::new();
+    for number in 0..60_u32 {
+        let (config, layer) = (world.blob("a/tool", b"{}").await, world.blob("a/tool", &number.to_le_bytes()).await);
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": media_type,
+            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": config.to_string(), "size": 2},
+            "layers": [{"mediaType": "text/plain", "digest": layer.to_string(), "size": 4}],
+        });
+        let answer = world.put("a/tool", &format!("0.0.{number}"), &manifest).await;
+        match answer.status() {
+            StatusCode::CREATED => acknowledged.push((number, layer)),
+            // What nothing named yet was collected: the client is told, and pushes again.
+            status => {
+                assert_eq!((status, code(answer).await.1.as_str()), (StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN"))
+            }
+        }
+    }
+    assert_eq!(collections.await.expect("collections"), 40);
+
+    assert!(!acknowledged.is_empty());
+    for (number, layer) in acknowledged {
+        assert_eq!(world.get(&format!("a/tool/manifests/0.0.{number}")).await.status(), StatusCode::OK, "{number}");
+        for blob in [layer, Digest::of(b"{}")] {
+            assert_eq!(world.get(&format!("a/tool/blobs/{blob}")).await.status(), StatusCode::OK, "{number} {blob}");
+        }
+    }
 }

@@ -16,6 +16,7 @@ use aide::{
 use axum::{Extension, Router, extract::State, routing::get};
 use fuseml_domain::{Digest, Error, Name};
 use fuseml_marketplace::{Advisory, Envelope, KeyState, PublicKey, StatusChange, Vulnerability};
+use fuseml_registry::Collected;
 use fuseml_rest::{Answer, Created, Json, NoContent, Path, Query as Parameters};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -71,6 +72,7 @@ fn documented() -> ApiRouter<Arc<Marketplace>> {
             "/api/v1/tokens",
             get_with(tokens, says("List the caller's tokens")).post_with(add_token, says("Make a token")),
         )
+        .api_route("/api/v1/collect", post_with(collect, says("Delete what nothing names any more, as an operator")))
         .api_route("/api/v1/tokens/{id}", delete_with(remove_token, says("End a token at once")))
         .api_route("/api/v1/namespaces", post_with(add_namespace, says("Take a namespace")))
         .api_route(
@@ -170,6 +172,16 @@ async fn add_account(State(market): Market, caller: Caller, Json(body): Json<Nam
     let view = market.add_account(&body.name, false).await?;
     market.audit(&caller.account, "account-add", &body.name).await?;
     Ok(Json(view))
+}
+
+async fn collect(State(market): Market, caller: Caller) -> Answer<Json<Collected>> {
+    caller.whole()?;
+    if !caller.operator {
+        return Err(Error::denied("operator", "an operator collects what nothing names any more").into());
+    }
+    let collected = market.collect().await?;
+    market.audit(&caller.account, "collect", &format!("{} bytes", collected.bytes)).await?;
+    Ok(Json(collected))
 }
 
 async fn tokens(State(market): Market, caller: Caller) -> Answer<Json<Vec<TokenView>>> {

@@ -16,13 +16,18 @@ impl Marketplace {
     /// # Errors
     /// `invalid` when a rule is broken, with the rules; `unavailable` when the suite did not end.
     pub(crate) async fn check(&self, folder: &Path) -> Result<Value> {
+        // What is compiled for the check is of no use afterwards.
+        let cache = tempfile::Builder::new()
+            .prefix("cache-")
+            .tempdir_in(&self.staging)
+            .map_err(|error| Error::io(self.staging.display(), &error))?;
         let mut command = Command::new(&self.program);
         command
             .args(["extension", "check", "--untrusted", "--output", "json"])
             .arg(folder)
             .env_clear()
-            .env("HOME", &self.staging)
-            .env("XDG_CACHE_HOME", self.staging.join("cache"))
+            .env("HOME", folder)
+            .env("XDG_CACHE_HOME", cache.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -29,6 +29,7 @@ pub use account::{Caller, Scope, TokenRequest, TokenView};
 pub use api::{ExtensionView, KeyRequest, MemberRequest, PublishRequest, StatusRequest, VersionView};
 #[cfg(feature = "bench")]
 pub use fill::fill;
+pub use fuseml_registry::Collected;
 pub use inspect::inspect;
 pub use metadata::rotate as rotate_online_key;
 pub use mirror::{MirrorConfig, MirrorServer};
@@ -47,6 +48,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use tokio::{net::TcpListener, sync::RwLock};
 
@@ -87,6 +89,8 @@ impl MarketplaceConfig {
 
 /// What one address may ask for unless an operator says otherwise.
 pub const REQUESTS_PER_SECOND: u32 = 200;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A marketplace's state.
 #[derive(Debug)]
@@ -160,6 +164,17 @@ impl Marketplace {
     }
 }
 
+/// Never ends.
+async fn collect_daily(marketplace: &Marketplace) {
+    loop {
+        tokio::time::sleep(DAY).await;
+        match marketplace.collect().await {
+            Ok(collected) => tracing::info!(?collected, "what nothing names any more is deleted"),
+            Err(error) => tracing::warn!(%error, "what nothing names any more could not be deleted"),
+        }
+    }
+}
+
 /// A marketplace that has its port.
 pub struct MarketplaceServer {
     marketplace: Arc<Marketplace>,
@@ -199,6 +214,7 @@ impl MarketplaceServer {
         tokio::select! {
             served = axum::serve(self.listener, service) => served.map_err(|error| Error::io("serving", &error))?,
             () = stop => {}
+            () = collect_daily(&self.marketplace) => {}
         }
         self.marketplace.database.pool.close().await;
         Ok(())

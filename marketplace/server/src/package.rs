@@ -12,6 +12,9 @@ use tempfile::TempDir;
 /// Largest package that is looked at, in manifests; a component each.
 const MOST_MANIFESTS: usize = 200;
 
+/// For so long what was pushed waits to be published.
+const GRACE: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+
 /// A package that was verified and unpacked, for as long as it is looked at.
 pub(crate) struct Fetched {
     _staging: TempDir,
@@ -77,6 +80,11 @@ impl Marketplace {
         let media_type = MediaType::ImageManifest.to_string();
         self.store.put_manifest(&repository, &media_type, manifest.into()).await.map_err(registry)?;
         Ok(())
+    }
+
+    /// Deletes what was pushed and never published, a day after it came.
+    pub(crate) async fn collect(&self) -> Result<fuseml_registry::Collected> {
+        self.store.collect(jiff::Timestamp::now() - GRACE).await.map_err(registry)
     }
 
     /// Gives the package its version's tag, which never moves.

@@ -4,7 +4,7 @@ use super::{Session, serve::FolderArguments};
 use crate::{Options, output::Rows};
 use clap::{Args, Subcommand};
 use fuseml_domain::{Error, Name};
-use fuseml_marketplace_server::{Marketplace, Scope, TokenRequest, TokenView};
+use fuseml_marketplace_server::{Collected, Marketplace, Scope, TokenRequest, TokenView};
 use reqwest::Method;
 
 #[derive(Subcommand)]
@@ -94,4 +94,16 @@ fn table(views: &[TokenView]) -> Rows {
         rows.push([view.id.clone(), view.label.clone(), may, expires, view.token.clone().unwrap_or_default()]);
     }
     rows
+}
+
+/// `fuseml marketplace collect`.
+pub(super) async fn collect(options: &Options) -> anyhow::Result<()> {
+    let client = Session::open(None)?.client;
+    let collected: Collected = client.read(client.request(Method::POST, "/api/v1/collect")).await?;
+    options.output.print(&collected, |collected| {
+        let mut rows = Rows::new(&["Manifests", "Blobs", "Bytes"]);
+        let Collected { manifests, blobs, bytes } = collected;
+        rows.push([manifests.to_string(), blobs.to_string(), bytes.to_string()]);
+        rows
+    })
 }

@@ -26,6 +26,8 @@ pub(crate) enum MarketplaceCommand {
     Mirror(mirror::MirrorArguments),
     /// Replace the key that signs a marketplace's metadata, as after a theft (the marketplace must not be running)
     RotateKey(serve::FolderArguments),
+    /// Delete what was pushed and never published, as an operator; a marketplace does so itself once a day
+    Collect,
     /// Make accounts, on the marketplace's own machine
     #[command(subcommand)]
     Account(account::AccountCommand),
@@ -57,6 +59,7 @@ pub(crate) async fn execute(command: MarketplaceCommand, options: &Options) -> a
         MarketplaceCommand::Serve(arguments) => serve::serve(arguments).await?,
         MarketplaceCommand::Mirror(arguments) => mirror::serve(arguments).await?,
         MarketplaceCommand::RotateKey(arguments) => serve::rotate(&arguments).await?,
+        MarketplaceCommand::Collect => account::collect(options).await?,
         MarketplaceCommand::Account(command) => account::execute(&command, options).await?,
         MarketplaceCommand::Login(arguments) => login::login(&arguments).await?,
         MarketplaceCommand::Token(command) => account::tokens(&command, options).await?,
