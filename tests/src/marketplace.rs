@@ -11,17 +11,24 @@ pub struct Marketplace {
 impl Marketplace {
     /// `name` is its folder in the world's.
     pub fn start(world: &World, name: &str) -> Self {
-        Self::run(world, name, &["marketplace", "serve"])
+        Self::run(world, name, &["marketplace", "serve"], free_port())
+    }
+
+    /// Another folder at the address of one that is gone.
+    pub fn start_instead(world: &World, name: &str, gone: Self) -> Self {
+        let port = gone.url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("port");
+        drop(gone);
+        Self::run(world, name, &["marketplace", "serve"], port)
     }
 
     /// A mirror of this marketplace.
     pub fn mirror(&self, world: &World, name: &str) -> Self {
-        Self::run(world, name, &["marketplace", "mirror", &self.url])
+        Self::run(world, name, &["marketplace", "mirror", &self.url], free_port())
     }
 
-    fn run(world: &World, name: &str, command: &[&str]) -> Self {
+    fn run(world: &World, name: &str, command: &[&str], port: u16) -> Self {
         let folder = world.folder.path().join(name).display().to_string();
-        let (listen, log) = (format!("127.0.0.1:{}", free_port()), world.folder.path().join(format!("{name}.log")));
+        let (listen, log) = (format!("127.0.0.1:{port}"), world.folder.path().join(format!("{name}.log")));
         let group = world.spawn(&[command, &["--folder", &folder, "--listen", &listen]].concat(), &log);
         let url = format!("http://{listen}");
         let answers = || reqwest::blocking::get(format!("{url}/healthz")).is_ok_and(|it| it.status().is_success());

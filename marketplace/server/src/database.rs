@@ -35,6 +35,13 @@ impl Database {
         Ok(Self { pool })
     }
 
+    /// Copies everything as of one moment into a file that is not there yet, while others write.
+    pub(crate) async fn copy(&self, to: &Path) -> Result<()> {
+        sqlx::query("VACUUM INTO ?").bind(to.to_string_lossy()).execute(&self.pool).await.map_err(failed)?;
+        self.pool.close().await;
+        Ok(())
+    }
+
     /// A transaction that holds the write lock from its beginning.
     pub(crate) async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
         self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)

@@ -8,6 +8,7 @@ mod access;
 mod account;
 mod advisory;
 mod api;
+mod backup;
 mod check;
 mod database;
 mod download;
@@ -27,6 +28,7 @@ mod search;
 
 pub use account::{Caller, Scope, TokenRequest, TokenView};
 pub use api::{ExtensionView, KeyRequest, MemberRequest, PublishRequest, StatusRequest, VersionView};
+pub use backup::{Restored, back_up, restore};
 #[cfg(feature = "bench")]
 pub use fill::fill;
 pub use fuseml_registry::Collected;

@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod advise;
+mod backup;
 mod carry;
 mod key;
 mod login;
@@ -26,6 +27,10 @@ pub(crate) enum MarketplaceCommand {
     Mirror(mirror::MirrorArguments),
     /// Replace the key that signs a marketplace's metadata, as after a theft (the marketplace must not be running)
     RotateKey(serve::FolderArguments),
+    /// Put everything of a marketplace into one archive, also while it serves
+    Backup(backup::BackupArguments),
+    /// Make a marketplace's folder of such an archive
+    Restore(backup::RestoreArguments),
     /// Delete what was pushed and never published, as an operator; a marketplace does so itself once a day
     Collect,
     /// Make accounts, on the marketplace's own machine
@@ -59,6 +64,8 @@ pub(crate) async fn execute(command: MarketplaceCommand, options: &Options) -> a
         MarketplaceCommand::Serve(arguments) => serve::serve(arguments).await?,
         MarketplaceCommand::Mirror(arguments) => mirror::serve(arguments).await?,
         MarketplaceCommand::RotateKey(arguments) => serve::rotate(&arguments).await?,
+        MarketplaceCommand::Backup(arguments) => backup::make(&arguments).await?,
+        MarketplaceCommand::Restore(arguments) => backup::bring_back(&arguments).await?,
         MarketplaceCommand::Collect => account::collect(options).await?,
         MarketplaceCommand::Account(command) => account::execute(&command, options).await?,
         MarketplaceCommand::Login(arguments) => login::login(&arguments).await?,

@@ -1,0 +1,52 @@
+//! `fuseml marketplace backup` and `restore`, on the marketplace's own machine.
+
+use clap::Args;
+use fuseml_marketplace_server::{Restored, back_up, restore};
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(crate) struct BackupArguments {
+    /// The archive to make; the keys are in it
+    out: PathBuf,
+    /// The marketplace's folder; its server may run
+    #[arg(long, value_name = "DIR", env = "FUSEML_MARKETPLACE_DATA")]
+    folder: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct RestoreArguments {
+    archive: PathBuf,
+    /// The folder to make
+    #[arg(long, value_name = "DIR", env = "FUSEML_MARKETPLACE_DATA")]
+    folder: PathBuf,
+}
+
+pub(super) async fn make(arguments: &BackupArguments) -> anyhow::Result<()> {
+    let BackupArguments { out, folder } = arguments;
+    back_up(folder, out).await?;
+    eprintln!("{} holds all of {}.", out.display(), folder.display());
+    eprintln!("The marketplace's keys are in it: keep it where nobody else finds it.");
+    Ok(())
+}
+
+pub(super) async fn bring_back(arguments: &RestoreArguments) -> anyhow::Result<()> {
+    let folder = &arguments.folder;
+    let restored = restore(&arguments.archive, folder).await?;
+    eprintln!("{} is as the archive says.", folder.display());
+    match restored {
+        Restored::Whole => {
+            eprintln!("It has a new online key, so that clients accept what is older than they saw last.");
+        }
+        Restored::WithoutRootKey => {
+            eprintln!(
+                "The root key is not in it. Before you serve: put it into {}/keys/root.pem, and let",
+                folder.display()
+            );
+            eprintln!(
+                "`fuseml marketplace rotate-key` make a new online key; else clients refuse what is older than they saw."
+            );
+        }
+    }
+    eprintln!("What was published, yanked or revoked after the archive was made has to be said again.");
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! A marketplace as its operator keeps it.
+
+use fuseml_tests::{Marketplace, Terminal, World, variant};
+use reqwest::Method;
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+const NEXT: (&str, &str) = ("\nversion = \"0.1.0\"", "\nversion = \"0.1.1\"");
+
+#[test]
+fn what_a_backup_holds_is_brought_back_and_clients_believe_it_again() {
+    let world = World::new();
+    let market = Marketplace::start(&world, "market");
+    market.publisher(&world, "ada", "acme");
+    let (first, next) = (variant(&world, "first", &[]), variant(&world, "next", &[NEXT]));
+    world.fuseml(&["extension", "publish", &first, "--namespace", "acme"]).good();
+    world.fuseml(&["marketplace", "add", "hub", &market.url]).good();
+    world.fuseml(&["extension", "install", "acme/mlflow", "--grant", "all"]).good();
+    let place = |name: &str| world.folder.path().join(name).display().to_string();
+    let mut terminal = Terminal { world: &world, said: String::new() };
+
+    // While it serves; then something is published that the archive does not know.
+    terminal.types(0, &format!("marketplace backup {} --folder {}", place("backup.tar"), place("market")));
+    world.fuseml(&["extension", "publish", &next, "--namespace", "acme"]).good();
+    world.fuseml(&["extension", "outdated"]).good();
+    terminal.types(5, &format!("marketplace restore {} --folder {}", place("backup.tar"), place("market")));
+    terminal.types(0, &format!("marketplace restore {} --folder {}", place("backup.tar"), place("restored")));
+    let market = Marketplace::start_instead(&world, "restored", market);
+
+    terminal.types(0, "extension audit");
+    terminal.types(3, "extension install hub:acme/mlflow@0.1.1");
+    terminal.types(0, &format!("extension publish {next} --namespace acme"));
+    terminal.types(0, "extension upgrade mlflow acme/mlflow");
+    insta::assert_snapshot!(terminal.steady());
+    let mode = fs::metadata(place("backup.tar")).expect("archive").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    // As it should be: the root key is kept elsewhere.
+    fs::remove_file(place("restored/keys/root.pem")).expect("root key");
+    world.fuseml(&["marketplace", "backup", &place("second.tar"), "--folder", &place("restored")]).good();
+    let said = world.fuseml(&["marketplace", "restore", &place("second.tar"), "--folder", &place("again")]).good();
+    assert!(said.stderr().contains("rotate-key"), "{}", said.stderr());
+    drop(market);
+}
+
+#[test]
+fn only_an_operator_collects_what_nothing_names() {
+    let world = World::without_server();
+    let market = Marketplace::start(&world, "market");
+    let ada = market.account(&world, "ada", false);
+    let operator = market.account(&world, "operator", true);
+
+    assert_eq!(market.http(Method::POST, "/api/v1/collect", Some(&ada), None).0, 403);
+
+    market.login(&world, &operator);
+    assert_eq!(world.json(&["marketplace", "collect"])["blobs"], 0);
+}
