@@ -15,7 +15,7 @@ use std::{
 const SEARCHES: [&str; 6] = [
     "q=vector",
     "q=stream+regis",
-    "q=parquet17&order=downloads",
+    "q=word17&order=downloads",
     "kind=model&input=codeset",
     "world=artifact-store&without=internet&order=newest",
     "q=image&kind=model&without=reveal",

@@ -1,6 +1,6 @@
 //! A marketplace as its operator keeps it.
 
-use fuseml_tests::{Marketplace, Terminal, World, variant};
+use fuseml_tests::{Marketplace, Terminal, World, until, variant};
 use reqwest::Method;
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
@@ -40,6 +40,49 @@ fn what_a_backup_holds_is_brought_back_and_clients_believe_it_again() {
     let said = world.fuseml(&["marketplace", "restore", &place("second.tar"), "--folder", &place("again")]).good();
     assert!(said.stderr().contains("rotate-key"), "{}", said.stderr());
     drop(market);
+}
+
+#[test]
+fn what_a_revoked_version_touched_is_named_and_what_it_would_start_is_frozen() {
+    let world = World::new();
+    let market = Marketplace::start(&world, "market");
+    market.publisher(&world, "ada", "acme");
+    world.fuseml(&["extension", "publish", &variant(&world, "first", &[]), "--namespace", "acme"]).good();
+    world.fuseml(&["marketplace", "add", "hub", &market.url]).good();
+    world.fuseml(&["extension", "install", "acme/mlflow", "--grant", "all"]).good();
+    for words in [
+        "project create myproj",
+        "project set myproj",
+        "pipeline add mlflow-training --name train --input mlflow_code=code://*",
+    ] {
+        world.fuseml(&words.split(' ').collect::<Vec<_>>()).good();
+    }
+    let code = world.example();
+    world.fuseml(&["codeset", "push", &code.display().to_string(), "--name", "wine", "--wait"]).good();
+    let touched = |path: &str| {
+        let text = fs::read_to_string(code.join("train.py")).expect("code") + path;
+        fs::write(code.join("train.py"), text).expect("code");
+        world.fuseml(&["codeset", "push", &code.display().to_string(), "--name", "wine"]).good();
+    };
+    let runs = || world.json(&["run", "list"]).as_array().expect("runs").len();
+    let mut terminal = Terminal { world: &world, said: String::new() };
+
+    world.fuseml(&["extension", "revoke", "acme/mlflow@0.1.0", "--reason", "It leaks."]).good();
+    terminal.types(5, "extension audit");
+    terminal.types(0, "pipeline list");
+    touched("\n# changed while it is frozen\n");
+    terminal.types(5, "run start train");
+    assert_eq!(runs(), 1);
+    world.fuseml(&["extension", "restore", "acme/mlflow@0.1.0", "--reason", "It does not."]).good();
+    terminal.types(0, "extension audit");
+    terminal.types(0, "pipeline list");
+    terminal.types(0, "pipeline freeze train --reason holidays");
+    terminal.types(0, "pipeline list");
+    terminal.types(0, "pipeline thaw train");
+    touched("\n# changed afterwards\n");
+
+    until("the next push starts a run", || runs() == 2);
+    insta::assert_snapshot!(terminal.steady());
 }
 
 #[test]

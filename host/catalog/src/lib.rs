@@ -12,12 +12,14 @@ mod pipelines;
 mod port;
 mod runs;
 mod secrets;
+mod touched;
 
 pub use calls::{CallFilter, CallRecord, LogRecord, RefusalCount, RefusalRecord};
 pub use extensions::{InstalledExtension, InstalledVersion};
 pub use lineage::{Lineage, LineageCalls, LineageEdge};
 pub use runs::RunFilter;
 pub use secrets::SealedSecret;
+pub use touched::Touched;
 
 use fuseml_domain::{Error, Result};
 use serde::{Serialize, de::DeserializeOwned};

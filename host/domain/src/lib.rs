@@ -42,7 +42,7 @@ pub use manifest::{Component, Contract, Manifest, SecretSetting, TemplateFile, W
 pub use name::Name;
 pub use package::{PackageOrigin, PackageReference};
 pub use permission::{AllowedHost, BoundSecret, Capability, Request, Rights, fill_setting, host_rendering};
-pub use pipeline::{Binding, InputValue, Pipeline, Value, find_loop};
+pub use pipeline::{Binding, Freeze, InputValue, Pipeline, Value, find_loop};
 pub use reference::Reference;
 pub use run::{Cause, Run, RunState, StepEvent, StepRun, StepState};
 pub use runnable::{

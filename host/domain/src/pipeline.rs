@@ -27,6 +27,20 @@ pub struct Pipeline {
     /// Parameters of steps, by step.
     pub parameters: BTreeMap<Name, Attributes>,
     pub created: Timestamp,
+    /// While it is set nothing starts the pipeline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<Freeze>,
+}
+
+/// Why a pipeline does not start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freeze {
+    /// A line, for people.
+    pub reason: String,
+    pub at: Timestamp,
+    /// `<extension> <version> <digest>` when it was frozen because that version was revoked: it thaws when that is undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because_of: Option<String>,
 }
 
 impl Pipeline {
@@ -81,7 +95,7 @@ impl Pipeline {
                 inputs.insert(input_name.clone(), binding);
             }
         }
-        Ok(Self { project, name, template, inputs, parameters, created })
+        Ok(Self { project, name, template, inputs, parameters, created, frozen: None })
     }
 
     /// The inputs that this artifact would fill.

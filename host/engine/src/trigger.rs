@@ -60,6 +60,10 @@ async fn runs_started_by(catalog: &dyn Catalog, event: &ArtifactEvent) -> Result
             tracing::warn!(pipeline = %pipeline.name, artifact = %artifact.address, "not started: it would start itself");
             continue;
         }
+        if let Some(freeze) = &pipeline.frozen {
+            tracing::warn!(pipeline = %pipeline.name, artifact = %artifact.address, reason = %freeze.reason, "not started: it is frozen");
+            continue;
+        }
         match bind_inputs(catalog, &pipeline, BTreeMap::from([(input, artifact.clone())])).await {
             Ok(inputs) => runs.push(Run::new(&pipeline, pipeline.values(&inputs)?, cause.clone(), Timestamp::now())),
             Err(error) => tracing::info!(pipeline = %pipeline.name, %error, "not started"),
@@ -117,6 +121,11 @@ impl Engine {
         parameters: BTreeMap<Name, fuseml_domain::Attributes>,
         reason: String,
     ) -> Result<Run> {
+        if let Some(freeze) = &pipeline.frozen {
+            let (name, reason) = (&pipeline.name, freeze.reason.trim_end_matches('.'));
+            let message = format!("{name} is frozen: {reason}; `fuseml pipeline thaw {name}` lets it start again");
+            return Err(Error::conflict("frozen", message));
+        }
         let inputs = bind_inputs(&*self.ports.catalog, pipeline, given).await?;
         let values = pipeline.values(&inputs)?;
         let root = inputs.values().next().map(|artifact| artifact.address.clone());

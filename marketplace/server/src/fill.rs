@@ -79,7 +79,9 @@ pub async fn fill(data: &Path, manifest: &Manifest, count: usize) -> Result<()> 
                 fuseml: None,
                 dependencies: Default::default(),
             };
-            let readme = format!("# {}\n{}\n", manifest.title, WORDS.map(|word| format!("{word}{number}")).join(" "));
+            // Sixty words of a vocabulary of five thousand, as people would use it: some often, most rarely.
+            let used = (0..60_usize).map(|at| format!("word{}", (number * 31 + at * at * 17) % (1 + (at + 1) * 83)));
+            let readme = format!("# {}\n{}\n", manifest.title, used.collect::<Vec<_>>().join(" "));
             let record = VersionRecord {
                 published,
                 manifest,

@@ -12,7 +12,7 @@ mod backup;
 mod check;
 mod database;
 mod download;
-#[cfg(feature = "bench")]
+#[cfg(any(test, feature = "bench"))]
 mod fill;
 mod inspect;
 mod likeness;

@@ -272,21 +272,18 @@ impl Marketplace {
             .execute(&mut **transaction)
             .await
             .map_err(failed)?;
-        for statement in [
-            "DELETE FROM words WHERE namespace = ? AND name = ?",
-            "DELETE FROM facets WHERE namespace = ? AND name = ?",
-        ] {
-            sqlx::query(statement)
-                .bind(&**namespace)
-                .bind(&**name)
-                .execute(&mut **transaction)
-                .await
-                .map_err(failed)?;
-        }
+        self.forget(transaction, namespace, name).await?;
         if latest.is_none() {
             return Ok(());
         }
-        sqlx::query("INSERT INTO words (namespace, name, title, description, readme) VALUES (?, ?, ?, ?, ?)")
+        let row: i64 = sqlx::query_scalar("INSERT INTO search_rows (namespace, name) VALUES (?, ?) RETURNING row")
+            .bind(&**namespace)
+            .bind(&**name)
+            .fetch_one(&mut **transaction)
+            .await
+            .map_err(failed)?;
+        sqlx::query("INSERT INTO words (rowid, namespace, name, title, description, readme) VALUES (?, ?, ?, ?, ?, ?)")
+            .bind(row)
             .bind(&**namespace)
             .bind(&**name)
             .bind(&record.manifest.title)
@@ -298,6 +295,28 @@ impl Marketplace {
         for facet in facets(record) {
             sqlx::query("INSERT OR IGNORE INTO facets (facet, namespace, name) VALUES (?, ?, ?)")
                 .bind(facet)
+                .bind(&**namespace)
+                .bind(&**name)
+                .execute(&mut **transaction)
+                .await
+                .map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Takes an extension out of what is searched.
+    async fn forget(
+        &self,
+        transaction: &mut Transaction<'static, Sqlite>,
+        namespace: &Name,
+        name: &Name,
+    ) -> Result<()> {
+        for statement in [
+            "DELETE FROM words WHERE rowid = (SELECT row FROM search_rows WHERE namespace = ? AND name = ?)",
+            "DELETE FROM search_rows WHERE namespace = ? AND name = ?",
+            "DELETE FROM facets WHERE namespace = ? AND name = ?",
+        ] {
+            sqlx::query(statement)
                 .bind(&**namespace)
                 .bind(&**name)
                 .execute(&mut **transaction)

@@ -102,7 +102,7 @@ impl Marketplace {
             }
             None => 0,
         };
-        let mut sql = build(query)?;
+        let mut sql = self.build(query).await?;
         sql.push(" LIMIT ").push_bind(limit + 1).push(" OFFSET ").push_bind(offset);
         let rows = sql.build().fetch_all(&self.database.pool).await.map_err(failed)?;
         let more = rows.len() as i64 > limit;
@@ -111,53 +111,125 @@ impl Marketplace {
     }
 }
 
-fn build(query: &Query) -> Result<QueryBuilder<Sqlite>> {
-    let words = words(&query.q);
-    let mut sql = QueryBuilder::new(
-        "SELECT e.namespace, e.name, e.latest, e.title, e.description, e.downloads, e.updated, n.document FROM ",
-    );
-    match &words {
-        Some(words) => {
-            sql.push("words w JOIN extensions e ON e.namespace = w.namespace AND e.name = w.name JOIN namespaces n ON n.name = e.namespace WHERE words MATCH ");
-            sql.push_bind(words.clone());
-            sql.push(" AND e.latest <> ''");
-        }
-        None => drop(sql.push("extensions e JOIN namespaces n ON n.name = e.namespace WHERE e.latest <> ''")),
+/// What a query looks through first: whatever there is least of.
+enum Begin {
+    /// Words that few extensions have: ranked by how well they fit.
+    Rare(String),
+    /// Words that many have say little: ranked by use.
+    Common(String),
+    /// A facet that few have.
+    Facet(String),
+    /// Everything, in the wanted order.
+    All,
+}
+
+/// What more extensions have than this is common.
+const COMMON: i64 = 2_000;
+
+impl Marketplace {
+    /// Whether more than [`COMMON`] rows answer.
+    async fn is_common(&self, sql: &'static str, value: &str) -> Result<bool> {
+        let count: i64 = sqlx::query_scalar(sql)
+            .bind(value)
+            .bind(COMMON + 1)
+            .fetch_one(&self.database.pool)
+            .await
+            .map_err(failed)?;
+        Ok(count > COMMON)
     }
+
+    async fn begin_with(&self, query: &Query, facets: &[String]) -> Result<Begin> {
+        if let Some(words) = words(&query.q) {
+            let count = "SELECT COUNT(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)";
+            let is_common = self.is_common(count, &words).await?;
+            return Ok(if is_common { Begin::Common(words) } else { Begin::Rare(words) });
+        }
+        for facet in facets {
+            let count = "SELECT COUNT(*) FROM (SELECT 1 FROM facets WHERE facet = ? LIMIT ?)";
+            if !self.is_common(count, facet).await? {
+                return Ok(Begin::Facet(facet.clone()));
+            }
+        }
+        Ok(Begin::All)
+    }
+
+    async fn build(&self, query: &Query) -> Result<QueryBuilder<Sqlite>> {
+        let wanted = wanted(query);
+        let from = self.begin_with(query, &wanted).await?;
+        let mut sql = QueryBuilder::new(
+            "SELECT e.namespace, e.name, e.latest, e.title, e.description, e.downloads, e.updated, n.document FROM ",
+        );
+        match &from {
+            Begin::Rare(words) => {
+                // Names weigh most.
+                sql.push("(SELECT rowid AS row, bm25(words, 4.0, 10.0, 6.0, 3.0, 1.0) AS score FROM words WHERE words MATCH ");
+                sql.push_bind(words.clone());
+                sql.push(") w JOIN search_rows r ON r.row = w.row JOIN extensions e ON e.namespace = r.namespace AND e.name = r.name");
+            }
+            Begin::Common(_) => {
+                sql.push("search_rows r JOIN extensions e ON e.namespace = r.namespace AND e.name = r.name");
+            }
+            Begin::Facet(_) => {
+                sql.push("facets d JOIN extensions e ON e.namespace = d.namespace AND e.name = d.name");
+            }
+            Begin::All => drop(sql.push("extensions e")),
+        }
+        sql.push(" JOIN namespaces n ON n.name = e.namespace WHERE e.latest <> ''");
+        match &from {
+            Begin::Common(words) => {
+                sql.push(" AND r.row IN (SELECT rowid FROM words WHERE words MATCH ")
+                    .push_bind(words.clone())
+                    .push(")");
+            }
+            Begin::Facet(facet) => drop(sql.push(" AND d.facet = ").push_bind(facet.clone())),
+            Begin::Rare(_) | Begin::All => {}
+        }
+        for facet in wanted {
+            facet_condition(&mut sql, "EXISTS", facet);
+        }
+        for facet in unwanted(query)? {
+            facet_condition(&mut sql, "NOT EXISTS", facet);
+        }
+        if let Some(namespace) = &query.namespace {
+            sql.push(" AND e.namespace = ").push_bind(namespace.clone());
+        }
+        sql.push(" ORDER BY ");
+        sql.push(match (query.order, &from) {
+            // Who is verified and much used goes before who is not.
+            (Order::Relevance, Begin::Rare(_)) => {
+                "w.score * (1 + json_extract(n.document, '$.verified') + e.downloads / (e.downloads + 50.0)), e.name"
+            }
+            (Order::Relevance | Order::Downloads, _) => "e.downloads DESC, e.updated DESC",
+            (Order::Newest, _) => "e.updated DESC",
+        });
+        sql.push(", e.namespace, e.name");
+        Ok(sql)
+    }
+}
+
+fn wanted(query: &Query) -> Vec<String> {
     let wanted = [
-        ("world", &query.world),
-        ("kind", &query.kind),
-        ("product", &query.product),
-        ("category", &query.category),
         ("input", &query.input),
         ("output", &query.output),
+        ("product", &query.product),
+        ("category", &query.category),
+        ("kind", &query.kind),
+        ("world", &query.world),
     ];
-    for (facet, value) in wanted {
-        if let Some(value) = value {
-            facet_condition(&mut sql, "EXISTS", format!("{facet}:{value}"));
-        }
-    }
-    for without in query.without.iter().flat_map(|list| list.split(',')).filter(|without| !without.is_empty()) {
-        if without != "internet" && !Capability::ALL.iter().any(|capability| capability.name() == without) {
-            let message = format!("`{}` is nothing that can be asked for", without.escape_debug());
-            return Err(Error::invalid("capability", message));
-        }
-        facet_condition(&mut sql, "NOT EXISTS", format!("asks:{without}"));
-    }
-    if let Some(namespace) = &query.namespace {
-        sql.push(" AND e.namespace = ").push_bind(namespace.clone());
-    }
-    sql.push(" ORDER BY ");
-    sql.push(match (query.order, words.is_some()) {
-        // Names weigh most; who is verified and much used goes before who is not.
-        (Order::Relevance, true) => {
-            "bm25(words, 4.0, 10.0, 6.0, 3.0, 1.0) * (1 + json_extract(n.document, '$.verified') + e.downloads / (e.downloads + 50.0)), e.name"
-        }
-        (Order::Relevance | Order::Downloads, _) => "e.downloads DESC, e.updated DESC",
-        (Order::Newest, _) => "e.updated DESC",
-    });
-    sql.push(", e.namespace, e.name");
-    Ok(sql)
+    wanted.iter().filter_map(|(facet, value)| value.as_ref().map(|value| format!("{facet}:{value}"))).collect()
+}
+
+fn unwanted(query: &Query) -> Result<Vec<String>> {
+    let names = query.without.iter().flat_map(|list| list.split(',')).filter(|without| !without.is_empty());
+    names
+        .map(|without| {
+            if without != "internet" && !Capability::ALL.iter().any(|capability| capability.name() == without) {
+                let message = format!("`{}` is nothing that can be asked for", without.escape_debug());
+                return Err(Error::invalid("capability", message));
+            }
+            Ok(format!("asks:{without}"))
+        })
+        .collect()
 }
 
 fn facet_condition(sql: &mut QueryBuilder<Sqlite>, exists: &str, facet: String) {
@@ -189,4 +261,62 @@ fn found(row: &sqlx::sqlite::SqliteRow) -> Result<Found> {
         updated: time(row.get("updated"))?,
         verified: about.verified,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fuseml_domain::Manifest;
+    use std::collections::BTreeSet;
+
+    const MANIFEST: &str = "schema_version = 1\nname = \"tool\"\nversion = \"0.1.0\"\ntitle = \"T\"\ndescription = \"D\"\nlicense = \"MIT\"\n";
+
+    /// So many that some words and facets are common and others rare.
+    async fn filled(folder: &std::path::Path) -> Marketplace {
+        let manifest = Manifest::parse(MANIFEST).expect("manifest");
+        crate::fill::fill(folder, &manifest, 2_500).await.expect("filled");
+        Marketplace::open_beside(folder).await.expect("marketplace")
+    }
+
+    /// Everything that is found, page after page.
+    async fn all(market: &Marketplace, query: Query) -> Vec<Found> {
+        let (mut found, mut page_token) = (Vec::new(), None);
+        loop {
+            let page = market.search(&Query { limit: Some(100), page_token, ..query.clone() }).await.expect("page");
+            found.extend(page.extensions);
+            page_token = page.next_page_token;
+            if page_token.is_none() {
+                return found;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_found_is_what_fits_however_many_there_are() {
+        let folder = tempfile::tempdir().expect("folder");
+        let market = filled(folder.path()).await;
+        let text = |value: &str| Some(value.to_owned());
+        let everything = all(&market, Query::default()).await;
+        assert_eq!(everything.len(), 2_500);
+        let says = |found: &Found, word: &str| found.description.contains(word) || found.name.contains(word);
+
+        // A word that all have, one that few have, a kind that few take.
+        let common = all(&market, Query { q: "brings".to_owned(), ..Query::default() }).await;
+        assert_eq!(common.len(), 2_500);
+        assert!(common.is_sorted_by_key(|found| std::cmp::Reverse(found.downloads)), "by use");
+        let rare = all(&market, Query { q: "vector".to_owned(), ..Query::default() }).await;
+        let expected: BTreeSet<&Name> = everything.iter().filter(|it| says(it, "vector")).map(|it| &it.name).collect();
+        assert_eq!(rare.iter().map(|it| &it.name).collect::<BTreeSet<_>>(), expected);
+        assert!(expected.len() > 100 && expected.len() < 1_000);
+        assert!(rare[0].name.contains("vector"), "a name weighs most: {}", rare[0].name);
+        let facet = all(&market, Query { input: text("vector"), order: Order::Newest, ..Query::default() }).await;
+        assert!((100..110).contains(&facet.len()) && facet.is_sorted_by(|a, b| a.updated >= b.updated));
+
+        let both = Query { q: "vector".to_owned(), input: text("vector"), ..Query::default() };
+        let inputs: BTreeSet<&Name> = facet.iter().map(|it| &it.name).collect();
+        let both: Vec<Found> = all(&market, both).await;
+        assert_eq!(both.iter().map(|it| &it.name).collect::<BTreeSet<_>>(), &inputs & &expected);
+        assert_eq!(all(&market, Query { input: text("nothing"), ..Query::default() }).await, Vec::new());
+        assert_eq!(all(&market, Query { q: "\"; DROP".to_owned(), ..Query::default() }).await, Vec::new());
+    }
 }

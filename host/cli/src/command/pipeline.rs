@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use fuseml_domain::{Binding, Descriptor, Name, Pipeline, Run, RunState};
 use fuseml_server::{PipelineRequest, TemplateView};
 use reqwest::Method;
+use serde_json::json;
 use std::process::ExitCode;
 
 #[derive(Subcommand)]
@@ -24,6 +25,15 @@ pub(crate) enum PipelineCommand {
     Add(AddArguments),
     /// Show the project's pipelines
     List,
+    /// Let nothing start a pipeline until it thaws
+    Freeze {
+        name: String,
+        /// A line for whoever wonders why it does not start
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let a pipeline start again
+    Thaw { name: String },
     /// Detach a pipeline; its runs and what they made stay
     Remove { name: String },
     /// Show what pipelines made of what
@@ -102,6 +112,18 @@ pub(crate) async fn execute(command: PipelineCommand, options: &Options) -> anyh
             let pipelines: Vec<Pipeline> = client.get(&format!("/api/v1/projects/{project}/pipelines"), &[]).await?;
             options.output.print(&pipelines, list)?;
         }
+        PipelineCommand::Freeze { name, reason } => {
+            let name: Name = name.parse()?;
+            let path = format!("/api/v1/projects/{project}/pipelines/{name}/frozen");
+            client.call(client.request(Method::PUT, &path).json(&json!({"reason": reason}))).await?;
+            eprintln!("Nothing starts {name} of {project} now; what comes meanwhile starts nothing later either.");
+        }
+        PipelineCommand::Thaw { name } => {
+            let name: Name = name.parse()?;
+            let path = format!("/api/v1/projects/{project}/pipelines/{name}/frozen");
+            client.call(client.request(Method::DELETE, &path)).await?;
+            eprintln!("{name} of {project} starts again with what comes next.");
+        }
         PipelineCommand::Remove { name } => {
             let name: Name = name.parse()?;
             let path = format!("/api/v1/projects/{project}/pipelines/{name}");
@@ -149,7 +171,11 @@ fn list(pipelines: &Vec<Pipeline>) -> Rows {
                 Binding::Value(value) => format!("{name}: {value}"),
             })
             .collect();
-        rows.push([pipeline.name.to_string(), pipeline.template.name.to_string(), inputs.join("\n")]);
+        let name = match &pipeline.frozen {
+            Some(freeze) => format!("{}\n(frozen: {})", pipeline.name, freeze.reason),
+            None => pipeline.name.to_string(),
+        };
+        rows.push([name, pipeline.template.name.to_string(), inputs.join("\n")]);
     }
     rows
 }

@@ -2,13 +2,11 @@
 
 use super::Registry;
 use crate::{marketplace::Marketplaces, view::AuditView};
-use fuseml_catalog::{CallFilter, InstalledVersion};
-use fuseml_domain::{Name, Result};
+use fuseml_catalog::{InstalledVersion, Touched};
+use fuseml_domain::{Freeze, Name, Result};
 use fuseml_marketplace::{NamespaceIndex, Published, Status};
+use jiff::Timestamp;
 use std::collections::BTreeSet;
-
-/// Calls looked through for what a revoked version touched.
-const MOST_CALLS: u32 = 1_000;
 
 impl Registry {
     /// Looks at every installed version. One that was revoked since is refused from here on, one that was restored
@@ -70,11 +68,7 @@ impl Registry {
         let mut findings = Vec::new();
         if let Some(reason) = &revoked {
             findings.push(format!("it must not run: {reason}"));
-            let touched = self.touched(name).await?;
-            findings.push(match touched.is_empty() {
-                true => "no artifact was touched by it".to_owned(),
-                false => format!("it touched {}", touched.into_iter().collect::<Vec<_>>().join(", ")),
-            });
+            findings.extend(say_touched(&self.catalog.touched_by(&version).await?));
         }
         let yanked = published.is_some_and(|published| published.status == Status::Yanked);
         if let Some(published) = published.filter(|_| yanked) {
@@ -110,25 +104,52 @@ impl Registry {
     async fn set_revoked(&self, name: &Name, version: &InstalledVersion, revoked: Option<String>) -> Result<()> {
         let _alone = self.changing.lock().await;
         match &revoked {
-            Some(reason) => tracing::warn!(extension = %name, %reason, "a version was revoked and runs no more"),
-            None => tracing::info!(extension = %name, "a version that was revoked runs again"),
+            Some(reason) => {
+                tracing::warn!(extension = %name, %reason, "a version was revoked and runs no more");
+                let freeze = Freeze {
+                    reason: format!("{name} {} was revoked: {reason}", version.manifest.version),
+                    at: Timestamp::now(),
+                    because_of: Some(because_of(version)?),
+                };
+                let touched = self.catalog.touched_by(version).await?;
+                for (project, pipeline) in self.catalog.freeze(&touched.pipelines, &freeze).await? {
+                    tracing::warn!(%project, %pipeline, extension = %name, "frozen");
+                }
+            }
+            None => {
+                tracing::info!(extension = %name, "a version that was revoked runs again");
+                self.catalog.thaw_all(&because_of(version)?).await?;
+            }
         }
         let extension = self.catalog.extension(name).await?;
         self.catalog.keep_version(&InstalledVersion { revoked, ..version.clone() }, &extension).await?;
         self.changed();
         Ok(())
     }
+}
 
-    /// The artifacts that calls of an extension were about.
-    async fn touched(&self, name: &Name) -> Result<BTreeSet<String>> {
-        let mut touched = BTreeSet::new();
-        for instance in self.catalog.instances_of(name).await? {
-            let filter = CallFilter { instance: Some(instance.name), limit: MOST_CALLS, ..CallFilter::default() };
-            let calls = self.catalog.calls(&filter).await?;
-            touched.extend(calls.into_iter().filter_map(|call| call.subject));
+/// How a freeze names the version that it is because of.
+fn because_of(version: &InstalledVersion) -> Result<String> {
+    Ok(format!("{} {} {}", version.manifest.name, version.manifest.version, version.digest()?))
+}
+
+fn say_touched(touched: &Touched) -> Vec<String> {
+    let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
+    let pipelines = touched.pipelines.iter().map(|(project, name)| format!("{project}/{name}")).collect();
+    let mut lines = vec![match touched.artifacts.is_empty() {
+        true => "no artifact was touched by it".to_owned(),
+        false => format!("it touched {}", list(&touched.artifacts)),
+    }];
+    for (what, names) in [
+        ("runs with them", &touched.runs),
+        ("services that still answer from them", &touched.services),
+        ("pipelines that start no more until it is restored, or `fuseml pipeline thaw`", &pipelines),
+    ] {
+        if !names.is_empty() {
+            lines.push(format!("{what}: {}", list(names)));
         }
-        Ok(touched)
     }
+    lines
 }
 
 /// Why a version must not run, if it must not.

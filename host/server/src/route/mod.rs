@@ -27,6 +27,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/templates", get(pipeline::templates))
         .route("/projects/{project}/pipelines", get(pipeline::list).post(pipeline::add))
         .route("/projects/{project}/pipelines/{name}", delete(pipeline::remove))
+        .route("/projects/{project}/pipelines/{name}/frozen", put(pipeline::freeze).delete(pipeline::thaw))
         .route("/projects/{project}/pipelines/{name}/runs", post(run::start))
         .route("/projects/{project}/artifacts", get(artifact::list))
         .route("/projects/{project}/codesets", get(artifact::current_codesets))

@@ -5,7 +5,7 @@ use crate::{
     view::{PipelineRequest, ProjectView, TemplateView},
 };
 use axum::{extract::State, http::StatusCode};
-use fuseml_domain::{Name, Pipeline, port::Catalog as _};
+use fuseml_domain::{Freeze, Name, Pipeline, port::Catalog as _};
 use fuseml_rest::{Answer, Json, Path};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -57,5 +57,29 @@ pub(super) async fn remove(
 ) -> Answer<StatusCode> {
     app.catalog.check_project(&project).await?;
     app.catalog.remove_pipeline(&project, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Why somebody freezes a pipeline.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FreezeRequest {
+    reason: String,
+}
+
+pub(super) async fn freeze(
+    State(app): State<Arc<App>>,
+    Path((project, name)): Path<(Name, Name)>,
+    Json(request): Json<FreezeRequest>,
+) -> Answer<StatusCode> {
+    app.catalog.pipeline(&project, &name).await?;
+    let freeze = Freeze { reason: request.reason, at: Timestamp::now(), because_of: None };
+    app.catalog.freeze(&[(project, name)], &freeze).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn thaw(State(app): State<Arc<App>>, Path((project, name)): Path<(Name, Name)>) -> Answer<StatusCode> {
+    app.catalog.pipeline(&project, &name).await?;
+    app.catalog.thaw(&project, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,0 +1,165 @@
+//! What one version of an extension had a part in, for when it turns out that it must not have run.
+
+use crate::{Catalog, InstalledVersion, all_from_json, failed, from_json, to_json};
+use fuseml_domain::{Descriptor, Freeze, Name, Pipeline, Result, Run, port::Service};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All that it touched, as people name it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// What its calls were about, and what the runs with that made: addresses, and what stores call an artifact that
+    /// the catalog does not know.
+    pub artifacts: BTreeSet<String>,
+    /// `<project>/<pipeline>/<number>` of every run that used or made what its calls were about.
+    pub runs: BTreeSet<String>,
+    /// `<project>/<pipeline>/<service>` of everything served from one of those runs.
+    pub services: BTreeSet<String>,
+    /// Project and name of those runs' pipelines, and of those that are made from its templates.
+    pub pipelines: BTreeSet<(Name, Name)>,
+}
+
+impl Catalog {
+    /// From receipts and lineage. Looks through everything: it is asked when something has gone wrong.
+    pub async fn touched_by(&self, version: &InstalledVersion) -> Result<Touched> {
+        let mut touched = Touched::default();
+        for subject in self.subjects(version).await? {
+            let addresses = self.addresses_of(&subject).await?;
+            touched.artifacts.extend(if addresses.is_empty() { vec![subject] } else { addresses });
+        }
+        let mut runs: BTreeMap<String, Run> = BTreeMap::new();
+        for artifact in &touched.artifacts {
+            let texts: Vec<String> = sqlx::query_scalar(
+                "SELECT document FROM runs WHERE id IN (SELECT run FROM participations WHERE artifact = ?)",
+            )
+            .bind(artifact)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+            let found: Vec<Run> = all_from_json(texts)?;
+            runs.extend(found.into_iter().map(|run| (format!("{}/{}", run.project, run.label()), run)));
+        }
+        for run in runs.values() {
+            let made: Vec<String> =
+                sqlx::query_scalar("SELECT DISTINCT artifact FROM participations WHERE run = ? AND role = 'made'")
+                    .bind(run.id.to_string())
+                    .fetch_all(&self.pool)
+                    .await
+                    .map_err(failed)?;
+            touched.artifacts.extend(made);
+        }
+        touched.pipelines.extend(runs.values().map(|run| (run.project.clone(), run.pipeline.clone())));
+        touched.services = self.services_of(&runs).await?;
+        touched.runs = runs.into_keys().collect();
+        for (project, _) in self.projects().await? {
+            let of_template =
+                |pipeline: &Pipeline| version.templates.iter().any(|own| own.name == pipeline.template.name);
+            let project: Name = project.parse()?;
+            let own = self.pipelines_of(&project).await?.into_iter().filter(of_template);
+            touched.pipelines.extend(own.map(|pipeline| (pipeline.project, pipeline.name)));
+        }
+        Ok(touched)
+    }
+
+    /// What the receipts of its components name.
+    async fn subjects(&self, version: &InstalledVersion) -> Result<BTreeSet<String>> {
+        let mut subjects = BTreeSet::new();
+        for instance in self.instances_of(&version.manifest.name).await? {
+            for digest in version.components.values() {
+                let found: Vec<String> = sqlx::query_scalar(
+                    "SELECT DISTINCT subject FROM calls \
+                     WHERE instance = ? AND subject IS NOT NULL AND document ->> '$.digest' = ?",
+                )
+                .bind(&*instance.name)
+                .bind(digest.to_string())
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed)?;
+                subjects.extend(found);
+            }
+        }
+        Ok(subjects)
+    }
+
+    /// The addresses of what a store calls so.
+    async fn addresses_of(&self, subject: &str) -> Result<Vec<String>> {
+        let texts: Vec<String> =
+            sqlx::query_scalar("SELECT document FROM artifacts WHERE document ->> '$.store.id' = ?")
+                .bind(subject)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed)?;
+        let found: Vec<Descriptor> = all_from_json(texts)?;
+        Ok(found.into_iter().map(|descriptor| descriptor.address.to_string()).collect())
+    }
+
+    async fn services_of(&self, runs: &BTreeMap<String, Run>) -> Result<BTreeSet<String>> {
+        let texts: Vec<String> =
+            sqlx::query_scalar("SELECT document FROM services").fetch_all(&self.pool).await.map_err(failed)?;
+        let services: Vec<Service> = all_from_json(texts)?;
+        let own =
+            services.into_iter().filter(|it| runs.contains_key(&format!("{}/{}/{}", it.project, it.pipeline, it.run)));
+        Ok(own.map(|it| format!("{}/{}/{}", it.project, it.pipeline, it.name)).collect())
+    }
+
+    /// Freezes pipelines that are not frozen yet; answers those.
+    pub async fn freeze<'a>(
+        &self,
+        pipelines: impl IntoIterator<Item = &'a (Name, Name)>,
+        freeze: &Freeze,
+    ) -> Result<Vec<(Name, Name)>> {
+        self.change_freeze(pipelines, |pipeline| pipeline.frozen.is_none().then(|| Some(freeze.clone()))).await
+    }
+
+    /// Lets one pipeline start again, whoever froze it.
+    pub async fn thaw(&self, project: &Name, name: &Name) -> Result<Vec<(Name, Name)>> {
+        let one = (project.clone(), name.clone());
+        self.change_freeze([&one], |pipeline| pipeline.frozen.is_some().then_some(None)).await
+    }
+
+    /// Lets everything start again that was frozen because of that version of an extension.
+    pub async fn thaw_all(&self, because_of: &str) -> Result<Vec<(Name, Name)>> {
+        let mut all = Vec::new();
+        for (project, _) in self.projects().await? {
+            let own = self.pipelines_of(&project.parse()?).await?;
+            all.extend(own.into_iter().map(|pipeline| (pipeline.project, pipeline.name)));
+        }
+        let ours = |pipeline: &Pipeline| {
+            pipeline.frozen.as_ref().is_some_and(|it| it.because_of.as_deref() == Some(because_of))
+        };
+        self.change_freeze(&all, |pipeline| ours(pipeline).then_some(None)).await
+    }
+
+    /// In one transaction; answers those that `change` had something for.
+    async fn change_freeze<'a>(
+        &self,
+        pipelines: impl IntoIterator<Item = &'a (Name, Name)>,
+        change: impl Fn(&Pipeline) -> Option<Option<Freeze>>,
+    ) -> Result<Vec<(Name, Name)>> {
+        let mut transaction = self.write().await?;
+        let mut changed = Vec::new();
+        for (project, name) in pipelines {
+            let text: Option<String> =
+                sqlx::query_scalar("SELECT document FROM pipelines WHERE project = ? AND name = ?")
+                    .bind(&**project)
+                    .bind(&**name)
+                    .fetch_optional(&mut *transaction)
+                    .await
+                    .map_err(failed)?;
+            // A run's pipeline may be detached by now.
+            let Some(text) = text else { continue };
+            let mut pipeline: Pipeline = from_json(&text)?;
+            let Some(frozen) = change(&pipeline) else { continue };
+            pipeline.frozen = frozen;
+            sqlx::query("UPDATE pipelines SET document = ? WHERE project = ? AND name = ?")
+                .bind(to_json(&pipeline)?)
+                .bind(&**project)
+                .bind(&**name)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
+            changed.push((project.clone(), name.clone()));
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(changed)
+    }
+}
