@@ -5,13 +5,16 @@ use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_ASN1, ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey},
 };
-use fuseml_domain::{Digest, Error, Result};
+use fuseml_domain::{Digest, Error, Result, SecretText};
+use pem::{EncodeConfig, LineEnding};
+use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt, str::FromStr};
 use zeroize::Zeroizing;
 
 const PRIVATE: &str = "PRIVATE KEY";
+const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 const PUBLIC: &str = "PUBLIC KEY";
 
 /// The SHA-256 of a public key's `SubjectPublicKeyInfo` in DER.
@@ -55,7 +58,8 @@ impl SigningKey {
     /// When the machine has no random numbers.
     pub fn generate() -> Result<Self> {
         let failed = |_| Error::internal("random", "the machine gave no random numbers for a key");
-        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(failed)?;
+        // Version 1: OpenSSL reads no other.
+        let document = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).map_err(failed)?;
         Self::from_pkcs8(Zeroizing::new(document.as_ref().to_vec()))
     }
 
@@ -65,20 +69,46 @@ impl SigningKey {
         Ok(Self { pair, pkcs8 })
     }
 
-    /// From a PEM text `BEGIN PRIVATE KEY` (PKCS #8).
+    /// From a PEM text `BEGIN PRIVATE KEY`, or `BEGIN ENCRYPTED PRIVATE KEY` with its passphrase (PKCS #8).
     ///
     /// # Errors
-    /// `invalid` for anything else; the text is not repeated.
-    pub fn from_pem(text: &str) -> Result<Self> {
+    /// `invalid` for anything else, `denied` for a missing or wrong passphrase; neither text is repeated.
+    pub fn from_pem(text: &str, passphrase: Option<&SecretText>) -> Result<Self> {
         let parsed = pem::parse(text).map_err(|_| Error::invalid("key", "this is no PEM file"))?;
-        if parsed.tag() != PRIVATE {
-            return Err(Error::invalid("key", format!("this PEM file holds no {PRIVATE}")));
+        let tag = parsed.tag().to_owned();
+        let der = Zeroizing::new(parsed.into_contents());
+        match (tag.as_str(), passphrase) {
+            (PRIVATE, _) => Self::from_pkcs8(der),
+            (ENCRYPTED, Some(passphrase)) => {
+                let locked = EncryptedPrivateKeyInfoRef::try_from(&der[..])
+                    .map_err(|_| Error::invalid("key", "this is no encrypted key in PKCS #8 form"))?;
+                let opened = locked.decrypt(passphrase.expose());
+                let opened =
+                    opened.map_err(|_| Error::denied("passphrase", "the key does not open with this passphrase"))?;
+                Self::from_pkcs8(Zeroizing::new(opened.as_bytes().to_vec()))
+            }
+            (ENCRYPTED, None) => Err(Error::denied("passphrase", "this key has a passphrase, and none was given")),
+            _ => Err(Error::invalid("key", format!("this PEM file holds no {PRIVATE}"))),
         }
-        Self::from_pkcs8(Zeroizing::new(parsed.into_contents()))
     }
 
-    pub fn to_pem(&self) -> Zeroizing<String> {
-        Zeroizing::new(pem::encode(&pem::Pem::new(PRIVATE, self.pkcs8.to_vec())))
+    /// Whether a PEM text needs a passphrase.
+    pub fn is_encrypted(text: &str) -> bool {
+        text.contains(&format!("-----BEGIN {ENCRYPTED}-----"))
+    }
+
+    /// The key as a PEM text, encrypted (scrypt, AES-256) where there is a passphrase.
+    ///
+    /// # Errors
+    /// When the machine has no random numbers.
+    pub fn to_pem(&self, passphrase: Option<&SecretText>) -> Result<Zeroizing<String>> {
+        let Some(passphrase) = passphrase else {
+            return Ok(Zeroizing::new(encode(PRIVATE, self.pkcs8.to_vec())));
+        };
+        let failed = |_| Error::internal("key", "the key could not be encrypted");
+        let locked = PrivateKeyInfoRef::try_from(&self.pkcs8[..]).map_err(failed)?;
+        let locked = locked.encrypt(passphrase.expose()).map_err(failed)?;
+        Ok(Zeroizing::new(encode(ENCRYPTED, locked.as_bytes().to_vec())))
     }
 
     /// For libraries that sign by themselves.
@@ -102,6 +132,11 @@ impl SigningKey {
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         self.pair.sign(message).as_ref().to_vec()
     }
+}
+
+/// With the line ends that other tools write.
+fn encode(tag: &str, der: Vec<u8>) -> String {
+    pem::encode_config(&pem::Pem::new(tag, der), EncodeConfig::new().set_line_ending(LineEnding::LF))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,7 +226,7 @@ impl From<PublicKey> for String {
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&pem::encode(&pem::Pem::new(PUBLIC, self.der.clone())))
+        f.write_str(&encode(PUBLIC, self.der.clone()))
     }
 }
 
@@ -202,13 +237,28 @@ mod tests {
     #[test]
     fn a_key_survives_its_file_and_verifies_what_it_signed() {
         let key = SigningKey::generate().expect("key");
-        let again = SigningKey::from_pem(&key.to_pem()).expect("PEM");
+        let again = SigningKey::from_pem(&key.to_pem(None).expect("PEM"), None).expect("PEM");
         let public: PublicKey = again.public().expect("public").to_string().parse().expect("PEM");
         let signature = key.sign(b"message");
         assert!(public.verifies(b"message", &signature));
         assert!(!public.verifies(b"massage", &signature));
         assert!(!SigningKey::generate().expect("key").public().expect("public").verifies(b"message", &signature));
         assert_eq!(public.raw(), key.raw_public());
+    }
+
+    #[test]
+    fn a_key_with_a_passphrase_opens_with_that_alone() {
+        let key = SigningKey::generate().expect("key");
+        let (right, wrong) = (SecretText::new("correct horse"), SecretText::new("battery staple"));
+        let locked = key.to_pem(Some(&right)).expect("PEM");
+
+        assert!(SigningKey::is_encrypted(&locked) && !SigningKey::is_encrypted(&key.to_pem(None).expect("PEM")));
+        let opened = SigningKey::from_pem(&locked, Some(&right)).expect("opened");
+        assert_eq!(opened.raw_public(), key.raw_public());
+        for refused in [SigningKey::from_pem(&locked, Some(&wrong)), SigningKey::from_pem(&locked, None)] {
+            let error = refused.expect_err("refused");
+            assert!(error.code == "passphrase" && !error.message.contains("horse"), "{error}");
+        }
     }
 
     #[test]
@@ -229,7 +279,7 @@ mod tests {
     #[test]
     fn what_is_no_key_is_refused_without_being_repeated() {
         for text in ["", "secret", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"] {
-            let error = SigningKey::from_pem(text).expect_err(text);
+            let error = SigningKey::from_pem(text, None).expect_err(text);
             assert!(!error.message.contains("c2Vj") && !error.message.contains("secret"), "{error}");
             assert!(text.parse::<PublicKey>().is_err());
         }

@@ -206,6 +206,13 @@ impl World {
         Said { line: arguments.join(" "), output }
     }
 
+    /// The same with these variables.
+    pub fn fuseml_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Said {
+        let mut command = self.command(arguments);
+        let output = command.envs(variables.iter().copied()).stdin(Stdio::null()).output().expect("fuseml");
+        Said { line: arguments.join(" "), output }
+    }
+
     /// The same with this on standard input.
     pub fn fuseml_reading(&self, arguments: &[&str], input: &str) -> Said {
         let file = self.folder.path().join("input");

@@ -1,10 +1,10 @@
 //! A marketplace from both sides: publishers who own names, admins who find, verify and trust; and those who try to
 //! deceive them.
 
-use fuseml_tests::{Marketplace, Terminal, World, until, variant};
+use fuseml_tests::{Marketplace, Terminal, World, tool, until, variant};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::{fs, net::TcpListener};
+use std::{fs, net::TcpListener, process::Command};
 
 const NEXT: (&str, &str) = ("\nversion = \"0.1.0\"", "\nversion = \"0.1.1\"");
 
@@ -190,6 +190,32 @@ fn a_token_does_what_it_is_for_and_nothing_after_its_end() {
         world.fuseml(&["marketplace", "token", "remove", token["id"].as_str().expect("id")]).good();
     }
     assert_eq!(begin(Some(&narrow), "acme/tool"), 401, "a removed token is a stolen one");
+}
+
+#[test]
+fn a_key_with_a_passphrase_signs_for_who_knows_it_and_opens_elsewhere() {
+    let world = World::new();
+    let market = Marketplace::start(&world, "market");
+    let token = market.account(&world, "ada", false);
+    market.login(&world, &token);
+    world.fuseml(&["marketplace", "namespace", "add", "acme"]).good();
+    let known = [("FUSEML_KEY_PASSPHRASE", "correct horse")];
+    world.fuseml_with(&known, &["marketplace", "key", "add", "acme"]).good();
+    let publish = ["extension", "publish", &first(&world), "--namespace", "acme"];
+
+    let refused = world.fuseml(&publish).bad(4);
+    assert!(refused.stderr().contains("has a passphrase, and none was given"), "{}", refused.stderr());
+    world.fuseml_with(&[("FUSEML_KEY_PASSPHRASE", "battery staple")], &publish).bad(4);
+    world.fuseml_with(&known, &publish).good();
+
+    let shown = world.fuseml_with(&known, &["marketplace", "key", "show", "acme"]).good().stdout();
+    let file = world.folder.path().join("config/fuseml/keys/acme.pem");
+    let opened = Command::new(tool("FUSEML_TEST_OPENSSL"))
+        .args(["pkey", "-passin", "pass:correct horse", "-pubout", "-in"])
+        .arg(file)
+        .output()
+        .expect("openssl");
+    assert_eq!(String::from_utf8_lossy(&opened.stdout), shown, "{}", String::from_utf8_lossy(&opened.stderr));
 }
 
 #[test]

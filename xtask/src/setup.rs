@@ -29,6 +29,8 @@ pub(crate) struct Tools {
     pub(crate) registry: PathBuf,
     /// Another one.
     pub(crate) skopeo: PathBuf,
+    /// Reads and writes keys of every kind.
+    pub(crate) openssl: PathBuf,
     pub(crate) openapi_validator: PathBuf,
     /// The Python that has the package `oras`.
     pub(crate) oras_python: PathBuf,
@@ -56,6 +58,7 @@ pub(crate) fn all() -> Result<Tools> {
     let openapi_validator = python_tool(&tools, &uv, &uv_cache, "openapi-spec-validator", &OPENAPI)?;
     let oras_python = python_tool(&tools, &uv, &uv_cache, "oras", &ORAS)?.with_file_name("python");
     let (registry, skopeo) = (debian_program("docker-registry")?, debian_program("skopeo")?);
+    let openssl = debian_program("openssl")?;
     guest::ensure_toolchain()?;
     let mlflow_extension = target().join("extensions/mlflow");
     guest::build_extension(&root().join("plugins/mlflow"), &mlflow_extension)?;
@@ -67,6 +70,7 @@ pub(crate) fn all() -> Result<Tools> {
         ray,
         registry,
         skopeo,
+        openssl,
         openapi_validator,
         oras_python,
         mlflow_extension,

@@ -18,6 +18,7 @@ pub(crate) fn run_all() -> Result<()> {
         .env("FUSEML_TEST_RAY", &tools.ray)
         .env("FUSEML_TEST_REGISTRY", &tools.registry)
         .env("FUSEML_TEST_SKOPEO", &tools.skopeo)
+        .env("FUSEML_TEST_OPENSSL", &tools.openssl)
         .env("FUSEML_TEST_OPENAPI", &tools.openapi_validator)
         .env("FUSEML_TEST_ORAS", &tools.oras_python)
         .env("FUSEML_COMPONENTIZE_PY", &tools.componentize_py)

@@ -7,7 +7,7 @@ use crate::{
     database::Database,
     metadata::{rotate, take},
 };
-use fuseml_domain::{Error, Result};
+use fuseml_domain::{Error, Result, SecretText};
 use std::{
     fs,
     io::ErrorKind,
@@ -87,7 +87,7 @@ fn is_upload(entry: &walkdir::DirEntry) -> bool {
 ///
 /// # Errors
 /// When there is one already, or the archive is none; then nothing is left behind.
-pub async fn restore(from: &Path, data: &Path) -> Result<Restored> {
+pub async fn restore(from: &Path, data: &Path, passphrase: Option<&SecretText>) -> Result<Restored> {
     if data.join(DATABASE).exists() {
         let message = format!("{} holds a marketplace; restore into another folder", data.display());
         return Err(Error::conflict("marketplace", message));
@@ -104,7 +104,7 @@ pub async fn restore(from: &Path, data: &Path) -> Result<Restored> {
     }
     let has_root = target.join("keys/root.pem").is_file();
     if has_root {
-        rotate(&target).await?;
+        rotate(&target, passphrase).await?;
     } else {
         drop(take(&target)?);
     }
@@ -162,7 +162,7 @@ mod tests {
             }
             builder.finish().expect("archive");
 
-            let refused = restore(&archive, &data).await.expect_err(name);
+            let refused = restore(&archive, &data, None).await.expect_err(name);
 
             assert_eq!(refused.code, "backup", "{name}: {refused}");
             assert!(!data.exists() && fs::read_dir(folder.path()).expect("folder").count() == 1, "{name}");

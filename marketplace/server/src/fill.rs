@@ -1,14 +1,17 @@
 //! A marketplace with many extensions, for measuring how it searches.
 
 use crate::{
-    About, Marketplace, VersionRecord,
+    About, Marketplace, MarketplaceConfig, VersionRecord,
     database::{failed, to_json},
     publish::put_version,
 };
 use fuseml_domain::{Digest, Manifest, Name, Result};
 use fuseml_marketplace::{Published, SigningKey, Status};
 use jiff::{SignedDuration, Timestamp};
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 /// What names and descriptions are made of.
 const WORDS: [&str; 24] = [
@@ -45,7 +48,7 @@ const AT_ONCE: usize = 500;
 /// # Errors
 /// When the folder cannot be written.
 pub async fn fill(data: &Path, manifest: &Manifest, count: usize) -> Result<()> {
-    let marketplace = Marketplace::open_beside(data).await?;
+    let marketplace = Marketplace::open_beside(&MarketplaceConfig::new(data.to_owned(), PathBuf::new())).await?;
     let (namespace, account): (Name, Name) = ("filled".parse()?, "filler".parse()?);
     let key = SigningKey::generate()?.public()?.id();
     let begun = Timestamp::now() - SignedDuration::from_hours(24 * 365);

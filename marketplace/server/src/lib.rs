@@ -40,7 +40,7 @@ pub use publish::VersionRecord;
 pub use search::{Found, Order, Page, Query};
 
 use database::{Database, failed};
-use fuseml_domain::{Error, Result};
+use fuseml_domain::{Error, Result, SecretText};
 use fuseml_marketplace::Log;
 use fuseml_registry::Store;
 use jiff::Timestamp;
@@ -48,7 +48,7 @@ use limit::Limits;
 use metadata::Keys;
 use std::{
     net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -63,6 +63,8 @@ pub struct MarketplaceConfig {
     pub url: Option<String>,
     /// An object store such as `s3://bucket/prefix` for packages; the data folder if not given.
     pub storage: Option<String>,
+    /// Locks the marketplace's own keys on the disk.
+    pub passphrase: Option<SecretText>,
     /// This program, which checks what is uploaded.
     pub program: PathBuf,
     /// What one address may ask for in the long run; ten times as much at once.
@@ -81,6 +83,7 @@ impl MarketplaceConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             url: None,
             storage: None,
+            passphrase: None,
             program,
             requests_per_second: REQUESTS_PER_SECOND,
             largest_blob: LARGEST_BLOB,
@@ -129,8 +132,8 @@ impl Marketplace {
     ///
     /// # Errors
     /// When the folder cannot be read or written.
-    pub async fn open_beside(data: &Path) -> Result<Self> {
-        Self::open_at(&MarketplaceConfig::new(data.to_owned(), PathBuf::new()), String::new()).await
+    pub async fn open_beside(config: &MarketplaceConfig) -> Result<Self> {
+        Self::open_at(config, String::new()).await
     }
 
     async fn open_at(config: &MarketplaceConfig, url: String) -> Result<Self> {
@@ -138,7 +141,7 @@ impl Marketplace {
         let staging = data.join("staging");
         std::fs::create_dir_all(&staging).map_err(|error| Error::io(staging.display(), &error))?;
         let database = Database::open(&data.join("marketplace.db")).await?;
-        let keys = Keys::open(data).await?;
+        let keys = Keys::open(data, config.passphrase.as_ref()).await?;
         let store = match &config.storage {
             Some(address) => {
                 let options = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));

@@ -9,7 +9,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use aws_lc_rs::{rand::SystemRandom, signature::Ed25519KeyPair};
-use fuseml_domain::{Error, Name, Result};
+use fuseml_domain::{Error, Name, Result, SecretText};
 use fuseml_marketplace::{FIELD, NamespaceFacts, SigningKey, target};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -50,7 +50,7 @@ fn internal(error: impl std::fmt::Display) -> Error {
 
 impl Keys {
     /// Reads the keys, or makes them the first time.
-    pub(crate) async fn open(data: &Path) -> Result<Self> {
+    pub(crate) async fn open(data: &Path, passphrase: Option<&SecretText>) -> Result<Self> {
         let folder = data.join("keys");
         let roots = data.join("metadata");
         for folder in [&folder, &roots] {
@@ -60,15 +60,18 @@ impl Keys {
         let online = folder.join("online.pem");
         let Some(version) = newest else {
             let (root_key, online_key) = (SigningKey::generate()?, SigningKey::generate()?);
-            write_private(&folder.join("root.pem"), &root_key.to_pem())?;
-            write_private(&online, &online_key.to_pem())?;
+            write_private(&folder.join("root.pem"), &root_key.to_pem(passphrase)?)?;
+            write_private(&online, &online_key.to_pem(passphrase)?)?;
             let root = sign_root(&roots, 1, &root_key, &online_key).await?;
             return Ok(Self { folder, root, online: online_key });
         };
         let bytes = read(&root_path(&roots, version))?;
         let signed: tough::schema::Signed<Root> = serde_json::from_slice(&bytes).map_err(internal)?;
-        let text = Zeroizing::new(String::from_utf8(read(&online)?).map_err(internal)?);
-        Ok(Self { folder, root: signed.signed, online: SigningKey::from_pem(&text)? })
+        let root_key = folder.join("root.pem");
+        if root_key.is_file() {
+            read_key(&root_key, passphrase)?;
+        }
+        Ok(Self { root: signed.signed, online: read_key(&online, passphrase)?, folder })
     }
 
     /// A root metadata file, `None` when there is none of that version.
@@ -92,15 +95,14 @@ impl Keys {
 ///
 /// # Errors
 /// When the root key is not in the data folder: put it there for as long as this takes.
-pub async fn rotate(data: &Path) -> Result<u64> {
+pub async fn rotate(data: &Path, passphrase: Option<&SecretText>) -> Result<u64> {
     let _alone = take(data)?;
-    let keys = Keys::open(data).await?;
-    let path = keys.folder.join("root.pem");
-    let text = Zeroizing::new(String::from_utf8(read(&path)?).map_err(internal)?);
-    let (root_key, online) = (SigningKey::from_pem(&text)?, SigningKey::generate()?);
+    let keys = Keys::open(data, passphrase).await?;
+    let root_key = read_key(&keys.folder.join("root.pem"), passphrase)?;
+    let online = SigningKey::generate()?;
     let version = keys.root.version.get() + 1;
     // The key first: a root that names a key which nobody has would be worse than a key that no root names.
-    write_private(&keys.folder.join("online.pem"), &online.to_pem())?;
+    write_private(&keys.folder.join("online.pem"), &online.to_pem(passphrase)?)?;
     sign_root(&keys.folder.with_file_name("metadata"), version, &root_key, &online).await?;
     Ok(version)
 }
@@ -123,6 +125,16 @@ fn root_path(folder: &Path, version: u64) -> PathBuf {
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|error| Error::io(path.display(), &error))
+}
+
+/// One of the marketplace's own keys. One that lies there in clear although there is a passphrase is locked with it.
+fn read_key(path: &Path, passphrase: Option<&SecretText>) -> Result<SigningKey> {
+    let text = Zeroizing::new(String::from_utf8(read(path)?).map_err(internal)?);
+    let key = SigningKey::from_pem(&text, passphrase).map_err(|error| error.context(path.display()))?;
+    if passphrase.is_some() && !SigningKey::is_encrypted(&text) {
+        write_private(path, &key.to_pem(passphrase)?)?;
+    }
+    Ok(key)
 }
 
 fn write_private(path: &Path, text: &str) -> Result<()> {

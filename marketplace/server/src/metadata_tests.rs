@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 use tempfile::TempDir;
 use url::Url;
 
+async fn open(data: &Path) -> Result<Marketplace> {
+    Marketplace::open_beside(&crate::MarketplaceConfig::new(data.to_owned(), PathBuf::new())).await
+}
+
 struct World {
     folder: TempDir,
     market: Marketplace,
@@ -18,7 +22,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("folder");
-        let market = Marketplace::open_beside(&folder.path().join("market")).await.expect("marketplace");
+        let market = open(&folder.path().join("market")).await.expect("marketplace");
         let (ada, namespace): (Name, Name) = ("ada".parse().expect("name"), "acme".parse().expect("name"));
         market.add_account(&ada, false).await.expect("account");
         let caller = Caller { account: ada, operator: false, scope: Scope::Account };
@@ -209,12 +213,31 @@ async fn a_stolen_online_key_is_replaced_and_what_it_fast_forwarded_is_forgotten
     assert_eq!(world.refused(&world.serve("honest").await, "seen").await, "rollback");
 
     let data = world.folder.path().join("market");
-    rotate(&data).await.expect("rotated");
-    let market = Marketplace::open_beside(&data).await.expect("marketplace");
+    rotate(&data, None).await.expect("rotated");
+    let market = open(&data).await.expect("marketplace");
     market.metadata(&world.namespace, "timestamp.json").await.expect("signed anew");
     let after = World { market, ..world };
     let site = after.serve("after").await;
 
     assert_eq!(after.refused(&site, "seen").await, "nothing was refused");
     assert_eq!(number(&site), 4, "it goes on counting where it honestly was");
+}
+
+#[tokio::test]
+async fn keys_that_lie_in_clear_are_locked_once_there_is_a_passphrase() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (data, passphrase) = (folder.path().join("market"), SecretText::new("correct horse"));
+    let before = Keys::open(&data, None).await.expect("keys").online.public().expect("key");
+    assert!(!SigningKey::is_encrypted(&fs::read_to_string(data.join("keys/root.pem")).expect("key")));
+
+    let locked = Keys::open(&data, Some(&passphrase)).await.expect("keys");
+
+    assert_eq!(locked.online.public().expect("key"), before);
+    for file in ["keys/root.pem", "keys/online.pem"] {
+        assert!(SigningKey::is_encrypted(&fs::read_to_string(data.join(file)).expect("key")), "{file}");
+    }
+    let refused = Keys::open(&data, None).await.expect_err("locked");
+    assert_eq!(refused.code, "passphrase");
+    rotate(&data, Some(&passphrase)).await.expect("rotated");
+    assert_ne!(Keys::open(&data, Some(&passphrase)).await.expect("keys").online.public().expect("key"), before);
 }

@@ -275,7 +275,9 @@ mod tests {
     async fn filled(folder: &std::path::Path) -> Marketplace {
         let manifest = Manifest::parse(MANIFEST).expect("manifest");
         crate::fill::fill(folder, &manifest, 2_500).await.expect("filled");
-        Marketplace::open_beside(folder).await.expect("marketplace")
+        Marketplace::open_beside(&crate::MarketplaceConfig::new(folder.to_owned(), Default::default()))
+            .await
+            .expect("marketplace")
     }
 
     /// Everything that is found, page after page.

@@ -25,7 +25,7 @@ pub(crate) struct AddArguments {
 
 pub(super) async fn execute(command: &AccountCommand, options: &Options) -> anyhow::Result<()> {
     let AccountCommand::Add(arguments) = command;
-    let marketplace = Marketplace::open_beside(&arguments.folder.config()?.data).await?;
+    let marketplace = Marketplace::open_beside(&arguments.folder.config()?).await?;
     let view = marketplace.add_account(&arguments.name, arguments.operator).await?;
     eprintln!("Made the account {}. Its login token is shown only now:", arguments.name);
     options.output.print(&view, |view| table(std::slice::from_ref(view)))

@@ -1,5 +1,6 @@
 //! `fuseml marketplace backup` and `restore`, on the marketplace's own machine.
 
+use super::serve::FolderArguments;
 use clap::Args;
 use fuseml_marketplace_server::{Restored, back_up, restore};
 use std::path::PathBuf;
@@ -16,9 +17,8 @@ pub(crate) struct BackupArguments {
 #[derive(Args)]
 pub(crate) struct RestoreArguments {
     archive: PathBuf,
-    /// The folder to make
-    #[arg(long, value_name = "DIR", env = "FUSEML_MARKETPLACE_DATA")]
-    folder: PathBuf,
+    #[command(flatten)]
+    folder: FolderArguments,
 }
 
 pub(super) async fn make(arguments: &BackupArguments) -> anyhow::Result<()> {
@@ -30,8 +30,9 @@ pub(super) async fn make(arguments: &BackupArguments) -> anyhow::Result<()> {
 }
 
 pub(super) async fn bring_back(arguments: &RestoreArguments) -> anyhow::Result<()> {
-    let folder = &arguments.folder;
-    let restored = restore(&arguments.archive, folder).await?;
+    let config = arguments.folder.config()?;
+    let folder = &config.data;
+    let restored = restore(&arguments.archive, folder, config.passphrase.as_ref()).await?;
     eprintln!("{} is as the archive says.", folder.display());
     match restored {
         Restored::Whole => {

@@ -4,11 +4,15 @@ use super::{Session, login::write_private};
 use crate::config;
 use anyhow::Context as _;
 use clap::Subcommand;
-use fuseml_domain::{Error, Name};
+use fuseml_domain::{Error, Name, SecretText};
 use fuseml_marketplace::{KeyState, PublicKey, SigningKey};
 use fuseml_marketplace_server::{KeyRequest, NamespaceView};
 use reqwest::Method;
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+};
 use zeroize::Zeroizing;
 
 #[derive(Subcommand)]
@@ -38,7 +42,7 @@ fn path(namespace: &Name) -> anyhow::Result<PathBuf> {
 /// The caller's key for a namespace: from `FUSEML_SIGNING_KEY` (PEM), as in CI, or its file.
 pub(crate) fn signing_key(namespace: &Name) -> anyhow::Result<SigningKey> {
     if let Ok(text) = std::env::var("FUSEML_SIGNING_KEY") {
-        return Ok(SigningKey::from_pem(&Zeroizing::new(text)).map_err(|error| error.context("FUSEML_SIGNING_KEY"))?);
+        return open(&Zeroizing::new(text), "FUSEML_SIGNING_KEY");
     }
     let path = path(namespace)?;
     let text = match fs::read_to_string(&path) {
@@ -50,7 +54,39 @@ pub(crate) fn signing_key(namespace: &Name) -> anyhow::Result<SigningKey> {
         }
         Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
     };
-    Ok(SigningKey::from_pem(&text).map_err(|error| error.context(path.display()))?)
+    open(&text, &path.display().to_string())
+}
+
+fn open(text: &str, place: &str) -> anyhow::Result<SigningKey> {
+    let passphrase = match SigningKey::is_encrypted(text) {
+        true => passphrase(&format!("Passphrase of {place}: "))?,
+        false => None,
+    };
+    Ok(SigningKey::from_pem(text, passphrase.as_ref()).map_err(|error| error.context(place))?)
+}
+
+/// From `FUSEML_KEY_PASSPHRASE`, or asked for where somebody can answer.
+fn passphrase(question: &str) -> anyhow::Result<Option<SecretText>> {
+    let text = match std::env::var("FUSEML_KEY_PASSPHRASE") {
+        Ok(text) => Zeroizing::new(text),
+        Err(_) if std::io::stdin().is_terminal() => Zeroizing::new(rpassword::prompt_password(question)?),
+        Err(_) => return Ok(None),
+    };
+    Ok((!text.is_empty()).then(|| SecretText::new(text.as_bytes())))
+}
+
+/// Makes a key, locked with the passphrase that is chosen.
+fn make(path: &Path) -> anyhow::Result<()> {
+    let chosen = passphrase("Passphrase for the new key (empty for none): ")?;
+    if chosen.is_some() && chosen != passphrase("The same again: ")? {
+        return Err(Error::invalid("passphrase", "the two passphrases differ; no key was made").into());
+    }
+    write_private(path, &SigningKey::generate()?.to_pem(chosen.as_ref())?)?;
+    eprintln!("Made a key in {}. Keep a copy where nobody else finds it.", path.display());
+    if chosen.is_none() {
+        eprintln!("It has no passphrase: whoever reads that file can sign.");
+    }
+    Ok(())
 }
 
 pub(super) async fn execute(command: &KeyCommand) -> anyhow::Result<()> {
@@ -58,8 +94,7 @@ pub(super) async fn execute(command: &KeyCommand) -> anyhow::Result<()> {
         KeyCommand::Add { namespace } => {
             let path = path(namespace)?;
             if !path.exists() && std::env::var_os("FUSEML_SIGNING_KEY").is_none() {
-                write_private(&path, &SigningKey::generate()?.to_pem())?;
-                eprintln!("Made a key in {}. Keep a copy where nobody else finds it.", path.display());
+                make(&path)?;
             }
             let key = signing_key(namespace)?.public()?;
             put(namespace, key.clone(), KeyState::Active).await?;

@@ -2,26 +2,43 @@
 
 use anyhow::Context as _;
 use clap::Args;
+use fuseml_domain::SecretText;
 use fuseml_marketplace_server::{
     LARGEST_BLOB, MarketplaceConfig, MarketplaceServer, REQUESTS_PER_SECOND, rotate_online_key,
 };
 use std::{
+    fs,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
 };
+use zeroize::Zeroizing;
 
 #[derive(Args)]
 pub(crate) struct FolderArguments {
     /// The marketplace's folder: database, keys and packages
     #[arg(long, value_name = "DIR", env = "FUSEML_MARKETPLACE_DATA")]
     folder: PathBuf,
+    /// A file with the passphrase that locks the marketplace's keys; without it FUSEML_MARKETPLACE_PASSPHRASE
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
 }
 
 impl FolderArguments {
+    fn passphrase(&self) -> anyhow::Result<Option<SecretText>> {
+        let text = match &self.passphrase_file {
+            Some(path) => fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?,
+            None => std::env::var("FUSEML_MARKETPLACE_PASSPHRASE").unwrap_or_default(),
+        };
+        let text = Zeroizing::new(text);
+        let text = text.trim_end_matches(['\r', '\n']);
+        Ok((!text.is_empty()).then(|| SecretText::new(text)))
+    }
+
     /// The marketplace's configuration as far as it matters beside a running server.
     pub(super) fn config(&self) -> anyhow::Result<MarketplaceConfig> {
         let program = std::env::current_exe().context("this program cannot find itself")?;
-        Ok(MarketplaceConfig::new(std::path::absolute(&self.folder)?, program))
+        let data = std::path::absolute(&self.folder)?;
+        Ok(MarketplaceConfig { passphrase: self.passphrase()?, ..MarketplaceConfig::new(data, program) })
     }
 }
 
@@ -67,7 +84,7 @@ pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
 
 pub(super) async fn rotate(arguments: &FolderArguments) -> anyhow::Result<()> {
     let config = arguments.config()?;
-    let version = rotate_online_key(&config.data).await?;
+    let version = rotate_online_key(&config.data, config.passphrase.as_ref()).await?;
     eprintln!(
         "The root metadata is of version {version} now, and names a new online key. Clients follow by themselves."
     );
