@@ -4,10 +4,11 @@ use async_trait::async_trait;
 use axum::http::HeaderMap;
 use fuseml_domain::Digest;
 use fuseml_registry::{Access, Action, Refusal, Repository, Store, Tag};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// Everybody reads; who has the token writes everywhere but in `closed/…`, where nobody even reads.
 struct Rules;
@@ -38,13 +39,52 @@ struct World {
     folder: Arc<tempfile::TempDir>,
 }
 
+/// A real S3 server, with one bucket. Its file names hold a whole key, so that bucket and prefix are short.
+async fn s3(folder: &Path) -> String {
+    std::fs::create_dir_all(folder.join("bkt")).expect("bucket");
+    let mut builder = s3s::service::S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder).expect("S3"));
+    builder.set_auth(s3s::auth::SimpleAuth::from_single("somebody", "something"));
+    let service = builder.build();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("port");
+    let url = format!("http://{}", listener.local_addr().expect("address"));
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let service = service.clone();
+            tokio::spawn(async move {
+                let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                server.serve_connection(TokioIo::new(socket), service).await
+            });
+        }
+    });
+    url
+}
+
 impl World {
-    async fn new() -> Self {
+    async fn on_disk() -> Self {
         Self::on(Arc::new(tempfile::tempdir().expect("folder"))).await
     }
 
     async fn on(folder: Arc<tempfile::TempDir>) -> Self {
         let store = Store::on_disk(folder.path().to_owned()).expect("store");
+        Self::with(store, folder).await
+    }
+
+    async fn on_s3() -> Self {
+        let folder = Arc::new(tempfile::tempdir().expect("folder"));
+        let endpoint = s3(&folder.path().join("s3")).await;
+        let options = [
+            ("aws_endpoint", endpoint.as_str()),
+            ("aws_access_key_id", "somebody"),
+            ("aws_secret_access_key", "something"),
+            ("aws_region", "here"),
+            ("aws_allow_http", "true"),
+        ];
+        let options = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let store = Store::at("s3://bkt/b", options, folder.path().join("uploads")).expect("store");
+        Self::with(store, folder).await
+    }
+
+    async fn with(store: Store, folder: Arc<tempfile::TempDir>) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("port");
         let url = format!("http://{}", listener.local_addr().expect("address"));
         let router = fuseml_registry::router(store.clone(), Arc::new(Rules), 10 << 20);
@@ -110,9 +150,7 @@ async fn code(answer: Response) -> (StatusCode, String) {
     (status, body["errors"][0]["code"].as_str().unwrap_or_default().to_owned())
 }
 
-#[tokio::test]
-async fn what_was_pushed_is_pulled_by_tag_and_by_digest_whole_or_in_part() {
-    let world = World::new().await;
+async fn what_was_pushed_is_pulled_by_tag_and_by_digest_whole_or_in_part(world: World) {
     let (manifest, digest) = world.image("team/app", "1.0.0", b"hello, world").await;
 
     for reference in ["1.0.0", &digest.to_string()] {
@@ -138,9 +176,7 @@ async fn what_was_pushed_is_pulled_by_tag_and_by_digest_whole_or_in_part() {
     assert_eq!((answer.status().as_u16(), header(&answer, "content-length")), (200, "12".to_owned()));
 }
 
-#[tokio::test]
-async fn an_upload_goes_on_where_it_stopped_also_in_another_process() {
-    let world = World::new().await;
+async fn an_upload_goes_on_where_it_stopped_also_in_another_process(world: World) {
     let place = world.begin("app").await;
     let chunk = |world: &World, range: &str, text: &'static str| {
         world.client.patch(world.at(&place)).header("content-range", range).body(text).send()
@@ -162,9 +198,7 @@ async fn an_upload_goes_on_where_it_stopped_also_in_another_process() {
     assert_eq!(code(world.get(&place).await).await, (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN".to_owned()));
 }
 
-#[tokio::test]
-async fn what_is_not_what_it_says_is_refused() {
-    let world = World::new().await;
+async fn what_is_not_what_it_says_is_refused(world: World) {
     let (manifest, _) = world.image("app", "latest", b"layer").await;
     let place = world.begin("app").await;
     let other = Digest::of(b"other");
@@ -209,9 +243,7 @@ async fn what_is_not_what_it_says_is_refused() {
     assert_eq!(code(answer).await, (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID".to_owned()));
 }
 
-#[tokio::test]
-async fn a_fixed_tag_never_moves_and_others_do() {
-    let world = World::new().await;
+async fn a_fixed_tag_never_moves_and_others_do(world: World) {
     let (first, _) = world.image("app", "1.0.0", b"first").await;
     let (second, digest) = world.image("app", "latest", b"second").await;
 
@@ -223,9 +255,7 @@ async fn a_fixed_tag_never_moves_and_others_do() {
     assert_ne!(header(&world.get("app/manifests/latest").await, "docker-content-digest"), digest.to_string());
 }
 
-#[tokio::test]
-async fn tags_come_in_pages_and_referrers_by_type() {
-    let world = World::new().await;
+async fn tags_come_in_pages_and_referrers_by_type(world: World) {
     let (manifest, digest) = world.image("app", "b", b"layer").await;
     for tag in ["c", "a", "d"] {
         world.put("app", tag, &manifest).await;
@@ -256,9 +286,7 @@ async fn tags_come_in_pages_and_referrers_by_type() {
     assert_eq!(world.get("app/tags/list").await.json::<Value>().await.expect("JSON")["tags"], json!([]));
 }
 
-#[tokio::test]
-async fn a_blob_is_mounted_only_from_where_it_may_be_read() {
-    let world = World::new().await;
+async fn a_blob_is_mounted_only_from_where_it_may_be_read(world: World) {
     let digest = world.blob("one", b"shared").await;
     for (from, digest, status) in [
         ("one", digest.clone(), StatusCode::CREATED),
@@ -272,9 +300,7 @@ async fn a_blob_is_mounted_only_from_where_it_may_be_read() {
     assert_eq!(code(world.get(&format!("three/blobs/{digest}")).await).await.1, "BLOB_UNKNOWN");
 }
 
-#[tokio::test]
-async fn nobody_writes_without_being_known_and_nothing_is_told_of_closed_places() {
-    let world = World::new().await;
+async fn nobody_writes_without_being_known_and_nothing_is_told_of_closed_places(world: World) {
     let nobody = Client::builder().no_proxy().build().expect("client");
     let answer = nobody.post(world.at("app/blobs/uploads/")).send().await.expect("answer");
     assert_eq!(header(&answer, "www-authenticate"), "Bearer realm=\"here\"");
@@ -288,9 +314,7 @@ fn later() -> Timestamp {
     Timestamp::now() + SignedDuration::from_hours(1)
 }
 
-#[tokio::test]
-async fn what_nothing_names_is_collected_and_everything_else_stays() {
-    let world = World::new().await;
+async fn what_nothing_names_is_collected_and_everything_else_stays(world: World) {
     let index = "application/vnd.oci.image.index.v1+json";
     let (_, tagged) = world.image("a/tool", "0.1.0", b"kept by its tag").await;
     let (listed, listed_digest) = world.image("a/tool", &digest_of(b"kept by an index"), b"kept by an index").await;
@@ -348,9 +372,7 @@ fn digest_of(layer: &[u8]) -> String {
     Digest::of(manifest.to_string().as_bytes()).to_string()
 }
 
-#[tokio::test]
-async fn what_was_acknowledged_while_a_collection_ran_is_there_whole() {
-    let world = World::new().await;
+async fn what_was_acknowledged_while_a_collection_ran_is_there_whole(world: World) {
     let store = world.store.clone();
     let collections = tokio::spawn(async move {
         let mut done = 0;
@@ -387,4 +409,28 @@ async fn what_was_acknowledged_while_a_collection_ran_is_there_whole() {
             assert_eq!(world.get(&format!("a/tool/blobs/{blob}")).await.status(), StatusCode::OK, "{number} {blob}");
         }
     }
+}
+
+/// What holds on a disk holds in an object store.
+macro_rules! on_each {
+    ($($rule:ident),* $(,)?) => {
+        mod disk {
+            $(#[tokio::test] async fn $rule() { super::$rule(super::World::on_disk().await).await })*
+        }
+        mod s3 {
+            $(#[tokio::test] async fn $rule() { super::$rule(super::World::on_s3().await).await })*
+        }
+    };
+}
+
+on_each! {
+    what_was_pushed_is_pulled_by_tag_and_by_digest_whole_or_in_part,
+    an_upload_goes_on_where_it_stopped_also_in_another_process,
+    what_is_not_what_it_says_is_refused,
+    a_fixed_tag_never_moves_and_others_do,
+    tags_come_in_pages_and_referrers_by_type,
+    a_blob_is_mounted_only_from_where_it_may_be_read,
+    nobody_writes_without_being_known_and_nothing_is_told_of_closed_places,
+    what_nothing_names_is_collected_and_everything_else_stays,
+    what_was_acknowledged_while_a_collection_ran_is_there_whole,
 }
