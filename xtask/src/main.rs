@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod guest;
 mod setup;
 mod test;
@@ -35,6 +36,14 @@ enum Command {
     },
     /// Run all tests
     Test,
+    /// Feed every parser of outside bytes with what breaks parsers
+    Fuzz {
+        /// Which parsers; all if not given
+        targets: Vec<String>,
+        /// For so long each
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// Measure the hot paths beside their raw limits
     Bench {
         /// What to measure: sandbox, engine, marketplace; everything if not given
@@ -48,6 +57,7 @@ fn main() -> ExitCode {
         Command::Extension { source, out } => extension(&source, out),
         Command::Demo { keep } => demo::run_demo(keep),
         Command::Test => test::run_all(),
+        Command::Fuzz { targets, seconds } => fuzz::fuzz(&targets, seconds),
         Command::Bench { parts } => bench::measure(&parts),
     };
     match result {

@@ -1,0 +1,47 @@
+//! Texts that people and extensions write.
+
+use fuseml_domain::{
+    Address, AllowedHost, Digest, Manifest, Name, PackageReference, Reference, Selector, Template, widening,
+};
+use std::{fmt::Display, str::FromStr};
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+pub(crate) fn manifest(bytes: &[u8]) {
+    let Some(Ok(manifest)) = text(bytes).map(Manifest::parse) else { return };
+    assert!(widening(&manifest, &manifest).is_empty(), "a version asks for no more than itself");
+    let document = serde_json::to_string(&manifest).expect("a manifest is written");
+    assert_eq!(serde_json::from_str::<Manifest>(&document).expect("and read"), manifest);
+}
+
+pub(crate) fn template(bytes: &[u8]) {
+    let Some(Ok(template)) = text(bytes).map(|text| Template::parse(text, "fuzz")) else { return };
+    let document = serde_json::to_string(&template).expect("a template is written");
+    assert_eq!(serde_json::from_str::<Template>(&document).expect("and read"), template);
+}
+
+/// What is accepted says the same when it is written and read again.
+fn steady<T: FromStr + Display>(text: &str) {
+    if let Ok(value) = text.parse::<T>() {
+        let written = value.to_string();
+        let again = written.parse::<T>().map(|again| again.to_string());
+        assert_eq!(again.ok().as_deref(), Some(written.as_str()), "{text:?}");
+    }
+}
+
+pub(crate) fn name(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    steady::<Address>(text);
+    steady::<Selector>(text);
+    steady::<AllowedHost>(text);
+    steady::<Digest>(text);
+    steady::<fuseml_registry::Repository>(text);
+    steady::<fuseml_registry::Tag>(text);
+    if let Ok(name) = text.parse::<Name>() {
+        assert!(std::path::Path::new(&*name).components().count() == 1 && &*name != "..");
+    }
+    let _ = text.parse::<PackageReference>();
+    let _ = text.parse::<Reference>();
+}
