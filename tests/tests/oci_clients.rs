@@ -95,6 +95,36 @@ fn oras_pulls_a_component_and_pushes_with_a_token_as_the_password() {
 }
 
 #[test]
+fn wkg_pulls_a_component_and_pushes_with_a_token_as_the_password() {
+    let world = World::new();
+    let market = Marketplace::start(&world, "market");
+    let token = market.publisher(&world, "ada", "acme");
+    world.fuseml(&["extension", "publish", &built(), "--namespace", "acme"]).good();
+    let (_, package) = market.http(Method::GET, "/v2/acme/mlflow/manifests/0.1.0", None, None);
+    let package: Value = serde_json::from_str(&package).expect("JSON");
+    let component = package["manifests"][1]["digest"].as_str().expect("digest");
+    let host = market.url.trim_start_matches("http://");
+    let file = world.folder.path().join("pulled.wasm");
+    let wkg = |arguments: &[&str]| {
+        let mut command = Command::new(tool("FUSEML_TEST_WKG"));
+        let output = command.args(["oci"]).args(arguments).args(["--insecure", host]).output().expect("wkg");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+
+    wkg(&["pull", &format!("{host}/acme/mlflow@{component}"), "--output", &file.display().to_string()]);
+
+    let pulled = fs::read(&file).expect("component");
+    let own = ["builder", "store"].map(|name| fs::read(format!("{}/components/{name}.wasm", built())).expect("own"));
+    assert!(own.contains(&pulled), "one of the package's components, byte for byte");
+    let there = format!("{host}/acme/mlflow:from-wkg");
+    wkg(&["push", &there, &file.display().to_string(), "-u", "ada", "-p", &token]);
+    let (_, pushed) = market.http(Method::GET, "/v2/acme/mlflow/manifests/from-wkg", None, None);
+    let pushed: Value = serde_json::from_str(&pushed).expect("JSON");
+    assert_eq!(pushed["layers"][0]["mediaType"], "application/wasm");
+    assert_eq!(pushed["layers"][0]["size"].as_u64(), Some(pulled.len() as u64));
+}
+
+#[test]
 fn a_signed_package_goes_through_any_registry_with_its_signatures() {
     let (folder, registry) = (tempfile::tempdir().expect("folder"), OciRegistry::start());
     let (layout, back) = (folder.path().join("layout"), folder.path().join("back"));

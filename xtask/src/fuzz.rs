@@ -23,9 +23,20 @@ pub(crate) fn fuzz(targets: &[String], seconds: u32) -> Result<()> {
     for target in targets {
         ensure!(known.contains(target), "there is no target {target}; there are {}", known.join(", "));
     }
-    run(cargo(&["build", "--release", "--package", "fuseml-fuzz", "--features", "libfuzzer", "--target", TRIPLE])
-        .env("CARGO_TARGET_DIR", &folder)
-        .env("RUSTFLAGS", FLAGS))?;
+    run(cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "fuseml-fuzz",
+        "--bin",
+        "fuseml-fuzz",
+        "--features",
+        "libfuzzer",
+        "--target",
+        TRIPLE,
+    ])
+    .env("CARGO_TARGET_DIR", &folder)
+    .env("RUSTFLAGS", FLAGS))?;
     for target in known.iter().filter(|target| targets.is_empty() || targets.contains(target)) {
         println!("{target} for {seconds} s …");
         run(Command::new(folder.join(TRIPLE).join("release/fuseml-fuzz"))

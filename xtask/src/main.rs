@@ -19,7 +19,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Install what everything else needs: guest toolchain, uv, MLflow
+    /// Install what everything else needs: guest toolchain, uv, MLflow, and what tests talk to
     Setup,
     /// Build an extension's components and lay out its package
     Extension {
@@ -53,7 +53,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Setup => setup::all().map(drop),
+        Command::Setup => setup::all().and_then(|_| setup::peers()).map(drop),
         Command::Extension { source, out } => extension(&source, out),
         Command::Demo { keep } => demo::run_demo(keep),
         Command::Test => test::run_all(),

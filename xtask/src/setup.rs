@@ -19,22 +19,29 @@ const ORAS: [&str; 1] = ["oras>=0.2.38,<0.3"];
 /// The release that `fuseml extension build` names.
 const COMPONENTIZE_PY: [&str; 1] = ["componentize-py==0.25.0"];
 
-/// Where the tools are.
+/// The component ecosystem's own client of registries.
+const WKG: &str = "0.16.1";
+
+/// Where the tools are that everything needs.
 pub(crate) struct Tools {
     pub(crate) uv: PathBuf,
     pub(crate) uv_cache: PathBuf,
     pub(crate) mlflow: PathBuf,
     pub(crate) componentize_py: PathBuf,
-    pub(crate) ray: PathBuf,
     pub(crate) registry: PathBuf,
-    /// Another one.
+    pub(crate) mlflow_extension: PathBuf,
+}
+
+/// What tests alone talk to: engines, and clients that others wrote.
+pub(crate) struct Peers {
+    pub(crate) ray: PathBuf,
     pub(crate) skopeo: PathBuf,
+    pub(crate) wkg: PathBuf,
+    /// The Python that has the package `oras`.
+    pub(crate) oras_python: PathBuf,
     /// Reads and writes keys of every kind.
     pub(crate) openssl: PathBuf,
     pub(crate) openapi_validator: PathBuf,
-    /// The Python that has the package `oras`.
-    pub(crate) oras_python: PathBuf,
-    pub(crate) mlflow_extension: PathBuf,
 }
 
 pub(crate) fn root() -> PathBuf {
@@ -48,33 +55,36 @@ pub(crate) fn target() -> PathBuf {
 
 /// Installs what is missing.
 pub(crate) fn all() -> Result<Tools> {
+    let (tools, uv, uv_cache) = begin()?;
+    let mlflow = python_tool(&tools, &uv, &uv_cache, "mlflow", &MLFLOW)?;
+    let componentize_py = python_tool(&tools, &uv, &uv_cache, "componentize-py", &COMPONENTIZE_PY)?;
+    let registry = debian_program("docker-registry")?;
+    guest::ensure_toolchain()?;
+    let mlflow_extension = target().join("extensions/mlflow");
+    guest::build_extension(&root().join("plugins/mlflow"), &mlflow_extension)?;
+    Ok(Tools { uv, uv_cache, mlflow, componentize_py, registry, mlflow_extension })
+}
+
+/// The same for what tests alone need.
+pub(crate) fn peers() -> Result<Peers> {
+    let (tools, uv, uv_cache) = begin()?;
+    Ok(Peers {
+        ray: python_tool(&tools, &uv, &uv_cache, "ray", &RAY)?,
+        skopeo: debian_program("skopeo")?,
+        wkg: cargo_tool(&tools, "wkg", WKG)?,
+        oras_python: python_tool(&tools, &uv, &uv_cache, "oras", &ORAS)?.with_file_name("python"),
+        openssl: debian_program("openssl")?,
+        openapi_validator: python_tool(&tools, &uv, &uv_cache, "openapi-spec-validator", &OPENAPI)?,
+    })
+}
+
+/// The folder of tools, uv and its cache.
+fn begin() -> Result<(PathBuf, PathBuf, PathBuf)> {
     let tools = target().join("tools");
     fs::create_dir_all(&tools)?;
     let uv = uv(&tools)?;
     let uv_cache = tools.join("uv-cache");
-    let mlflow = python_tool(&tools, &uv, &uv_cache, "mlflow", &MLFLOW)?;
-    let componentize_py = python_tool(&tools, &uv, &uv_cache, "componentize-py", &COMPONENTIZE_PY)?;
-    let ray = python_tool(&tools, &uv, &uv_cache, "ray", &RAY)?;
-    let openapi_validator = python_tool(&tools, &uv, &uv_cache, "openapi-spec-validator", &OPENAPI)?;
-    let oras_python = python_tool(&tools, &uv, &uv_cache, "oras", &ORAS)?.with_file_name("python");
-    let (registry, skopeo) = (debian_program("docker-registry")?, debian_program("skopeo")?);
-    let openssl = debian_program("openssl")?;
-    guest::ensure_toolchain()?;
-    let mlflow_extension = target().join("extensions/mlflow");
-    guest::build_extension(&root().join("plugins/mlflow"), &mlflow_extension)?;
-    Ok(Tools {
-        uv,
-        uv_cache,
-        mlflow,
-        componentize_py,
-        ray,
-        registry,
-        skopeo,
-        openssl,
-        openapi_validator,
-        oras_python,
-        mlflow_extension,
-    })
+    Ok((tools, uv, uv_cache))
 }
 
 fn uv(tools: &Path) -> Result<PathBuf> {
@@ -109,6 +119,17 @@ fn python_tool(tools: &Path, uv: &Path, cache: &Path, name: &str, requirements: 
         };
         run(uv(&["venv", "--quiet", "--clear"]).arg(&folder))?;
         run(uv(&["pip", "install", "--quiet", "--compile-bytecode"]).args(requirements))
+    })?;
+    Ok(folder.join("bin").join(name))
+}
+
+/// A program of a crate, built quickly rather than to be quick.
+fn cargo_tool(tools: &Path, name: &str, version: &str) -> Result<PathBuf> {
+    let folder = tools.join(name);
+    once(&folder, &[version], || {
+        let mut command = cargo(&["install", "--quiet", "--locked", "--debug", name, "--version", version, "--root"]);
+        run(command.arg(&folder).env("CARGO_TARGET_DIR", target().join(format!("{name}-build"))))?;
+        Ok(fs::remove_dir_all(target().join(format!("{name}-build")))?)
     })?;
     Ok(folder.join("bin").join(name))
 }

@@ -4,7 +4,7 @@ use crate::setup::{self, cargo, run};
 use anyhow::{Context as _, Result};
 
 pub(crate) fn run_all() -> Result<()> {
-    let tools = setup::all()?;
+    let (tools, peers) = (setup::all()?, setup::peers()?);
     if !cargo(&["nextest", "--version"]).output().is_ok_and(|output| output.status.success()) {
         run(&mut cargo(&["install", "--locked", "cargo-nextest"])).context("the test runner cannot be installed")?;
     }
@@ -15,12 +15,13 @@ pub(crate) fn run_all() -> Result<()> {
         .env("FUSEML_TEST_PROGRAM", setup::target().join("debug/fuseml"))
         .env("FUSEML_TEST_MLFLOW", &tools.mlflow)
         .env("FUSEML_TEST_EXTENSION", &tools.mlflow_extension)
-        .env("FUSEML_TEST_RAY", &tools.ray)
+        .env("FUSEML_TEST_RAY", &peers.ray)
         .env("FUSEML_TEST_REGISTRY", &tools.registry)
-        .env("FUSEML_TEST_SKOPEO", &tools.skopeo)
-        .env("FUSEML_TEST_OPENSSL", &tools.openssl)
-        .env("FUSEML_TEST_OPENAPI", &tools.openapi_validator)
-        .env("FUSEML_TEST_ORAS", &tools.oras_python)
+        .env("FUSEML_TEST_SKOPEO", &peers.skopeo)
+        .env("FUSEML_TEST_OPENSSL", &peers.openssl)
+        .env("FUSEML_TEST_WKG", &peers.wkg)
+        .env("FUSEML_TEST_OPENAPI", &peers.openapi_validator)
+        .env("FUSEML_TEST_ORAS", &peers.oras_python)
         .env("FUSEML_COMPONENTIZE_PY", &tools.componentize_py)
         .env("FUSEML_UV", &tools.uv)
         .env("UV_CACHE_DIR", &tools.uv_cache))

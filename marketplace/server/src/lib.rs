@@ -209,6 +209,11 @@ impl MarketplaceServer {
         &self.marketplace.url
     }
 
+    /// The id of the root key, for `fuseml marketplace add --root-key`.
+    pub async fn root_key(&self) -> String {
+        self.marketplace.keys.read().await.root_id().unwrap_or_default()
+    }
+
     /// Answers until `stop` resolves.
     ///
     /// # Errors

@@ -79,6 +79,12 @@ impl Keys {
         fs::read(root_path(&self.folder.with_file_name("metadata"), version)).ok()
     }
 
+    /// The id of the root key, which clients that add the marketplace expect.
+    pub(crate) fn root_id(&self) -> Option<String> {
+        let role = self.root.roles.get(&RoleType::Root)?;
+        role.keyids.first().map(|id| hex::encode(&**id))
+    }
+
     pub(crate) fn newest_root(&self) -> Result<Vec<u8>> {
         self.root_file(self.root.version.get()).ok_or_else(|| internal("the root metadata is gone"))
     }
@@ -130,7 +136,13 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 /// One of the marketplace's own keys. One that lies there in clear although there is a passphrase is locked with it.
 fn read_key(path: &Path, passphrase: Option<&SecretText>) -> Result<SigningKey> {
     let text = Zeroizing::new(String::from_utf8(read(path)?).map_err(internal)?);
-    let key = SigningKey::from_pem(&text, passphrase).map_err(|error| error.context(path.display()))?;
+    let key = SigningKey::from_pem(&text, passphrase).map_err(|error| match passphrase {
+        None if SigningKey::is_encrypted(&text) => {
+            let variable = "FUSEML_MARKETPLACE_PASSPHRASE, or --passphrase-file, has the passphrase that opens it";
+            Error::denied("passphrase", format!("{} is locked; {variable}", path.display()))
+        }
+        _ => error.context(path.display()),
+    })?;
     if passphrase.is_some() && !SigningKey::is_encrypted(&text) {
         write_private(path, &key.to_pem(passphrase)?)?;
     }

@@ -76,8 +76,19 @@ pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
     eprintln!("FuseML marketplace");
     eprintln!("  url       {}", server.url());
     eprintln!("  folder    {}", data.display());
-    eprintln!("  root key  {}", data.join("keys/root.pem").display());
-    eprintln!("Ready. Ctrl-C ends it. Keep the root key elsewhere: it is needed only to replace the online key.");
+    eprintln!("  root key  {}", server.root_key().await);
+    eprintln!(
+        "Publish the root key's id: `fuseml marketplace add NAME {} --root-key ID` trusts it alone.",
+        server.url()
+    );
+    let root = data.join("keys/root.pem");
+    if root.is_file() {
+        eprintln!(
+            "Move {} to where nobody else finds it: it is needed only to replace the online key.",
+            root.display()
+        );
+    }
+    eprintln!("Ready. Ctrl-C ends it.");
     server.run(crate::command::server::interrupted()).await?;
     Ok(())
 }
