@@ -100,7 +100,9 @@ fn uv(tools: &Path) -> Result<PathBuf> {
 
 /// A program that Debian has: the reference OCI registry, say.
 fn debian_program(program: &str) -> Result<PathBuf> {
-    let found = || Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
+    // Programs are not of one mind about how they are asked.
+    let answers = |word: &str| Command::new(program).arg(word).output().is_ok_and(|output| output.status.success());
+    let found = || answers("--version") || answers("version");
     if !found() {
         guest::debian(&[program])?;
     }
@@ -126,7 +128,7 @@ fn python_tool(tools: &Path, uv: &Path, cache: &Path, name: &str, requirements: 
 /// A program of a crate, built quickly rather than to be quick.
 fn cargo_tool(tools: &Path, name: &str, version: &str) -> Result<PathBuf> {
     let folder = tools.join(name);
-    once(&folder, &[version], || {
+    once(&folder, &[&format!("{name} {version}")], || {
         let mut command = cargo(&["install", "--quiet", "--locked", "--debug", name, "--version", version, "--root"]);
         run(command.arg(&folder).env("CARGO_TARGET_DIR", target().join(format!("{name}-build"))))?;
         Ok(fs::remove_dir_all(target().join(format!("{name}-build")))?)

@@ -23,6 +23,7 @@ use oci_spec::image::ImageIndex;
 use serde_json::Value;
 use std::{
     collections::HashMap,
+    io::Write as _,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -290,13 +291,17 @@ impl Mirror {
     }
 
     async fn keep(&self, path: &str, bytes: &[u8]) -> Result<()> {
-        let place = self.place(path);
-        let write = async {
-            let staging = tempfile::NamedTempFile::new_in(&self.staging)?.into_temp_path();
-            tokio::fs::write(&staging, bytes).await?;
-            staging.persist(&place).map_err(|error| error.error)
-        };
-        write.await.map_err(|error| Error::io(place.display(), &error))
+        let (place, staging, bytes) = (self.place(path), self.staging.clone(), bytes.to_vec());
+        let shown = place.display().to_string();
+        let write = tokio::task::spawn_blocking(move || {
+            let mut file = tempfile::NamedTempFile::new_in(staging)?;
+            file.write_all(&bytes)?;
+            // What never changes is never asked for again: half of it must not be there after a power cut.
+            file.as_file().sync_all()?;
+            file.persist(place).map_err(|error| error.error)
+        });
+        let written = write.await.map_err(|error| Error::internal("mirror", error.to_string()))?;
+        written.map(drop).map_err(|error| Error::io(shown, &error))
     }
 
     /// What the origin says now, or said before if it is silent.
@@ -322,6 +327,7 @@ impl Mirror {
         }
         match self.ask(&path).await {
             Ok(bytes) => {
+                check_version(file, &bytes)?;
                 self.keep(&path, &bytes).await?;
                 Ok(Said { bytes, is_kept: false })
             }
@@ -425,6 +431,16 @@ impl Mirror {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Refuses to keep for ever what something between here and the origin made up.
+fn check_version(file: &str, bytes: &[u8]) -> Result<()> {
+    let document: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let own = document["signed"]["version"].as_u64().map(|version| version.to_string());
+    match own.as_deref() == file.split('.').next() {
+        true => Ok(()),
+        false => Err(Error::unavailable("origin", format!("the origin says something else than {file}"))),
     }
 }
 
