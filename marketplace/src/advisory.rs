@@ -76,14 +76,14 @@ impl Advisory {
         if self.id.is_empty() || self.id.len() > LONGEST_ID || !self.id.chars().all(plain) {
             return invalid("an advisory's id has 1 to 64 letters, digits, `-` or `.`, such as CVE-2026-1234");
         }
-        let Vulnerability { title, url, affected, fixed, .. } = &self.vulnerability;
+        let Vulnerability { title, url, fixed, .. } = &self.vulnerability;
         if title.trim().is_empty() || title.len() > LONGEST_TITLE || title.chars().any(char::is_control) {
             return invalid("an advisory's title is one line of at most 200 bytes");
         }
         if url.as_ref().is_some_and(|url| url.scheme() != "https") {
             return invalid("an advisory's address begins with https://");
         }
-        if fixed.as_ref().is_some_and(|fixed| affected.matches(fixed)) {
+        if fixed.as_ref().is_some_and(|fixed| self.affects(fixed)) {
             return invalid("the version that is said to be fixed is among the affected ones");
         }
         Ok(())
@@ -91,12 +91,14 @@ impl Advisory {
 
     /// Whether this version has it.
     pub fn concerns(&self, extension: &Name, version: &Version) -> bool {
+        !self.vulnerability.withdrawn && self.extension == *extension && self.affects(version)
+    }
+
+    fn affects(&self, version: &Version) -> bool {
         // A pre-release has what the version has that it leads to: ranges would leave it out.
         let release = Version { pre: Prerelease::EMPTY, ..version.clone() };
         let affected = &self.vulnerability.affected;
-        !self.vulnerability.withdrawn
-            && self.extension == *extension
-            && (affected.matches(version) || affected.matches(&release))
+        affected.matches(version) || affected.matches(&release)
     }
 }
 

@@ -17,7 +17,11 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
 };
-use tough::{Repository, RepositoryLoader, error::Error as TufError, schema::Target};
+use tough::{
+    Repository, RepositoryLoader,
+    error::Error as TufError,
+    schema::{Root, Target},
+};
 use url::Url;
 
 /// Where in a target's `custom` and in the targets' metadata our part is.
@@ -142,7 +146,8 @@ pub struct NamespaceIndex {
 
 impl NamespaceIndex {
     /// Fetches and verifies a namespace's metadata. `root` is the root metadata that is trusted; `seen` a folder in
-    /// which what was seen last is kept, so that older metadata is noticed.
+    /// which what was seen last is kept, so that older metadata is noticed. Among it is the newest root that followed
+    /// from `root`: beginning with that one, a replaced online key is news only once, and what was seen since stays.
     ///
     /// # Errors
     /// `denied` with the code `expired-metadata`, `rollback`, `mixed-metadata` or `forged-metadata`;
@@ -161,6 +166,10 @@ impl NamespaceIndex {
             .map_err(|error| Error::invalid("address", format!("{metadata}: {error}")))?;
         let limits =
             tough::Limits { max_snapshot_size: 4 << 20, max_targets_size: 64 << 20, ..tough::Limits::default() };
+        // Half a file is what a machine that stopped leaves behind.
+        let newest = std::fs::read(seen.join("root.json")).ok();
+        let newest = newest.filter(|newest| serde_json::from_slice::<tough::schema::Signed<Root>>(newest).is_ok());
+        let root = newest.as_deref().unwrap_or(root);
         let repository = RepositoryLoader::new(&root, base.clone(), base)
             .datastore(seen)
             .expiration_enforcement((freshness == Freshness::Required).into())

@@ -123,6 +123,18 @@ impl Catalog {
         Ok(())
     }
 
+    /// When the receipts of an instance begin, if older ones are gone.
+    pub(crate) async fn receipts_since(&self, instance: &Name) -> Result<Option<jiff::Timestamp>> {
+        let oldest: Option<i64> =
+            sqlx::query_scalar("SELECT started FROM calls WHERE instance = ? ORDER BY sequence DESC LIMIT 1 OFFSET ?")
+                .bind(&**instance)
+                .bind(KEPT - 1)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed)?;
+        Ok(oldest.and_then(|started| jiff::Timestamp::from_millisecond(started).ok()))
+    }
+
     pub async fn calls(&self, filter: &CallFilter) -> Result<Vec<CallRecord>> {
         let mut query = sqlx::QueryBuilder::new("SELECT document FROM calls WHERE 1 = 1");
         if let Some(instance) = &filter.instance {

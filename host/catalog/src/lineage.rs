@@ -119,15 +119,15 @@ impl Catalog {
 
     /// Receipts name an artifact by its address, or as the store that keeps it does.
     async fn calls_about(&self, artifact: &str) -> Result<Vec<LineageCalls>> {
-        let mut subjects = vec![artifact.to_owned()];
+        let mut subjects = vec![(None, artifact.to_owned())];
         if let Ok(address) = artifact.parse::<Address>()
-            && let Ok(Descriptor { store: Store::Extension { id, .. }, .. }) = self.artifact(&address).await
+            && let Ok(Descriptor { store: Store::Extension { instance, id }, .. }) = self.artifact(&address).await
         {
-            subjects.push(id);
+            subjects.push((Some(instance), id));
         }
         let mut found: BTreeMap<(String, Name), LineageCalls> = BTreeMap::new();
-        for subject in subjects {
-            let filter = CallFilter { subject: Some(subject), limit: MOST_CALLS, ..CallFilter::default() };
+        for (instance, subject) in subjects {
+            let filter = CallFilter { instance, subject: Some(subject), limit: MOST_CALLS, ..CallFilter::default() };
             for call in self.calls(&filter).await? {
                 let entry =
                     found.entry((call.digest.clone(), call.component.clone())).or_insert_with(|| LineageCalls {

@@ -2,6 +2,7 @@
 
 use crate::{Catalog, InstalledVersion, all_from_json, failed, from_json, to_json};
 use fuseml_domain::{Descriptor, Freeze, Name, Pipeline, Result, Run, port::Service};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All that it touched, as people name it.
@@ -16,15 +17,20 @@ pub struct Touched {
     pub services: BTreeSet<String>,
     /// Project and name of those runs' pipelines, and of those that are made from its templates.
     pub pipelines: BTreeSet<(Name, Name)>,
+    /// Receipts from before are gone: what it touched then is not known.
+    pub known_since: Option<Timestamp>,
 }
 
 impl Catalog {
     /// From receipts and lineage. Looks through everything: it is asked when something has gone wrong.
     pub async fn touched_by(&self, version: &InstalledVersion) -> Result<Touched> {
         let mut touched = Touched::default();
-        for subject in self.subjects(version).await? {
-            let addresses = self.addresses_of(&subject).await?;
-            touched.artifacts.extend(if addresses.is_empty() { vec![subject] } else { addresses });
+        for instance in self.instances_of(&version.manifest.name).await? {
+            for subject in self.subjects(&instance.name, version).await? {
+                let addresses = self.addresses_of(&instance.name, &subject).await?;
+                touched.artifacts.extend(if addresses.is_empty() { vec![subject] } else { addresses });
+            }
+            touched.known_since = touched.known_since.max(self.receipts_since(&instance.name).await?);
         }
         let mut runs: BTreeMap<String, Run> = BTreeMap::new();
         for artifact in &touched.artifacts {
@@ -50,44 +56,40 @@ impl Catalog {
         touched.pipelines.extend(runs.values().map(|run| (run.project.clone(), run.pipeline.clone())));
         touched.services = self.services_of(&runs).await?;
         touched.runs = runs.into_keys().collect();
-        for (project, _) in self.projects().await? {
-            let of_template =
-                |pipeline: &Pipeline| version.templates.iter().any(|own| own.name == pipeline.template.name);
-            let project: Name = project.parse()?;
-            let own = self.pipelines_of(&project).await?.into_iter().filter(of_template);
-            touched.pipelines.extend(own.map(|pipeline| (pipeline.project, pipeline.name)));
-        }
+        let of_template = |pipeline: &Pipeline| version.templates.iter().any(|own| own.name == pipeline.template.name);
+        let own = self.all_pipelines().await?.into_iter().filter(of_template);
+        touched.pipelines.extend(own.map(|pipeline| (pipeline.project, pipeline.name)));
         Ok(touched)
     }
 
     /// What the receipts of its components name.
-    async fn subjects(&self, version: &InstalledVersion) -> Result<BTreeSet<String>> {
+    async fn subjects(&self, instance: &Name, version: &InstalledVersion) -> Result<BTreeSet<String>> {
         let mut subjects = BTreeSet::new();
-        for instance in self.instances_of(&version.manifest.name).await? {
-            for digest in version.components.values() {
-                let found: Vec<String> = sqlx::query_scalar(
-                    "SELECT DISTINCT subject FROM calls \
-                     WHERE instance = ? AND subject IS NOT NULL AND document ->> '$.digest' = ?",
-                )
-                .bind(&*instance.name)
-                .bind(digest.to_string())
-                .fetch_all(&self.pool)
-                .await
-                .map_err(failed)?;
-                subjects.extend(found);
-            }
+        for digest in version.components.values() {
+            let found: Vec<String> = sqlx::query_scalar(
+                "SELECT DISTINCT subject FROM calls \
+                 WHERE instance = ? AND subject IS NOT NULL AND document ->> '$.digest' = ?",
+            )
+            .bind(&**instance)
+            .bind(digest.to_string())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+            subjects.extend(found);
         }
         Ok(subjects)
     }
 
-    /// The addresses of what a store calls so.
-    async fn addresses_of(&self, subject: &str) -> Result<Vec<String>> {
-        let texts: Vec<String> =
-            sqlx::query_scalar("SELECT document FROM artifacts WHERE document ->> '$.store.id' = ?")
-                .bind(subject)
-                .fetch_all(&self.pool)
-                .await
-                .map_err(failed)?;
+    /// The addresses of what an instance's store calls so.
+    async fn addresses_of(&self, instance: &Name, subject: &str) -> Result<Vec<String>> {
+        let texts: Vec<String> = sqlx::query_scalar(
+            "SELECT document FROM artifacts WHERE document ->> '$.store.id' = ? AND document ->> '$.store.instance' = ?",
+        )
+        .bind(subject)
+        .bind(&**instance)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
         let found: Vec<Descriptor> = all_from_json(texts)?;
         Ok(found.into_iter().map(|descriptor| descriptor.address.to_string()).collect())
     }
@@ -101,39 +103,47 @@ impl Catalog {
         Ok(own.map(|it| format!("{}/{}/{}", it.project, it.pipeline, it.name)).collect())
     }
 
-    /// Freezes pipelines that are not frozen yet; answers those.
+    /// Freezes pipelines; answers those that were not frozen for that cause before.
     pub async fn freeze<'a>(
         &self,
         pipelines: impl IntoIterator<Item = &'a (Name, Name)>,
         freeze: &Freeze,
     ) -> Result<Vec<(Name, Name)>> {
-        self.change_freeze(pipelines, |pipeline| pipeline.frozen.is_none().then(|| Some(freeze.clone()))).await
+        self.change_pipelines(pipelines, |pipeline| pipeline.freeze(freeze.clone())).await
     }
 
-    /// Lets one pipeline start again, whoever froze it.
+    /// A person lets one pipeline start again, whatever froze it.
     pub async fn thaw(&self, project: &Name, name: &Name) -> Result<Vec<(Name, Name)>> {
         let one = (project.clone(), name.clone());
-        self.change_freeze([&one], |pipeline| pipeline.frozen.is_some().then_some(None)).await
+        self.change_pipelines([&one], |pipeline| pipeline.thaw(Timestamp::now())).await
     }
 
-    /// Lets everything start again that was frozen because of that version of an extension.
-    pub async fn thaw_all(&self, because_of: &str) -> Result<Vec<(Name, Name)>> {
+    /// That version of an extension freezes nothing any more.
+    pub async fn forget_freeze(&self, because_of: &str) -> Result<Vec<(Name, Name)>> {
+        let all: Vec<_> = self.all_pipelines().await?.into_iter().map(|it| (it.project, it.name)).collect();
+        self.change_pipelines(&all, |pipeline| pipeline.forget_freeze(because_of)).await
+    }
+
+    /// The pipelines that do not start because of that version of an extension.
+    pub async fn frozen_because_of(&self, because_of: &str) -> Result<BTreeSet<(Name, Name)>> {
+        let mut frozen = self.all_pipelines().await?;
+        frozen.retain(|pipeline| pipeline.frozen().any(|freeze| freeze.because_of.as_deref() == Some(because_of)));
+        Ok(frozen.into_iter().map(|pipeline| (pipeline.project, pipeline.name)).collect())
+    }
+
+    async fn all_pipelines(&self) -> Result<Vec<Pipeline>> {
         let mut all = Vec::new();
         for (project, _) in self.projects().await? {
-            let own = self.pipelines_of(&project.parse()?).await?;
-            all.extend(own.into_iter().map(|pipeline| (pipeline.project, pipeline.name)));
+            all.extend(self.pipelines_of(&project.parse()?).await?);
         }
-        let ours = |pipeline: &Pipeline| {
-            pipeline.frozen.as_ref().is_some_and(|it| it.because_of.as_deref() == Some(because_of))
-        };
-        self.change_freeze(&all, |pipeline| ours(pipeline).then_some(None)).await
+        Ok(all)
     }
 
-    /// In one transaction; answers those that `change` had something for.
-    async fn change_freeze<'a>(
+    /// In one transaction; answers those that `change` changed.
+    async fn change_pipelines<'a>(
         &self,
         pipelines: impl IntoIterator<Item = &'a (Name, Name)>,
-        change: impl Fn(&Pipeline) -> Option<Option<Freeze>>,
+        change: impl Fn(&mut Pipeline) -> bool,
     ) -> Result<Vec<(Name, Name)>> {
         let mut transaction = self.write().await?;
         let mut changed = Vec::new();
@@ -148,8 +158,9 @@ impl Catalog {
             // A run's pipeline may be detached by now.
             let Some(text) = text else { continue };
             let mut pipeline: Pipeline = from_json(&text)?;
-            let Some(frozen) = change(&pipeline) else { continue };
-            pipeline.frozen = frozen;
+            if !change(&mut pipeline) {
+                continue;
+            }
             sqlx::query("UPDATE pipelines SET document = ? WHERE project = ? AND name = ?")
                 .bind(to_json(&pipeline)?)
                 .bind(&**project)

@@ -8,6 +8,7 @@ mod compatibility;
 mod digest;
 mod engine;
 mod error;
+mod freeze;
 mod grant;
 mod instance;
 mod kind;
@@ -35,6 +36,7 @@ pub use compatibility::{Bump, needed_bump};
 pub use digest::Digest;
 pub use engine::{EngineInfo, EngineInput, EngineLog, EngineOutput, EngineResources, EngineStatus, EngineWorkload};
 pub use error::{Error, ErrorKind, Result};
+pub use freeze::Freeze;
 pub use grant::{Grant, Grants, Policy, Widening, widening};
 pub use instance::{Candidate, Instance, InstanceChoice, InstanceSelector, Scope, choose};
 pub use kind::Kind;
@@ -42,7 +44,7 @@ pub use manifest::{Component, Contract, Manifest, SecretSetting, TemplateFile, W
 pub use name::Name;
 pub use package::{PackageOrigin, PackageReference};
 pub use permission::{AllowedHost, BoundSecret, Capability, Request, Rights, fill_setting, host_rendering};
-pub use pipeline::{Binding, Freeze, InputValue, Pipeline, Value, find_loop};
+pub use pipeline::{Binding, InputValue, Pipeline, Value, find_loop};
 pub use reference::Reference;
 pub use run::{Cause, Run, RunState, StepEvent, StepRun, StepState};
 pub use runnable::{

@@ -1,7 +1,7 @@
 //! Pipelines: a template attached to a project, its inputs bound, started by the artifacts that match.
 
 use crate::{
-    Address, Attributes, Descriptor, Error, Kind, Name, Reference, Result, Selector, Subject, Template,
+    Address, Attributes, Descriptor, Error, Freeze, Kind, Name, Reference, Result, Selector, Subject, Template,
     runnable::list_or_none,
 };
 use indexmap::IndexMap;
@@ -27,20 +27,9 @@ pub struct Pipeline {
     /// Parameters of steps, by step.
     pub parameters: BTreeMap<Name, Attributes>,
     pub created: Timestamp,
-    /// While it is set nothing starts the pipeline.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub frozen: Option<Freeze>,
-}
-
-/// Why a pipeline does not start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Freeze {
-    /// A line, for people.
-    pub reason: String,
-    pub at: Timestamp,
-    /// `<extension> <version> <digest>` when it was frozen because that version was revoked: it thaws when that is undone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub because_of: Option<String>,
+    /// What keeps it from starting, one for each cause, and causes that a person overruled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<Freeze>,
 }
 
 impl Pipeline {
@@ -95,7 +84,7 @@ impl Pipeline {
                 inputs.insert(input_name.clone(), binding);
             }
         }
-        Ok(Self { project, name, template, inputs, parameters, created, frozen: None })
+        Ok(Self { project, name, template, inputs, parameters, created, freezes: Vec::new() })
     }
 
     /// The inputs that this artifact would fill.

@@ -60,7 +60,7 @@ async fn runs_started_by(catalog: &dyn Catalog, event: &ArtifactEvent) -> Result
             tracing::warn!(pipeline = %pipeline.name, artifact = %artifact.address, "not started: it would start itself");
             continue;
         }
-        if let Some(freeze) = &pipeline.frozen {
+        if let Some(freeze) = pipeline.frozen().next() {
             tracing::warn!(pipeline = %pipeline.name, artifact = %artifact.address, reason = %freeze.reason, "not started: it is frozen");
             continue;
         }
@@ -121,7 +121,7 @@ impl Engine {
         parameters: BTreeMap<Name, fuseml_domain::Attributes>,
         reason: String,
     ) -> Result<Run> {
-        if let Some(freeze) = &pipeline.frozen {
+        if let Some(freeze) = pipeline.frozen().next() {
             let (name, reason) = (&pipeline.name, freeze.reason.trim_end_matches('.'));
             let message = format!("{name} is frozen: {reason}; `fuseml pipeline thaw {name}` lets it start again");
             return Err(Error::conflict("frozen", message));

@@ -211,7 +211,7 @@ impl Store {
         let digest = Digest::of(&bytes);
         self.relied.on(&digest).await;
         self.put(&Self::blob_key(&digest), bytes).await?;
-        self.link(repository, &digest).await?;
+        self.link_written(repository, &digest).await?;
         Ok(digest)
     }
 
@@ -231,8 +231,19 @@ impl Store {
         self.put(&Self::key(repository, "blobs", digest.hex()), Bytes::new()).await
     }
 
+    /// A blob that was written just now becomes the repository's, unless a collection took it in between.
+    async fn link_written(&self, repository: &Repository, digest: &Digest) -> Result<()> {
+        let _push = self.relied.push().await;
+        self.relied.on(digest).await;
+        match self.has(&Self::blob_key(digest)).await? {
+            true => self.link(repository, digest).await,
+            false => Err(RegistryError::new(Code::BlobUploadUnknown, format!("{digest} was collected; send it again"))),
+        }
+    }
+
     /// A blob that another repository has becomes this one's too; false when that one does not have it.
     pub(crate) async fn mount(&self, from: &Repository, to: &Repository, digest: &Digest) -> Result<bool> {
+        let _push = self.relied.push().await;
         self.relied.on(digest).await;
         match self.blob_size(from, digest).await {
             Ok(_) => self.link(to, digest).await.map(|()| true),
@@ -261,7 +272,7 @@ impl Store {
                 let _ = tokio::fs::remove_file(&upload.path).await;
             }
         }
-        self.link(repository, &upload.digest).await
+        self.link_written(repository, &upload.digest).await
     }
 
     /// The repository forgets a blob.
@@ -355,13 +366,13 @@ impl Store {
         Ok((digest, subject))
     }
 
-    /// Points a tag at a manifest that is there.
+    /// Points a tag at a manifest that is there, with all that it lists.
     ///
     /// # Errors
-    /// `Denied` when the tag is fixed and points elsewhere.
+    /// `ManifestUnknown`; `Denied` when the tag is fixed and points elsewhere.
     pub async fn tag(&self, repository: &Repository, tag: &Tag, digest: &Digest, fixed: bool) -> Result<()> {
         let _push = self.relied.push().await;
-        self.relied.on(digest).await;
+        self.rely_on_manifest(repository, digest).await?;
         let key = Self::key(repository, "tags", tag.as_str());
         let text = PutPayload::from(digest.to_string());
         if !fixed {
@@ -378,6 +389,23 @@ impl Store {
             },
             Err(error) => Err(RegistryError::machine("writing a tag", &error)),
         }
+    }
+
+    /// A manifest, what it lists and what is about it stay from here on, if they are there.
+    async fn rely_on_manifest(&self, repository: &Repository, digest: &Digest) -> Result<()> {
+        self.relied.on(digest).await;
+        let manifest = self.manifest(repository, digest).await?;
+        for listed in Document::read(&manifest.media_type, &manifest.bytes)?.listed() {
+            self.relied.on(&listed).await;
+            if !self.has(&Self::key(repository, "manifests", listed.hex())).await? {
+                let message = format!("{repository} has no manifest {listed} any more, which {digest} lists");
+                return Err(RegistryError::new(Code::ManifestUnknown, message));
+            }
+        }
+        for about in self.names(&Self::folder(repository, &format!("referrers/{}", digest.hex()))).await? {
+            self.relied.on(&crate::name::digest(&format!("sha256:{about}"))?).await;
+        }
+        Ok(())
     }
 
     /// The repository's tags in order, after `last`, at most `most`; and whether there are more.

@@ -254,7 +254,8 @@ pub struct AuditView {
     /// `<marketplace>:<namespace>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// `ok`, `yanked`, `vulnerable`, `revoked`, `unsigned`, or `unknown` when its marketplace does not answer.
+    /// `ok`, `yanked`, `vulnerable`, `revoked`, `unsigned`, `unlisted` when its marketplace does not know it any more, or
+    /// `unknown` when its marketplace does not answer.
     pub state: String,
     pub findings: Vec<String>,
     /// It must not run.

@@ -3,14 +3,11 @@
 //! The database goes first, as of one moment; packages are only ever added, so that whatever it names is in what is
 //! copied after it. Packages in an object store are not in the archive.
 
-use crate::{
-    database::Database,
-    metadata::{rotate, take},
-};
+use crate::{database::Database, metadata::rotate};
 use fuseml_domain::{Error, Result, SecretText};
 use std::{
     fs,
-    io::ErrorKind,
+    io::{ErrorKind, Read as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Component, Path, PathBuf},
 };
@@ -22,8 +19,8 @@ const FOLDERS: [&str; 3] = ["keys", "metadata", "registry"];
 /// How a marketplace was brought back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restored {
-    /// With a new online key, so that clients accept what is older than they saw.
-    Whole,
+    /// With a new online key, so that clients accept what is older than they saw; and the root metadata's version.
+    Whole { root: u64 },
     /// The root key was not in the archive: put it into `keys` and rotate.
     WithoutRootKey,
 }
@@ -57,7 +54,9 @@ fn archive(data: &Path, database: &Path, out: &Path) -> Result<()> {
     let mut archive = tar::Builder::new(file);
     archive.append_path_with_name(database, DATABASE).map_err(io(database))?;
     for folder in FOLDERS {
-        for entry in WalkDir::new(data.join(folder)).sort_by_file_name().into_iter().filter_entry(|it| !is_upload(it)) {
+        for entry in
+            WalkDir::new(data.join(folder)).sort_by_file_name().into_iter().filter_entry(|it| !is_under_way(it))
+        {
             let entry = match entry {
                 Ok(entry) => entry,
                 // Nothing of that kind yet, or collected meanwhile: nothing names it.
@@ -68,7 +67,7 @@ fn archive(data: &Path, database: &Path, out: &Path) -> Result<()> {
             if !entry.file_type().is_file() {
                 continue;
             }
-            match archive.append_path_with_name(entry.path(), name) {
+            match append(&mut archive, entry.path(), name) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 done => done.map_err(io(entry.path()))?,
             }
@@ -78,18 +77,36 @@ fn archive(data: &Path, database: &Path, out: &Path) -> Result<()> {
     file.sync_all().map_err(io(out))
 }
 
-/// What is on its way is sent again.
-fn is_upload(entry: &walkdir::DirEntry) -> bool {
-    entry.depth() == 1 && entry.file_name() == "uploads"
+/// One file with as many bytes as it has now: one that grows meanwhile would spoil everything after it.
+fn append(archive: &mut tar::Builder<fs::File>, path: &Path, name: &Path) -> std::io::Result<()> {
+    let file = fs::File::open(path)?;
+    let metadata = file.metadata()?;
+    let mut header = tar::Header::new_gnu();
+    header.set_metadata(&metadata);
+    let whole = file.take(metadata.len()).chain(std::io::repeat(0)).take(metadata.len());
+    archive.append_data(&mut header, name, whole)
 }
 
-/// Makes a marketplace's folder of an archive.
+/// What is on its way is sent again: uploads, and files that get their name once they are whole.
+fn is_under_way(entry: &walkdir::DirEntry) -> bool {
+    let name = entry.file_name().to_string_lossy();
+    entry.depth() == 1 && name == "uploads" || name.contains('#') || name.ends_with(".new")
+}
+
+/// Makes a marketplace's folder of an archive. `above` is the newest version of the root metadata that clients saw,
+/// where the archive may be older than that.
 ///
 /// # Errors
-/// When there is one already, or the archive is none; then nothing is left behind.
-pub async fn restore(from: &Path, data: &Path, passphrase: Option<&SecretText>) -> Result<Restored> {
-    if data.join(DATABASE).exists() {
-        let message = format!("{} holds a marketplace; restore into another folder", data.display());
+/// When there is something in the folder already, or the archive is none; then nothing is left behind.
+pub async fn restore(
+    from: &Path,
+    data: &Path,
+    above: Option<u64>,
+    passphrase: Option<&SecretText>,
+) -> Result<Restored> {
+    let is_empty = fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_none());
+    if data.exists() && !is_empty {
+        let message = format!("{} is not empty; restore into a new folder", data.display());
         return Err(Error::conflict("marketplace", message));
     }
     let beside = data.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -102,14 +119,19 @@ pub async fn restore(from: &Path, data: &Path, passphrase: Option<&SecretText>) 
     if !target.join(DATABASE).is_file() {
         return Err(Error::invalid("backup", format!("{} is no backup of a marketplace", from.display())));
     }
-    let has_root = target.join("keys/root.pem").is_file();
-    if has_root {
-        rotate(&target, passphrase).await?;
-    } else {
-        drop(take(&target)?);
-    }
-    fs::rename(&target, data).map_err(io(data))?;
-    Ok(if has_root { Restored::Whole } else { Restored::WithoutRootKey })
+    let restored = match target.join("keys/root.pem").is_file() {
+        true => Restored::Whole { root: rotate(&target, above, passphrase).await? },
+        false => Restored::WithoutRootKey,
+    };
+    fs::rename(&target, data).map_err(|error| match error.kind() {
+        // A folder takes another one's place only within one file system.
+        ErrorKind::ResourceBusy | ErrorKind::CrossesDevices => {
+            let message = format!("{} is a mount point; restore into a folder in it", data.display());
+            Error::conflict("marketplace", message)
+        }
+        _ => Error::io(data.display(), &error),
+    })?;
+    Ok(restored)
 }
 
 fn unpack(from: &Path, to: &Path) -> Result<()> {
@@ -144,6 +166,30 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn what_is_being_written_meanwhile_spoils_no_archive() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (data, out, to) = (folder.path().join("data"), folder.path().join("out.tar"), folder.path().join("to"));
+        let blobs = data.join("registry/blobs");
+        fs::create_dir_all(&blobs).expect("folder");
+        Database::open(&data.join(DATABASE)).await.expect("database");
+        for (name, text) in [("whole", "all of it"), ("whole#1", "half"), ("key.new", "half"), ("uploads", "a blob")] {
+            fs::write(blobs.join(name), text).expect("file");
+        }
+        fs::create_dir_all(data.join("registry/uploads")).expect("folder");
+        fs::write(data.join("registry/uploads/1"), "half").expect("file");
+
+        back_up(&data, &out).await.expect("archive");
+        unpack(&out, &to).expect("unpacked");
+
+        let files = WalkDir::new(to.join("registry")).sort_by_file_name().into_iter().flatten();
+        let files = files.filter(|entry| entry.file_type().is_file());
+        let files: Vec<_> = files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        assert_eq!(files, ["uploads", "whole"]);
+        let refused = restore(&out, &to, None, None).await.expect_err("there is something");
+        assert!(refused.message.contains("is not empty"), "{refused}");
+    }
+
+    #[tokio::test]
     async fn an_archive_with_anything_else_in_it_leaves_nothing_behind() {
         let folder = tempfile::tempdir().expect("folder");
         let (archive, data) = (folder.path().join("backup.tar"), folder.path().join("data"));
@@ -162,7 +208,7 @@ mod tests {
             }
             builder.finish().expect("archive");
 
-            let refused = restore(&archive, &data, None).await.expect_err(name);
+            let refused = restore(&archive, &data, None, None).await.expect_err(name);
 
             assert_eq!(refused.code, "backup", "{name}: {refused}");
             assert!(!data.exists() && fs::read_dir(folder.path()).expect("folder").count() == 1, "{name}");

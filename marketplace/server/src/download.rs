@@ -1,6 +1,7 @@
 //! Counting downloads: who fetches a package, once a day each.
 
-use crate::{Marketplace, database::failed, route::Asker};
+use crate::{Marketplace, database::failed, limit::neighbourhood, route::Asker};
+use aws_lc_rs::hmac;
 use axum::{
     Extension,
     extract::{Request, State},
@@ -54,8 +55,7 @@ pub(crate) async fn count(
         .is_some_and(|value| response.status().is_success() && value == "application/vnd.oci.image.index.v1+json");
     if let Some((namespace, name)) = fetched.filter(|_| is_package) {
         let day = Timestamp::now().strftime("%Y-%m-%d").to_string();
-        // Addresses are kept as hashes of the day, which say nothing of anybody the day after.
-        let who = who(&day, asker, &marketplace.url);
+        let who = who(&day, asker, marketplace.keys.read().await.online.pkcs8());
         if marketplace.counted.is_new(&day, Digest::of(format!("{namespace}/{name} {who}").as_bytes())) {
             // Nobody waits for a count.
             tokio::spawn(async move {
@@ -68,8 +68,11 @@ pub(crate) async fn count(
     response
 }
 
-fn who(day: &str, asker: IpAddr, url: &str) -> String {
-    Digest::of(format!("{day} {asker} {url}").as_bytes()).hex()[..16].to_owned()
+/// Addresses are kept as hashes of the day, with a key: there are few enough addresses to try them all.
+fn who(day: &str, asker: IpAddr, key: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let hash = hmac::sign(&key, format!("downloads {day} {}", neighbourhood(asker)).as_bytes());
+    hex::encode(&hash.as_ref()[..8])
 }
 
 impl Marketplace {
@@ -93,11 +96,29 @@ impl Marketplace {
         }
         transaction.commit().await.map_err(failed)
     }
+
+    /// Nobody is counted twice on a day that is over.
+    pub(crate) async fn forget_who_downloaded(&self) -> Result<()> {
+        sqlx::query("DELETE FROM downloads WHERE day < ?")
+            .bind(Timestamp::now().strftime("%Y-%m-%d").to_string())
+            .execute(&self.database.pool)
+            .await
+            .map_err(failed)
+            .map(drop)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_loop_over_the_addresses_of_one_network_counts_once_and_days_do_not_tell_of_each_other() {
+        let of = |day, address: &str, key: &[u8]| who(day, address.parse().expect("address"), key);
+        assert_eq!(of("2026-01-01", "2001:db8::1", b"key"), of("2026-01-01", "2001:db8::2", b"key"));
+        assert_ne!(of("2026-01-01", "192.0.2.1", b"key"), of("2026-01-02", "192.0.2.1", b"key"));
+        assert_ne!(of("2026-01-01", "192.0.2.1", b"key"), of("2026-01-01", "192.0.2.1", b"other"));
+    }
 
     #[test]
     fn who_asks_again_the_same_day_is_not_new() {

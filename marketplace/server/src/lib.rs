@@ -95,6 +95,7 @@ impl MarketplaceConfig {
 /// What one address may ask for unless an operator says otherwise.
 pub const REQUESTS_PER_SECOND: u32 = 200;
 
+const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A marketplace's state.
@@ -169,10 +170,11 @@ impl Marketplace {
     }
 }
 
-/// Never ends.
+/// Never ends. A server that is started anew every day collects too.
 async fn collect_daily(marketplace: &Marketplace) {
+    let mut next = tokio::time::interval_at(tokio::time::Instant::now() + HOUR, DAY);
     loop {
-        tokio::time::sleep(DAY).await;
+        next.tick().await;
         match marketplace.collect().await {
             Ok(collected) => tracing::info!(?collected, "what nothing names any more is deleted"),
             Err(error) => tracing::warn!(%error, "what nothing names any more could not be deleted"),

@@ -3,7 +3,7 @@
 use axum::http::HeaderMap;
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -18,19 +18,29 @@ pub(crate) struct Limits {
 impl Limits {
     pub(crate) fn new(per_second: u32, proxies: Vec<IpAddr>) -> Self {
         let limiter = Limiter::new(per_second.saturating_mul(10), per_second.max(1).into());
-        Self { limiter: Arc::new(limiter), proxies: proxies.into() }
+        Self { limiter: Arc::new(limiter), proxies: proxies.into_iter().map(|proxy| proxy.to_canonical()).collect() }
     }
 
     /// Whom a request is from: the connection's other end, or whom a trusted proxy there names. Of several names the
     /// last one that is no proxy of ours counts: those before it can be made up by anybody.
     pub(crate) fn from(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        // A listener for both families names IPv4 peers as mapped IPv6.
+        let peer = peer.to_canonical();
         if !self.proxies.contains(&peer) {
             return peer;
         }
         let values = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
         let named: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
-        let mut named = named.into_iter().rev().map_while(|name| name.parse::<IpAddr>().ok());
+        let mut named = named.into_iter().rev().map_while(|name| Some(name.parse::<IpAddr>().ok()?.to_canonical()));
         named.find(|address| !self.proxies.contains(address)).unwrap_or(peer)
+    }
+}
+
+/// One caller as far as an address tells: whoever has one IPv6 address has all of its /64.
+pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -93,6 +103,16 @@ mod tests {
             assert_eq!(limits.from(proxy, &named(made_up)), proxy);
         }
         assert_eq!(limits.from(proxy, &HeaderMap::new()), proxy);
+        assert_eq!(limits.from(address("::ffff:10.0.0.1"), &named("::ffff:192.0.2.7")), person);
+    }
+
+    #[test]
+    fn whoever_has_one_ipv6_address_has_its_whole_network() {
+        let of = |text: &str| neighbourhood(text.parse().expect("address")).to_string();
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2:ffff::1"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_ne!(of("192.0.2.7"), of("192.0.2.8"));
     }
 
     #[test]

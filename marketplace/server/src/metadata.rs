@@ -56,22 +56,19 @@ impl Keys {
         for folder in [&folder, &roots] {
             fs::create_dir_all(folder).map_err(|error| Error::io(folder.display(), &error))?;
         }
-        let newest = (1..).take_while(|version| root_path(&roots, *version).is_file()).last();
         let online = folder.join("online.pem");
-        let Some(version) = newest else {
+        let Some(root) = newest_root(&roots)? else {
             let (root_key, online_key) = (SigningKey::generate()?, SigningKey::generate()?);
             write_private(&folder.join("root.pem"), &root_key.to_pem(passphrase)?)?;
             write_private(&online, &online_key.to_pem(passphrase)?)?;
             let root = sign_root(&roots, 1, &root_key, &online_key).await?;
             return Ok(Self { folder, root, online: online_key });
         };
-        let bytes = read(&root_path(&roots, version))?;
-        let signed: tough::schema::Signed<Root> = serde_json::from_slice(&bytes).map_err(internal)?;
         let root_key = folder.join("root.pem");
         if root_key.is_file() {
             read_key(&root_key, passphrase)?;
         }
-        Ok(Self { root: signed.signed, online: read_key(&online, passphrase)?, folder })
+        Ok(Self { root, online: read_key(&online, passphrase)?, folder })
     }
 
     /// A root metadata file, `None` when there is none of that version.
@@ -97,20 +94,35 @@ impl Keys {
     }
 }
 
-/// Replaces the online key, as after a theft. Every namespace is signed anew when it is asked for next.
+/// Root versions that a rotation adds at the most.
+const MOST_ROOTS: u64 = 1000;
+
+/// Replaces the online key, as after a theft; what the old one was locked with does not matter. Every namespace is
+/// signed anew when it is asked for next. Clients keep the newest root that they saw: `above` is a version that some
+/// of them may have seen although this folder, brought back from an older archive, does not know it.
 ///
 /// # Errors
 /// When the root key is not in the data folder: put it there for as long as this takes.
-pub async fn rotate(data: &Path, passphrase: Option<&SecretText>) -> Result<u64> {
+pub async fn rotate(data: &Path, above: Option<u64>, passphrase: Option<&SecretText>) -> Result<u64> {
     let _alone = take(data)?;
-    let keys = Keys::open(data, passphrase).await?;
-    let root_key = read_key(&keys.folder.join("root.pem"), passphrase)?;
+    let (keys, roots) = (data.join("keys"), data.join("metadata"));
+    let missing = || Error::not_found("marketplace", format!("{} is no marketplace's folder", data.display()));
+    let known = newest_root(&roots)?.ok_or_else(missing)?.version.get();
+    let last = known.max(above.unwrap_or(0)).saturating_add(1);
+    if last - known > MOST_ROOTS {
+        let message =
+            format!("the newest root is of version {known}; {} above it is no version to believe", last - known);
+        return Err(Error::invalid("root-version", message));
+    }
+    let root_key = read_key(&keys.join("root.pem"), passphrase)?;
     let online = SigningKey::generate()?;
-    let version = keys.root.version.get() + 1;
     // The key first: a root that names a key which nobody has would be worse than a key that no root names.
-    write_private(&keys.folder.join("online.pem"), &online.to_pem(passphrase)?)?;
-    sign_root(&keys.folder.with_file_name("metadata"), version, &root_key, &online).await?;
-    Ok(version)
+    write_private(&keys.join("online.pem"), &online.to_pem(passphrase)?)?;
+    // Each follows the one before: clients walk from the one they know to the last.
+    for version in known + 1..=last {
+        sign_root(&roots, version, &root_key, &online).await?;
+    }
+    Ok(last)
 }
 
 /// Holds a marketplace's folder for as long as the answer lives: a server signs with the keys that it began with.
@@ -127,6 +139,15 @@ pub(crate) fn take(data: &Path) -> Result<fs::File> {
 
 fn root_path(folder: &Path, version: u64) -> PathBuf {
     folder.join(format!("{version}.root.json"))
+}
+
+/// The root metadata with the highest version in that folder.
+fn newest_root(folder: &Path) -> Result<Option<Root>> {
+    let Some(version) = (1..).take_while(|version| root_path(folder, *version).is_file()).last() else {
+        return Ok(None);
+    };
+    let bytes = read(&root_path(folder, version))?;
+    Ok(Some(serde_json::from_slice::<tough::schema::Signed<Root>>(&bytes).map_err(internal)?.signed))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -213,7 +213,7 @@ async fn a_stolen_online_key_is_replaced_and_what_it_fast_forwarded_is_forgotten
     assert_eq!(world.refused(&world.serve("honest").await, "seen").await, "rollback");
 
     let data = world.folder.path().join("market");
-    rotate(&data, None).await.expect("rotated");
+    rotate(&data, None, None).await.expect("rotated");
     let market = open(&data).await.expect("marketplace");
     market.metadata(&world.namespace, "timestamp.json").await.expect("signed anew");
     let after = World { market, ..world };
@@ -221,6 +221,49 @@ async fn a_stolen_online_key_is_replaced_and_what_it_fast_forwarded_is_forgotten
 
     assert_eq!(after.refused(&site, "seen").await, "nothing was refused");
     assert_eq!(number(&site), 4, "it goes on counting where it honestly was");
+    after.publish("0.2.0").await;
+    let news = after.serve("news").await;
+    assert_eq!(after.refused(&news, "seen").await, "nothing was refused");
+    assert_eq!(after.refused(&site, "seen").await, "rollback", "a replaced key is forgiven once");
+}
+
+#[tokio::test]
+async fn a_marketplace_brought_back_from_before_its_last_rotation_is_believed_by_who_saw_that() {
+    let world = World::new().await;
+    world.publish("0.1.0").await;
+    let data = world.folder.path().join("market");
+    let archive = world.folder.path().join("archive.tar");
+    crate::back_up(&data, &archive).await.expect("archive");
+    rotate(&data, None, None).await.expect("rotated");
+    let market = open(&data).await.expect("marketplace");
+    market.metadata(&world.namespace, "timestamp.json").await.expect("signed anew");
+    let world = World { market, ..world };
+    world.load(&world.serve("rotated").await, "seen").await.expect("a client that saw the second root");
+    let (folder, namespace) = (world.folder.path().to_owned(), world.namespace.clone());
+    let brought_back = async |name: &str, above| {
+        let data = folder.join(name);
+        crate::restore(&archive, &data, above, None).await.expect("restored");
+        let market = open(&data).await.expect("marketplace");
+        market.metadata(&namespace, "timestamp.json").await.expect("signed anew");
+        market
+    };
+
+    let unaware = World { market: brought_back("unaware", None).await, ..world };
+    assert_eq!(unaware.refused(&unaware.serve("site-1").await, "seen").await, "forged-metadata");
+    let aware = World { market: brought_back("aware", Some(2)).await, ..unaware };
+    assert_eq!(aware.refused(&aware.serve("site-2").await, "seen").await, "nothing was refused");
+}
+
+#[tokio::test]
+async fn an_online_key_that_nobody_can_open_is_replaced() {
+    let folder = tempfile::tempdir().expect("folder");
+    let data = folder.path().join("market");
+    Keys::open(&data, None).await.expect("keys");
+    fs::write(data.join("keys/online.pem"), "lost").expect("file");
+
+    assert_eq!(rotate(&data, None, None).await.expect("rotated"), 2);
+
+    Keys::open(&data, None).await.expect("keys");
 }
 
 #[tokio::test]
@@ -238,6 +281,6 @@ async fn keys_that_lie_in_clear_are_locked_once_there_is_a_passphrase() {
     }
     let refused = Keys::open(&data, None).await.expect_err("locked");
     assert_eq!(refused.code, "passphrase");
-    rotate(&data, Some(&passphrase)).await.expect("rotated");
+    rotate(&data, None, Some(&passphrase)).await.expect("rotated");
     assert_ne!(Keys::open(&data, Some(&passphrase)).await.expect("keys").online.public().expect("key"), before);
 }

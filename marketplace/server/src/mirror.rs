@@ -18,14 +18,15 @@ use axum::{
 use fuseml_domain::{Digest, Error, ErrorKind, Name, Result};
 use fuseml_marketplace::Remote;
 use fuseml_registry::{Access, Action, Refusal, Repository, Store};
-use fuseml_rest::{Answer, Problem};
+use fuseml_rest::{Answer, Path, Problem};
 use oci_spec::image::ImageIndex;
+use semver::Version;
 use serde_json::Value;
 use std::{
     collections::HashMap,
     io::Write as _,
     net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -38,6 +39,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const LEFT_ALONE: Duration = Duration::from_secs(10);
 /// Largest document that is kept, in bytes: a large namespace's metadata.
 const MOST_DOCUMENT: usize = 64 << 20;
+/// The code of the error that the origin did not answer at all.
+const SILENT: &str = "origin-silent";
 /// Says that the origin did not answer, and that this is what it said before.
 const KEPT: HeaderName = HeaderName::from_static("fuseml-kept");
 
@@ -119,13 +122,13 @@ fn router(mirror: Arc<Mirror>, limits: Limits) -> Router {
     let registry = fuseml_registry::router(mirror.store.clone(), Arc::new(ReadOnly), 0);
     Router::new()
         .route("/healthz", get(async || "ok\n"))
-        .route("/metadata/root.json", get(document))
+        .route("/metadata/root.json", get(root))
         .route("/metadata/{namespace}/{file}", get(metadata))
         .route("/api/v1/extensions", get(passed_on))
-        .route("/api/v1/extensions/{namespace}/{name}", get(document))
-        .route("/api/v1/extensions/{namespace}/{name}/versions/{version}", get(document))
-        .route("/api/v1/namespaces/{namespace}", get(document))
-        .route("/api/v1/log/checkpoint", get(document))
+        .route("/api/v1/extensions/{namespace}/{name}", get(extension))
+        .route("/api/v1/extensions/{namespace}/{name}/versions/{version}", get(version))
+        .route("/api/v1/namespaces/{namespace}", get(namespace))
+        .route("/api/v1/log/checkpoint", get(checkpoint))
         .route("/api/v1/log/entries", get(passed_on))
         .route("/api/v1/log/proof", get(passed_on))
         .with_state(mirror.clone())
@@ -175,8 +178,29 @@ impl IntoResponse for Said {
     }
 }
 
-async fn document(State(mirror): State<Arc<Mirror>>, uri: Uri) -> Answer<Said> {
-    Ok(mirror.document(uri.path()).await?)
+async fn root(State(mirror): State<Arc<Mirror>>) -> Answer<Said> {
+    Ok(mirror.document("/metadata/root.json").await?)
+}
+
+async fn checkpoint(State(mirror): State<Arc<Mirror>>) -> Answer<Said> {
+    Ok(mirror.document("/api/v1/log/checkpoint").await?)
+}
+
+// Paths are made of what was understood: one thing has many spellings, and each would be kept.
+
+async fn namespace(State(mirror): State<Arc<Mirror>>, Path(namespace): Path<Name>) -> Answer<Said> {
+    Ok(mirror.document(&format!("/api/v1/namespaces/{namespace}")).await?)
+}
+
+async fn extension(State(mirror): State<Arc<Mirror>>, Path((namespace, name)): Path<(Name, Name)>) -> Answer<Said> {
+    Ok(mirror.document(&format!("/api/v1/extensions/{namespace}/{name}")).await?)
+}
+
+async fn version(
+    State(mirror): State<Arc<Mirror>>,
+    Path((namespace, name, version)): Path<(Name, Name, Version)>,
+) -> Answer<Said> {
+    Ok(mirror.document(&format!("/api/v1/extensions/{namespace}/{name}/versions/{version}")).await?)
 }
 
 /// What depends on the question is not kept: there are more questions than a disk holds.
@@ -185,17 +209,39 @@ async fn passed_on(State(mirror): State<Arc<Mirror>>, uri: Uri) -> Answer<Said> 
     Ok(Said { bytes: mirror.ask(path).await?, is_kept: false })
 }
 
-async fn metadata(
-    State(mirror): State<Arc<Mirror>>,
-    fuseml_rest::Path((namespace, file)): fuseml_rest::Path<(Name, String)>,
-) -> Answer<Said> {
-    if !file.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.') {
-        return Err(Error::not_found("metadata", format!("{namespace} has no such metadata")).into());
-    }
-    Ok(match file.as_str() {
-        "timestamp.json" => mirror.timestamp(&namespace).await?,
-        _ => mirror.unchanging(&namespace, &file).await?,
+async fn metadata(State(mirror): State<Arc<Mirror>>, Path((namespace, file)): Path<(Name, String)>) -> Answer<Said> {
+    Ok(match file.parse()? {
+        MetadataFile::Timestamp => mirror.timestamp(&namespace).await?,
+        MetadataFile::Root(version) => mirror.numbered_root(&namespace, version).await?,
+        MetadataFile::Numbered(version, role) => mirror.unchanging(&namespace, version, role, None).await?,
     })
+}
+
+/// What a namespace's metadata is made of.
+enum MetadataFile {
+    Timestamp,
+    Root(u64),
+    /// A snapshot or targets.
+    Numbered(u64, &'static str),
+}
+
+impl std::str::FromStr for MetadataFile {
+    type Err = Error;
+    fn from_str(file: &str) -> Result<Self> {
+        let unknown = || Error::not_found("metadata", format!("there is no metadata `{}`", file.escape_debug()));
+        if file == "timestamp.json" {
+            return Ok(Self::Timestamp);
+        }
+        let (number, role) = file.split_once('.').ok_or_else(unknown)?;
+        let version: u64 = number.parse().map_err(|_| unknown())?;
+        match role {
+            _ if version.to_string() != number => Err(unknown()),
+            "root.json" => Ok(Self::Root(version)),
+            "snapshot.json" => Ok(Self::Numbered(version, "snapshot.json")),
+            "targets.json" => Ok(Self::Numbered(version, "targets.json")),
+            _ => Err(unknown()),
+        }
+    }
 }
 
 /// Before the registry answers: what it does not have yet is fetched from the origin.
@@ -239,7 +285,7 @@ impl Mirror {
     }
 
     fn silent(&self, why: &str) -> Error {
-        Error::unavailable("origin", format!("{} does not answer: {why}", self.origin))
+        Error::unavailable(SILENT, format!("{} does not answer: {why}", self.origin))
     }
 
     /// Asks the origin for a path with its query.
@@ -248,7 +294,8 @@ impl Mirror {
             return Err(self.silent("it did not a moment ago"));
         }
         let answered = self.ask_now(path).await;
-        let is_silent = matches!(&answered, Err(error) if error.kind == ErrorKind::Unavailable);
+        // Who answers, if only that it has too much to do, is asked again.
+        let is_silent = matches!(&answered, Err(error) if error.code == SILENT);
         *self.silent_since.lock().unwrap_or_else(PoisonError::into_inner) = is_silent.then(Instant::now);
         answered
     }
@@ -260,7 +307,7 @@ impl Mirror {
         match response.status() {
             status if status.is_success() => {}
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                return Err(self.silent(&format!("it says {status}")));
+                return Err(Error::unavailable("origin", format!("{} says {status}", self.origin)));
             }
             StatusCode::NOT_FOUND => {
                 return Err(Error::not_found("document", format!("{} has no {path}", self.origin)));
@@ -319,24 +366,39 @@ impl Mirror {
         }
     }
 
-    /// Metadata that is named by its version.
-    async fn unchanging(&self, namespace: &Name, file: &str) -> Result<Said> {
-        let path = format!("/metadata/{namespace}/{file}");
-        if let Some(bytes) = self.kept(&path).await {
-            return Ok(Said { bytes, is_kept: false });
-        }
-        match self.ask(&path).await {
+    /// One of the roots, which are the same for all namespaces. Clients ask for one after the other until there is none.
+    async fn numbered_root(&self, namespace: &Name, version: u64) -> Result<Said> {
+        let file = format!("{version}.root.json");
+        let kept = format!("/metadata/{file}");
+        match self.ask(&format!("/metadata/{namespace}/{file}")).await {
             Ok(bytes) => {
-                check_version(file, &bytes)?;
-                self.keep(&path, &bytes).await?;
+                check_version(version, &bytes)?;
+                self.keep(&kept, &bytes).await?;
                 Ok(Said { bytes, is_kept: false })
             }
-            // Clients ask for one root after the other until there is none.
-            Err(error) if error.kind == ErrorKind::Unavailable && file.ends_with(".root.json") => {
-                Err(Error::not_found("metadata", format!("this mirror has no {path}")))
-            }
+            Err(error) if error.kind == ErrorKind::Unavailable => match self.kept(&kept).await {
+                Some(bytes) => Ok(Said { bytes, is_kept: true }),
+                None => Err(Error::not_found("metadata", format!("this mirror has no {file}"))),
+            },
             Err(error) => Err(error),
         }
+    }
+
+    /// Metadata that is named by its version; kept is what has the hash that leads to it, if that is known: an origin
+    /// that was brought back from an archive counts on from there.
+    async fn unchanging(&self, namespace: &Name, version: u64, role: &str, hash: Option<&str>) -> Result<Said> {
+        let path = format!("/metadata/{namespace}/{version}.{role}");
+        let is_meant = |bytes: &[u8]| hash.is_none_or(|hash| Digest::of(bytes).hex() == hash);
+        if let Some(bytes) = self.kept(&path).await.filter(|bytes| is_meant(bytes)) {
+            return Ok(Said { bytes, is_kept: false });
+        }
+        let bytes = self.ask(&path).await?;
+        check_version(version, &bytes)?;
+        if !is_meant(&bytes) {
+            return Err(Error::unavailable("origin", format!("{path} is not what the origin's metadata leads to")));
+        }
+        self.keep(&path, &bytes).await?;
+        Ok(Said { bytes, is_kept: false })
     }
 
     /// The newest metadata, with everything that it leads to: a client that begins with it here can end here.
@@ -352,10 +414,10 @@ impl Mirror {
             }
             Err(error) => return Err(error),
         };
-        let snapshot = format!("{}.snapshot.json", named(&bytes, "snapshot.json")?);
-        let snapshot = self.unchanging(namespace, &snapshot).await?;
-        let targets = format!("{}.targets.json", named(&snapshot.bytes, "targets.json")?);
-        self.unchanging(namespace, &targets).await?;
+        let (version, hash) = named(&bytes, "snapshot.json")?;
+        let snapshot = self.unchanging(namespace, version, "snapshot.json", hash.as_deref()).await?;
+        let (version, hash) = named(&snapshot.bytes, "targets.json")?;
+        self.unchanging(namespace, version, "targets.json", hash.as_deref()).await?;
         self.keep(&path, &bytes).await?;
         Ok(Said { bytes, is_kept: false })
     }
@@ -387,7 +449,7 @@ impl Mirror {
     }
 
     /// A fetched layout becomes the store's; the index, by which it is found, comes last.
-    async fn take_in(&self, layout: &Path, repository: &Repository, digest: &Digest) -> Result<()> {
+    async fn take_in(&self, layout: &std::path::Path, repository: &Repository, digest: &Digest) -> Result<()> {
         let read = |path: PathBuf| std::fs::read(&path).map_err(|error| Error::io(path.display(), &error));
         let blob = |digest: &Digest| layout.join("blobs/sha256").join(digest.hex());
         let damaged = |error: serde_json::Error| Error::invalid("package", format!("{digest} is no package: {error}"));
@@ -435,18 +497,35 @@ impl Mirror {
 }
 
 /// Refuses to keep for ever what something between here and the origin made up.
-fn check_version(file: &str, bytes: &[u8]) -> Result<()> {
+fn check_version(version: u64, bytes: &[u8]) -> Result<()> {
     let document: Value = serde_json::from_slice(bytes).unwrap_or_default();
-    let own = document["signed"]["version"].as_u64().map(|version| version.to_string());
-    match own.as_deref() == file.split('.').next() {
-        true => Ok(()),
-        false => Err(Error::unavailable("origin", format!("the origin says something else than {file}"))),
+    match document["signed"]["version"].as_u64() {
+        Some(own) if own == version => Ok(()),
+        _ => Err(Error::unavailable("origin", format!("the origin says something else than version {version}"))),
     }
 }
 
-/// The version of what a metadata file leads to.
-fn named(bytes: &[u8], file: &str) -> Result<u64> {
+/// The version of what a metadata file leads to, and its hash.
+fn named(bytes: &[u8], file: &str) -> Result<(u64, Option<String>)> {
     let document: Value = serde_json::from_slice(bytes).unwrap_or_default();
-    let version = document["signed"]["meta"][file]["version"].as_u64();
-    version.ok_or_else(|| Error::invalid("metadata", format!("the origin's metadata does not lead to {file}")))
+    let meta = &document["signed"]["meta"][file];
+    let version = meta["version"].as_u64();
+    let version =
+        version.ok_or_else(|| Error::invalid("metadata", format!("the origin's metadata does not lead to {file}")))?;
+    Ok((version, meta["hashes"]["sha256"].as_str().map(ToOwned::to_owned)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_has_one_spelling() {
+        for file in ["timestamp.json", "1.root.json", "12.snapshot.json", "3.targets.json"] {
+            assert!(file.parse::<MetadataFile>().is_ok(), "{file}");
+        }
+        for file in ["01.root.json", "+1.root.json", "root.json", "1.timestamp.json", "1.root.json.x", "1", ""] {
+            assert!(file.parse::<MetadataFile>().is_err(), "{file}");
+        }
+    }
 }

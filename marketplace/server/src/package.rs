@@ -84,6 +84,7 @@ impl Marketplace {
 
     /// Deletes what was pushed and never published, a day after it came.
     pub(crate) async fn collect(&self) -> Result<fuseml_registry::Collected> {
+        self.forget_who_downloaded().await?;
         self.store.collect(jiff::Timestamp::now() - GRACE).await.map_err(registry)
     }
 

@@ -4,7 +4,7 @@ use crate::{
     Caller, Marketplace,
     access::{ANONYMOUS, Rules, presented},
     api,
-    limit::Limits,
+    limit::{Limits, neighbourhood},
     page::{self, Missing},
 };
 use axum::{
@@ -94,7 +94,7 @@ pub(crate) async fn limited(
 ) -> Response {
     let asker = limits.from(peer.ip(), request.headers());
     request.extensions_mut().insert(Asker(asker));
-    if let Err(seconds) = limits.limiter.pass(&asker.to_string()) {
+    if let Err(seconds) = limits.limiter.pass(&neighbourhood(asker).to_string()) {
         let error = Error::unavailable("too-many-requests", format!("too many requests; come again in {seconds} s"));
         let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, error).into_response();
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -91,13 +91,16 @@ pub(crate) fn facets(record: &VersionRecord) -> Vec<String> {
     facets
 }
 
+/// Who wants more than so many has to ask more exactly.
+const DEEPEST: i64 = 10_000;
+
 impl Marketplace {
     /// A page of what fits.
     pub async fn search(&self, query: &Query) -> Result<Page> {
         let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
         let offset: i64 = match &query.page_token {
             Some(token) => {
-                let offset = token.parse().ok().filter(|offset| (0..10_000).contains(offset));
+                let offset = token.parse().ok().filter(|offset| (0..DEEPEST).contains(offset));
                 offset.ok_or_else(|| Error::invalid("page-token", "this page token was not given out here"))?
             }
             None => 0,
@@ -105,7 +108,7 @@ impl Marketplace {
         let mut sql = self.build(query).await?;
         sql.push(" LIMIT ").push_bind(limit + 1).push(" OFFSET ").push_bind(offset);
         let rows = sql.build().fetch_all(&self.database.pool).await.map_err(failed)?;
-        let more = rows.len() as i64 > limit;
+        let more = rows.len() as i64 > limit && offset + limit < DEEPEST;
         let extensions = rows.iter().take(limit as usize).map(found).collect::<Result<_>>()?;
         Ok(Page { extensions, next_page_token: more.then(|| (offset + limit).to_string()) })
     }

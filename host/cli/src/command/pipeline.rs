@@ -171,10 +171,8 @@ fn list(pipelines: &Vec<Pipeline>) -> Rows {
                 Binding::Value(value) => format!("{name}: {value}"),
             })
             .collect();
-        let name = match &pipeline.frozen {
-            Some(freeze) => format!("{}\n(frozen: {})", pipeline.name, freeze.reason),
-            None => pipeline.name.to_string(),
-        };
+        let frozen = pipeline.frozen().map(|freeze| format!("\n(frozen: {})", freeze.reason));
+        let name = frozen.fold(pipeline.name.to_string(), |name, why| name + &why);
         rows.push([name, pipeline.template.name.to_string(), inputs.join("\n")]);
     }
     rows

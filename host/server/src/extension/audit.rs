@@ -46,9 +46,12 @@ impl Registry {
         for version in kept {
             let place = version.origin.as_ref().map(|it| (it.marketplace.clone(), it.namespace.clone()));
             if let Some(Ok(index)) = place.as_ref().and_then(|place| indexes.get(place)) {
-                let revoked = revocation(&version, index);
+                let revoked = revoked_now(&version, index);
                 if revoked != version.revoked {
-                    self.set_revoked(&version.manifest.name, &version, revoked).await?;
+                    self.set_revoked(&version.manifest.name, &version, revoked.clone()).await?;
+                }
+                if let Some(reason) = revoked {
+                    self.freeze_touched(&version, &reason).await?;
                 }
             }
         }
@@ -56,10 +59,10 @@ impl Registry {
     }
 
     async fn judge_installed(&self, version: InstalledVersion, index: &NamespaceIndex) -> Result<AuditView> {
-        let (name, digest) = (&version.manifest.name, version.origin.as_ref().map(|origin| &origin.digest));
+        let name = &version.manifest.name;
         let own = index.versions.iter().filter(|published| published.name == *name);
-        let published = own.clone().find(|published| Some(&published.digest) == digest);
-        let revoked = revocation(&version, index);
+        let published = of_index(&version, index);
+        let revoked = revoked_now(&version, index);
         let newest = own.filter(|it| it.status == Status::Available && it.version.pre.is_empty());
         let newest = newest.map(|it| &it.version).max().filter(|newest| **newest > version.manifest.version);
         if revoked != version.revoked {
@@ -68,7 +71,15 @@ impl Registry {
         let mut findings = Vec::new();
         if let Some(reason) = &revoked {
             findings.push(format!("it must not run: {reason}"));
-            findings.extend(say_touched(&self.catalog.touched_by(&version).await?));
+            let touched = self.freeze_touched(&version, reason).await?;
+            findings.extend(say_touched(&touched, &self.catalog.frozen_because_of(&because_of(&version)?).await?));
+        }
+        if published.is_none() {
+            findings.push(
+                "its marketplace does not list it, and has not revoked it: the marketplace may have been brought back \
+                 from before it was published; ask its operator"
+                    .to_owned(),
+            );
         }
         let yanked = published.is_some_and(|published| published.status == Status::Yanked);
         if let Some(published) = published.filter(|_| yanked) {
@@ -79,6 +90,7 @@ impl Registry {
         findings.extend(self.drift(&version).await?);
         let state = match (&revoked, yanked) {
             (Some(_), _) => "revoked",
+            _ if published.is_none() => "unlisted",
             _ if !advisories.is_empty() => "vulnerable",
             (None, true) => "yanked",
             (None, false) => "ok",
@@ -101,24 +113,29 @@ impl Registry {
         Ok(found)
     }
 
+    /// Freezes what a revoked version had a part in, also what was attached since; answers all that it touched.
+    async fn freeze_touched(&self, version: &InstalledVersion, reason: &str) -> Result<Touched> {
+        let name = &version.manifest.name;
+        let freeze = Freeze {
+            reason: format!("{name} {} was revoked: {reason}", version.manifest.version),
+            at: Timestamp::now(),
+            because_of: Some(because_of(version)?),
+            thawed: None,
+        };
+        let touched = self.catalog.touched_by(version).await?;
+        for (project, pipeline) in self.catalog.freeze(&touched.pipelines, &freeze).await? {
+            tracing::warn!(%project, %pipeline, extension = %name, "frozen");
+        }
+        Ok(touched)
+    }
+
     async fn set_revoked(&self, name: &Name, version: &InstalledVersion, revoked: Option<String>) -> Result<()> {
         let _alone = self.changing.lock().await;
         match &revoked {
-            Some(reason) => {
-                tracing::warn!(extension = %name, %reason, "a version was revoked and runs no more");
-                let freeze = Freeze {
-                    reason: format!("{name} {} was revoked: {reason}", version.manifest.version),
-                    at: Timestamp::now(),
-                    because_of: Some(because_of(version)?),
-                };
-                let touched = self.catalog.touched_by(version).await?;
-                for (project, pipeline) in self.catalog.freeze(&touched.pipelines, &freeze).await? {
-                    tracing::warn!(%project, %pipeline, extension = %name, "frozen");
-                }
-            }
+            Some(reason) => tracing::warn!(extension = %name, %reason, "a version was revoked and runs no more"),
             None => {
                 tracing::info!(extension = %name, "a version that was revoked runs again");
-                self.catalog.thaw_all(&because_of(version)?).await?;
+                self.catalog.forget_freeze(&because_of(version)?).await?;
             }
         }
         let extension = self.catalog.extension(name).await?;
@@ -128,14 +145,23 @@ impl Registry {
     }
 }
 
+/// What holds of a version now. What was revoked stays so until its marketplace says otherwise: that it says nothing any
+/// more neither revokes nor restores.
+fn revoked_now(version: &InstalledVersion, index: &NamespaceIndex) -> Option<String> {
+    match of_index(version, index) {
+        Some(published) => revocation(published, index),
+        None => version.revoked.clone(),
+    }
+}
+
 /// How a freeze names the version that it is because of.
 fn because_of(version: &InstalledVersion) -> Result<String> {
     Ok(format!("{} {} {}", version.manifest.name, version.manifest.version, version.digest()?))
 }
 
-fn say_touched(touched: &Touched) -> Vec<String> {
+fn say_touched(touched: &Touched, frozen: &BTreeSet<(Name, Name)>) -> Vec<String> {
     let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
-    let pipelines = touched.pipelines.iter().map(|(project, name)| format!("{project}/{name}")).collect();
+    let pipelines = frozen.iter().map(|(project, name)| format!("{project}/{name}")).collect();
     let mut lines = vec![match touched.artifacts.is_empty() {
         true => "no artifact was touched by it".to_owned(),
         false => format!("it touched {}", list(&touched.artifacts)),
@@ -149,20 +175,26 @@ fn say_touched(touched: &Touched) -> Vec<String> {
             lines.push(format!("{what}: {}", list(names)));
         }
     }
+    if let Some(since) = touched.known_since {
+        lines.push(format!("its receipts begin at {since:.0}: what it touched before is not known"));
+    }
     lines
 }
 
-/// Why a version must not run, if it must not.
-fn revocation(version: &InstalledVersion, index: &NamespaceIndex) -> Option<String> {
+/// The installed version as its namespace's metadata lists it.
+fn of_index<'a>(version: &InstalledVersion, index: &'a NamespaceIndex) -> Option<&'a Published> {
     let digest = version.origin.as_ref().map(|origin| &origin.digest);
-    let own = |it: &&Published| it.name == version.manifest.name && Some(&it.digest) == digest;
-    match index.versions.iter().find(own) {
-        Some(published) if published.status == Status::Revoked => Some(reason(published, index)),
-        Some(published) if index.keys_for(published).is_empty() => {
+    index.versions.iter().find(|it| it.name == version.manifest.name && Some(&it.digest) == digest)
+}
+
+/// Why a version must not run, if it must not.
+fn revocation(published: &Published, index: &NamespaceIndex) -> Option<String> {
+    match published.status {
+        Status::Revoked => Some(reason(published, index)),
+        _ if index.keys_for(published).is_empty() => {
             Some("no key of its namespace that counts signed it any more".to_owned())
         }
-        Some(_) => None,
-        None => Some("its marketplace does not know it any more".to_owned()),
+        _ => None,
     }
 }
 

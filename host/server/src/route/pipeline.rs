@@ -73,7 +73,7 @@ pub(super) async fn freeze(
     Json(request): Json<FreezeRequest>,
 ) -> Answer<StatusCode> {
     app.catalog.pipeline(&project, &name).await?;
-    let freeze = Freeze { reason: request.reason, at: Timestamp::now(), because_of: None };
+    let freeze = Freeze { reason: request.reason, at: Timestamp::now(), because_of: None, thawed: None };
     app.catalog.freeze(&[(project, name)], &freeze).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -19,6 +19,9 @@ pub(crate) struct RestoreArguments {
     archive: PathBuf,
     #[command(flatten)]
     folder: FolderArguments,
+    /// The newest version of the root metadata that was in use, if `rotate-key` ran after the archive was made
+    #[arg(long, value_name = "VERSION")]
+    root_version: Option<u64>,
 }
 
 pub(super) async fn make(arguments: &BackupArguments) -> anyhow::Result<()> {
@@ -32,11 +35,15 @@ pub(super) async fn make(arguments: &BackupArguments) -> anyhow::Result<()> {
 pub(super) async fn bring_back(arguments: &RestoreArguments) -> anyhow::Result<()> {
     let config = arguments.folder.config()?;
     let folder = &config.data;
-    let restored = restore(&arguments.archive, folder, config.passphrase.as_ref()).await?;
+    let restored = restore(&arguments.archive, folder, arguments.root_version, config.passphrase.as_ref()).await?;
     eprintln!("{} is as the archive says.", folder.display());
     match restored {
-        Restored::Whole => {
+        Restored::Whole { root } => {
             eprintln!("It has a new online key, so that clients accept what is older than they saw last.");
+            eprintln!(
+                "Its root metadata is of version {root}. If `rotate-key` ran after the archive was made, clients saw \
+                 other root metadata: then restore again with --root-version."
+            );
         }
         Restored::WithoutRootKey => {
             eprintln!(
@@ -48,6 +55,7 @@ pub(super) async fn bring_back(arguments: &RestoreArguments) -> anyhow::Result<(
             );
         }
     }
-    eprintln!("What was published, yanked or revoked after the archive was made has to be said again.");
+    eprintln!("What was published, yanked or revoked after the archive was made has to be said again; until then");
+    eprintln!("`fuseml extension audit` calls versions that were published in between `unlisted`.");
     Ok(())
 }

@@ -26,7 +26,7 @@ pub(crate) enum MarketplaceCommand {
     /// Run a mirror of a marketplace until it is interrupted
     Mirror(mirror::MirrorArguments),
     /// Replace the key that signs a marketplace's metadata, as after a theft (the marketplace must not be running)
-    RotateKey(serve::FolderArguments),
+    RotateKey(serve::RotateArguments),
     /// Put everything of a marketplace into one archive, also while it serves
     Backup(backup::BackupArguments),
     /// Make a marketplace's folder of such an archive

@@ -31,6 +31,9 @@ impl FolderArguments {
         };
         let text = Zeroizing::new(text);
         let text = text.trim_end_matches(['\r', '\n']);
+        if let Some(path) = self.passphrase_file.as_ref().filter(|_| text.is_empty()) {
+            anyhow::bail!("{} is empty; write the passphrase into it, or leave --passphrase-file out", path.display());
+        }
         Ok((!text.is_empty()).then(|| SecretText::new(text)))
     }
 
@@ -93,9 +96,18 @@ pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) async fn rotate(arguments: &FolderArguments) -> anyhow::Result<()> {
-    let config = arguments.config()?;
-    let version = rotate_online_key(&config.data, config.passphrase.as_ref()).await?;
+#[derive(Args)]
+pub(crate) struct RotateArguments {
+    #[command(flatten)]
+    folder: FolderArguments,
+    /// The newest version of the root metadata that clients saw, if this folder was restored from before that
+    #[arg(long, value_name = "VERSION")]
+    root_version: Option<u64>,
+}
+
+pub(super) async fn rotate(arguments: &RotateArguments) -> anyhow::Result<()> {
+    let config = arguments.folder.config()?;
+    let version = rotate_online_key(&config.data, arguments.root_version, config.passphrase.as_ref()).await?;
     eprintln!(
         "The root metadata is of version {version} now, and names a new online key. Clients follow by themselves."
     );
