@@ -19,6 +19,7 @@ mod metadata;
 mod read;
 mod remote;
 mod signed;
+mod solve;
 mod write;
 
 pub use advisory::{Advisory, Severity, Vulnerability};

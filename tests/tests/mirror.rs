@@ -63,7 +63,7 @@ fn news_of_the_marketplace_come_through_its_mirror() {
 #[test]
 fn a_mirror_takes_nothing_and_cannot_lie() {
     let world = World::new();
-    let (_market, mirror) = mirrored(&world);
+    let (market, mirror) = mirrored(&world);
     install(&world);
     forget(&world);
     let documents = world.folder.path().join("mirror/documents");
@@ -76,7 +76,13 @@ fn a_mirror_takes_nothing_and_cannot_lie() {
     let (status, said) = mirror.http(Method::GET, "/api/v1/me", None, None);
     assert_eq!(status, 404, "{said}");
 
-    changed(&documents, "\"status\": \"available\"", "\"status\": \"aaailable\"");
+    // While the origin answers, what it signed last decides what is kept.
+    let lie = || changed(&documents, "\"status\": \"available\"", "\"status\": \"aaailable\"");
+    lie();
+    install(&world);
+    forget(&world);
+    lie();
+    drop(market);
     world.fuseml(&["marketplace", "remove", "hub"]).good();
     world.fuseml(&["marketplace", "add", "hub", &mirror.url]).good();
     let refused = world.fuseml(&["extension", "install", "acme/mlflow", "--grant", "all"]).bad(4);

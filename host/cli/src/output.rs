@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use comfy_table::{Cell, Table, presets};
 use serde::Serialize;
 use std::{
+    fmt::Display,
     io::{IsTerminal as _, Write as _},
     time::Duration,
 };
@@ -16,8 +17,8 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// Prints the value as it is, or as the table that `rows` makes of it.
-    pub(crate) fn print<T: Serialize>(self, value: &T, table: impl FnOnce(&T) -> Rows) -> anyhow::Result<()> {
+    /// Prints the value as it is, or as the text, mostly a table, that `table` makes of it for people.
+    pub(crate) fn print<T: Serialize, D: Display>(self, value: &T, table: impl FnOnce(&T) -> D) -> anyhow::Result<()> {
         let text = match self {
             Self::Json => serde_json::to_string_pretty(value)? + "\n",
             Self::Yaml => serde_saphyr::to_string(value)?,
@@ -51,7 +52,7 @@ impl Rows {
     }
 }
 
-impl std::fmt::Display for Rows {
+impl Display for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);

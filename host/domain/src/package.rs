@@ -32,11 +32,16 @@ impl FromStr for PackageReference {
     }
 }
 
+/// The range that means one version.
+pub fn exactly(version: &Version) -> VersionReq {
+    let Version { major, minor, patch, ref pre, .. } = *version;
+    let exactly = Comparator { op: Op::Exact, major, minor: Some(minor), patch: Some(patch), pre: pre.clone() };
+    VersionReq { comparators: vec![exactly] }
+}
+
 fn wanted_of(text: &str) -> Result<VersionReq> {
     if let Ok(version) = Version::parse(text) {
-        let Version { major, minor, patch, pre, .. } = version;
-        let exactly = Comparator { op: Op::Exact, major, minor: Some(minor), patch: Some(patch), pre };
-        return Ok(VersionReq { comparators: vec![exactly] });
+        return Ok(exactly(&version));
     }
     VersionReq::parse(text).map_err(|error| {
         let message = format!("`{}` is neither a version nor a range: {error}", text.escape_debug());

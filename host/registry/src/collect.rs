@@ -30,8 +30,9 @@ pub struct Collected {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Relied {
     digests: Arc<Mutex<Option<HashSet<Digest>>>>,
-    /// Shared by pushes from their first look until what they name is written.
-    pushing: Arc<RwLock<()>>,
+    /// Shared by pushes from their first look until what they name is written. Each collection begins a new one, so
+    /// that it waits for who was there before, and nobody waits for it.
+    pushing: Arc<Mutex<Arc<RwLock<()>>>>,
     /// Held by the one collection that runs.
     running: Arc<Mutex<()>>,
 }
@@ -46,7 +47,8 @@ impl Relied {
 
     /// For as long as a push looks at what is there and writes what names it.
     pub(crate) async fn push(&self) -> OwnedRwLockReadGuard<()> {
-        self.pushing.clone().read_owned().await
+        let pushing = self.pushing.lock().await.clone();
+        pushing.read_owned().await
     }
 
     async fn begin(&self) -> Result<Collecting> {
@@ -55,7 +57,8 @@ impl Relied {
             running.map_err(|_| RegistryError::new(crate::Code::Unsupported, "a collection is under way already"))?;
         *self.digests.lock().await = Some(HashSet::new());
         // Who looked before is done before anything is listed; who looks from here on is noted.
-        drop(self.pushing.write().await);
+        let before = std::mem::take(&mut *self.pushing.lock().await);
+        drop(before.write().await);
         Ok(Collecting { digests: self.digests.clone(), _running: running })
     }
 }

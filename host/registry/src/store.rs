@@ -209,9 +209,10 @@ impl Store {
     /// When they cannot be written.
     pub async fn put_blob(&self, repository: &Repository, bytes: Bytes) -> Result<Digest> {
         let digest = Digest::of(&bytes);
+        let _push = self.relied.push().await;
         self.relied.on(&digest).await;
         self.put(&Self::blob_key(&digest), bytes).await?;
-        self.link_written(repository, &digest).await?;
+        self.link(repository, &digest).await?;
         Ok(digest)
     }
 
@@ -231,16 +232,6 @@ impl Store {
         self.put(&Self::key(repository, "blobs", digest.hex()), Bytes::new()).await
     }
 
-    /// A blob that was written just now becomes the repository's, unless a collection took it in between.
-    async fn link_written(&self, repository: &Repository, digest: &Digest) -> Result<()> {
-        let _push = self.relied.push().await;
-        self.relied.on(digest).await;
-        match self.has(&Self::blob_key(digest)).await? {
-            true => self.link(repository, digest).await,
-            false => Err(RegistryError::new(Code::BlobUploadUnknown, format!("{digest} was collected; send it again"))),
-        }
-    }
-
     /// A blob that another repository has becomes this one's too; false when that one does not have it.
     pub(crate) async fn mount(&self, from: &Repository, to: &Repository, digest: &Digest) -> Result<bool> {
         let _push = self.relied.push().await;
@@ -255,6 +246,7 @@ impl Store {
     /// A finished upload becomes a blob. Its file is gone afterwards.
     pub(crate) async fn adopt(&self, repository: &Repository, upload: Finished) -> Result<()> {
         let key = Self::blob_key(&upload.digest);
+        let _push = self.relied.push().await;
         self.relied.on(&upload.digest).await;
         match &self.disk {
             Some(disk) => move_file(upload.path, disk.join(key.as_ref())).await?,
@@ -272,7 +264,7 @@ impl Store {
                 let _ = tokio::fs::remove_file(&upload.path).await;
             }
         }
-        self.link_written(repository, &upload.digest).await
+        self.link(repository, &upload.digest).await
     }
 
     /// The repository forgets a blob.

@@ -7,8 +7,9 @@ use crate::{
     trust::Trust,
     view::{ImportView, MarketplaceRequest, MarketplaceView, PackageView},
 };
-use fuseml_domain::{Digest, Error, Manifest, Name, PackageOrigin, PackageReference, Result};
+use fuseml_domain::{Digest, Error, Manifest, Name, PackageOrigin, PackageReference, Result, exactly};
 use fuseml_marketplace::{Carried, Checkpoint, Freshness, NamespaceIndex, Published, Remote};
+use semver::Version;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -240,9 +241,9 @@ impl Marketplaces {
         fs::write(&path, note).map_err(|error| Error::io(path.display(), &error))
     }
 
-    /// The one version that a reference means. Several marketplaces that have the extension are an error: whoever
-    /// publishes a known name in another one must not be chosen by chance.
-    pub(crate) async fn resolve(&self, reference: &PackageReference) -> Result<Chosen> {
+    /// The one marketplace that has an extension. Several that have it are an error: whoever publishes a known name in
+    /// another one must not be chosen by chance.
+    async fn find(&self, reference: &PackageReference) -> Result<(Known, NamespaceIndex)> {
         let mut known = self.known()?;
         if let Some(name) = &reference.marketplace {
             known.retain(|known| known.name == *name);
@@ -270,10 +271,34 @@ impl Marketplaces {
             let message = format!("several marketplaces have it; say which: {}", names.join(" or "));
             return Err(Error::conflict("ambiguous-package", message));
         }
-        let Some((known, index)) = having.pop() else {
+        having.pop().ok_or_else(|| {
             let message = format!("no marketplace has {}/{}", reference.namespace, reference.name);
-            return Err(Error::not_found("extension", message));
+            Error::not_found("extension", message)
+        })
+    }
+
+    /// What has to be fetched for a reference, beside what is installed, each exactly and in the order in which it can
+    /// be installed.
+    pub(crate) async fn plan(
+        &self,
+        reference: &PackageReference,
+        host: &Version,
+        installed: &[Manifest],
+    ) -> Result<Vec<PackageReference>> {
+        let (known, index) = self.find(reference).await?;
+        let solved = index.solve(&reference.name, &reference.wanted, host, installed)?;
+        let exact = |published: &Published| PackageReference {
+            marketplace: Some(known.name.clone()),
+            namespace: reference.namespace.clone(),
+            name: published.name.clone(),
+            wanted: exactly(&published.version),
         };
+        Ok(solved.into_iter().map(exact).collect())
+    }
+
+    /// The one version that a reference means.
+    pub(crate) async fn resolve(&self, reference: &PackageReference) -> Result<Chosen> {
+        let (known, index) = self.find(reference).await?;
         let published = index.resolve(&reference.name, &reference.wanted)?.clone();
         Ok(Chosen { marketplace: known.name, url: known.url, index, published })
     }

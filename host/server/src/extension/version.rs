@@ -6,10 +6,13 @@ use crate::{
     view::{VerifiedFile, VersionView},
 };
 use fuseml_catalog::{InstalledExtension, InstalledVersion};
-use fuseml_domain::{Component, Digest, Error, Name, Result};
+use fuseml_domain::{
+    Component, Digest, Error, ExtensionLock, LockedExtension, LockedPackage, Manifest, Name, PackageOrigin,
+    PackageReference, Result,
+};
 use jiff::Timestamp;
 use semver::Version;
-use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 use tempfile::TempDir;
 
 /// A package that was judged and compiled, in a folder that goes away unless it is put in its place.
@@ -176,25 +179,33 @@ impl Registry {
         Ok(places)
     }
 
-    /// The lock file: which version of what is installed, and what each needs. Made from the catalog, for people and
-    /// for other servers; the catalog alone decides.
-    async fn write_lock(&self) -> Result<()> {
-        let mut text = String::from("# Written by the server; `fuseml extension list` shows the same.\n");
-        for version in self.catalog.active_versions().await? {
-            let manifest = &version.manifest;
+    /// Which version of what is installed, and from where. The catalog alone decides.
+    pub(crate) async fn lock(&self) -> Result<ExtensionLock> {
+        let locked = |version: InstalledVersion| {
             let digest = version.digest()?;
-            let _ = write!(
-                text,
-                "\n[[extension]]\nname = \"{}\"\nversion = \"{}\"\ndigest = \"{digest}\"\n",
-                manifest.name, manifest.version
-            );
-            if !manifest.dependencies.is_empty() {
-                let needs: Vec<_> =
-                    manifest.dependencies.iter().map(|(name, wanted)| format!("\"{name} {wanted}\"")).collect();
-                let _ = writeln!(text, "dependencies = [{}]", needs.join(", "));
-            }
-        }
-        crate::folder::write_private(&self.folder.extension_lock(), text.as_bytes())
+            let InstalledVersion { manifest, origin, .. } = version;
+            let package = origin.map(|PackageOrigin { marketplace, namespace, digest, key }| LockedPackage {
+                marketplace,
+                namespace,
+                digest,
+                key,
+            });
+            let Manifest { name, version, dependencies, .. } = manifest;
+            Ok(LockedExtension { name, version, digest, package, dependencies })
+        };
+        let versions = self.catalog.active_versions().await?;
+        Ok(ExtensionLock::new(versions.into_iter().map(locked).collect::<Result<_>>()?))
+    }
+
+    async fn write_lock(&self) -> Result<()> {
+        crate::folder::write_private(&self.folder.extension_lock(), self.lock().await?.render()?.as_bytes())
+    }
+
+    /// What has to be fetched for a reference, each exactly, in the order in which it can be installed.
+    pub(crate) async fn plan(&self, reference: &PackageReference) -> Result<Vec<PackageReference>> {
+        let versions = self.catalog.active_versions().await?;
+        let installed: Vec<Manifest> = versions.into_iter().map(|version| version.manifest).collect();
+        self.marketplaces.plan(reference, &host_version()?, &installed).await
     }
 }
 

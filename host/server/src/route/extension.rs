@@ -12,7 +12,7 @@ use axum::{
     extract::{Multipart, State, multipart::MultipartError},
     http::StatusCode,
 };
-use fuseml_domain::{Digest, Error, Name, PackageReference};
+use fuseml_domain::{Digest, Error, ExtensionLock, Name, PackageReference};
 use fuseml_rest::{Answer, Json, Path, Problem};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -54,6 +54,18 @@ fn source(package: Option<Vec<u8>>, fetched: Option<&Digest>) -> Result<PackageS
         (None, Some(digest)) => Ok(PackageSource::Fetched(digest.clone())),
         _ => Err(Error::invalid("form", "the form has either the part `package`, or a `package` in its options")),
     }
+}
+
+/// What has to be fetched for a package, in the order in which it can be installed.
+pub(super) async fn plan(
+    State(app): State<Arc<App>>,
+    Json(reference): Json<PackageReference>,
+) -> Answer<Json<Vec<PackageReference>>> {
+    Ok(Json(app.registry.plan(&reference).await?))
+}
+
+pub(super) async fn lock(State(app): State<Arc<App>>) -> Answer<Json<ExtensionLock>> {
+    Ok(Json(app.registry.lock().await?))
 }
 
 /// Fetches a package from a marketplace and says what it asks for.

@@ -1,28 +1,31 @@
 //! Installing: what is asked is shown before anything is granted.
 
 use super::{
-    capability_of, names,
+    capability_of, lock, names,
     package::{Opened, Package},
     say_health,
 };
 use crate::{Options, client::Client, command::pairs, output::Rows};
 use anyhow::Context as _;
 use clap::Args;
-use fuseml_domain::{Attributes, Capability, Error, Manifest, Name, Scope, Widening, host_rendering};
+use fuseml_domain::{Attributes, Capability, Error, Manifest, Name, PackageReference, Scope, Widening, host_rendering};
 use fuseml_server::{ExtensionView, InstallOptions, InstanceRequest, InstanceView};
 use reqwest::{Method, multipart};
 use std::{
     collections::BTreeSet,
     io::{BufRead as _, IsTerminal as _, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 #[derive(Args)]
 pub(crate) struct InstallArguments {
     /// <namespace>/<extension>[@<version or range>] in a marketplace, built extensions, or packages (OCI layouts);
-    /// each after those that it depends on
-    #[arg(required = true)]
+    /// what a named one depends on comes with it, what lies here comes after those that it depends on
+    #[arg(required_unless_present = "lock")]
     packages: Vec<String>,
+    /// Install exactly what a lock file says, as `fuseml extension lock` of another server writes it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["packages", "instance_name", "settings"])]
+    lock: Option<PathBuf>,
     #[command(flatten)]
     instance: InstanceArguments,
     /// Name of the instance, instead of the extension's own
@@ -67,24 +70,79 @@ impl InstanceArguments {
             None => Scope::Global,
         })
     }
+
+    /// Nobody is to be asked: all is granted.
+    pub(super) fn grants_all(&self) -> bool {
+        self.grant.as_deref() == Some("all")
+    }
 }
 
-pub(super) async fn install(client: &Client, arguments: &InstallArguments) -> anyhow::Result<()> {
+/// A package and what a person decided of it; nothing is installed yet.
+pub(super) struct Decided {
+    package: Package,
+    manifest: Manifest,
+    options: InstallOptions,
+}
+
+impl Decided {
+    /// Says what it asks for, and asks back where the arguments do not say what is granted.
+    pub(super) fn by(package: Package, arguments: &InstanceArguments, settings: &Attributes) -> anyhow::Result<Self> {
+        let manifest = package.manifest()?;
+        let settings = manifest.check_settings(settings)?;
+        explain(&manifest, &settings);
+        let granted = decide(&manifest, arguments.grant.as_deref())?;
+        let (scope, zone) = (arguments.scope()?, arguments.zone()?);
+        let options = InstallOptions { package: package.digest(), granted, settings, instance: None, scope, zone };
+        Ok(Self { package, manifest, options })
+    }
+
+    pub(super) async fn install(self, client: &Client) -> anyhow::Result<()> {
+        send(client, self.package.folder(), &self.manifest, self.options).await
+    }
+}
+
+/// What has to be installed before a package, decided: with no settings but the defaults.
+async fn decide_needed(
+    client: &Client,
+    needed: &[PackageReference],
+    arguments: &InstanceArguments,
+) -> anyhow::Result<Vec<Decided>> {
+    let Some((asked, first)) = needed.split_last() else { return Ok(Vec::new()) };
+    let mut decided = Vec::new();
+    for reference in first {
+        eprintln!("{asked} needs {reference}, which is installed with it.");
+        let package = Package::fetch(client, reference).await?;
+        let unset = |error: Error| error.context(format!("install {reference} by itself first, with --set"));
+        package.manifest()?.check_settings(&Attributes::new()).map_err(unset)?;
+        decided.push(Decided::by(package, arguments, &Attributes::new())?);
+    }
+    Ok(decided)
+}
+
+pub(super) async fn install(client: &Client, arguments: &InstallArguments, options: &Options) -> anyhow::Result<()> {
+    if let Some(path) = &arguments.lock {
+        return lock::install(client, path, &arguments.instance, options).await;
+    }
     let settings = pairs(&arguments.instance.settings, "a setting")?;
     if arguments.packages.len() > 1 && (!settings.is_empty() || arguments.instance_name.is_some()) {
         let message = "--set and --instance-name can be used with one extension at a time";
         return Err(Error::invalid("argument", message).into());
     }
+    let instance: Option<Name> = arguments.instance_name.as_deref().map(str::parse).transpose()?;
     for package in &arguments.packages {
-        let opened = Package::open(client, package).await?;
-        let manifest = opened.manifest()?;
-        let settings = manifest.check_settings(&settings)?;
-        explain(&manifest, &settings);
-        let granted = decide(&manifest, arguments.instance.grant.as_deref())?;
-        let instance: Option<Name> = arguments.instance_name.as_deref().map(str::parse).transpose()?;
-        let (scope, zone) = (arguments.instance.scope()?, arguments.instance.zone()?);
-        let options = InstallOptions { package: opened.digest(), granted, settings, instance, scope, zone };
-        send(client, opened.folder(), &manifest, options).await?;
+        let needed = Package::needed(client, package).await?;
+        let mut decided = decide_needed(client, &needed, &arguments.instance).await?;
+        let package = match needed.last() {
+            Some(reference) => Package::fetch(client, reference).await?,
+            None => Package::open(client, package).await?,
+        };
+        let mut asked = Decided::by(package, &arguments.instance, &settings)?;
+        asked.options.instance = instance.clone();
+        decided.push(asked);
+        // Whatever is refused above leaves everything as it was.
+        for one in decided {
+            one.install(client).await?;
+        }
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod check;
 mod configure;
 mod dev;
 mod install;
+mod lock;
 mod package;
 mod show;
 mod upgrade;
@@ -58,6 +59,8 @@ pub(crate) enum ExtensionCommand {
     },
     /// List extensions and their instances
     List,
+    /// Write what is installed as a lock file, for `install --lock` elsewhere
+    Lock,
     /// Show one extension: versions, instances, rights, health
     Show { name: String },
     /// Configure another tool with an installed extension
@@ -110,7 +113,7 @@ pub(crate) async fn execute(command: ExtensionCommand, options: &Options) -> any
     // Only made where the server is asked.
     let client = || Client::new(options);
     match command {
-        ExtensionCommand::Install(arguments) => install::install(&client()?, &arguments).await?,
+        ExtensionCommand::Install(arguments) => install::install(&client()?, &arguments, options).await?,
         ExtensionCommand::Info { package } => install::info(&package, options).await?,
         ExtensionCommand::New(arguments) => author::new(&arguments)?,
         ExtensionCommand::Build(arguments) => author::build(&arguments)?,
@@ -126,6 +129,7 @@ pub(crate) async fn execute(command: ExtensionCommand, options: &Options) -> any
         ExtensionCommand::Audit => return marketplace::audit(false, options).await,
         ExtensionCommand::Dev(arguments) => dev::dev(&client()?, &arguments, options).await?,
         ExtensionCommand::AddInstance(arguments) => install::add_instance(&client()?, &arguments).await?,
+        ExtensionCommand::Lock => lock::show(&client()?, options).await?,
         ExtensionCommand::List => {
             let views: Vec<ExtensionView> = client()?.get("/api/v1/extensions", &[]).await?;
             options.output.print(&views, |views| show::list(views))?;

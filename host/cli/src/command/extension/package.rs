@@ -53,8 +53,21 @@ impl Package {
         if !Self::is_named(text) {
             return Ok(Self::Here(Opened::at(Path::new(text))?));
         }
+        Self::fetch(client, &text.parse()?).await
+    }
+
+    /// What a marketplace has to be asked for before this can be installed, and at last for this; nothing for what is
+    /// here.
+    pub(super) async fn needed(client: &Client, text: &str) -> anyhow::Result<Vec<PackageReference>> {
+        if !Self::is_named(text) {
+            return Ok(Vec::new());
+        }
         let reference: PackageReference = text.parse()?;
-        let view: PackageView = client.send(Method::POST, "/api/v1/packages", &reference).await?;
+        Ok(client.send(Method::POST, "/api/v1/packages/plan", &reference).await?)
+    }
+
+    pub(super) async fn fetch(client: &Client, reference: &PackageReference) -> anyhow::Result<Self> {
+        let view: PackageView = client.send(Method::POST, "/api/v1/packages", reference).await?;
         let PackageOrigin { marketplace, namespace, key, .. } = &view.origin;
         let (name, version) = (&view.manifest.name, &view.manifest.version);
         let key = key.get(..16).unwrap_or(key);

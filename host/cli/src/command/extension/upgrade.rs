@@ -13,19 +13,19 @@ use std::{io::IsTerminal as _, process::ExitCode};
 
 #[derive(Args)]
 pub(crate) struct UpgradeArguments {
-    name: String,
+    pub(super) name: String,
     /// The new version: <namespace>/<extension>[@<version or range>] in a marketplace, or a built or packaged one;
     /// without it, the version that waits is meant
-    package: Option<String>,
+    pub(super) package: Option<String>,
     /// Grant what the new version asks for beyond the old one
     #[arg(long)]
-    approve: bool,
+    pub(super) approve: bool,
     /// Run it beside the old version on read-only calls, and compare the answers
     #[arg(long, requires = "package", conflicts_with = "approve")]
-    shadow: bool,
+    pub(super) shadow: bool,
     /// Drop the version that waits or runs as shadow
     #[arg(long, conflicts_with_all = ["package", "approve", "shadow"])]
-    discard: bool,
+    pub(super) discard: bool,
 }
 
 pub(super) async fn upgrade(
@@ -41,6 +41,11 @@ pub(super) async fn upgrade(
     }
     let view: UpgradeView = match &arguments.package {
         Some(package) => {
+            let needed = Package::needed(client, package).await?;
+            if let [first, .., last] = needed.as_slice() {
+                let message = format!("{last} needs {first}; `fuseml extension install {first}` brings it first");
+                return Err(Error::conflict("dependency", message).into());
+            }
             let package = Package::open(client, package).await?;
             let (approve, shadow) = (arguments.approve, arguments.shadow);
             let asked = UpgradeOptions { package: package.digest(), approve, shadow };
