@@ -6,6 +6,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use fuseml_domain::Manifest;
+use fuseml_marketplace_server::MarketplaceConfig;
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -25,7 +26,8 @@ const VERSIONS: usize = 5;
 
 async fn searches(program: &Path, manifest: &Manifest, count: usize) -> Result<Vec<Duration>> {
     let folder = tempfile::tempdir()?;
-    fuseml_marketplace_server::fill(folder.path(), manifest, count).await?;
+    let config = MarketplaceConfig::new(folder.path().to_owned(), program.to_owned());
+    fuseml_marketplace_server::fill(&config, manifest, count).await?;
     let (market, _) = Daemon::marketplace(program, folder.path()).await?;
     let client = reqwest::Client::new();
     let mut times = Vec::new();

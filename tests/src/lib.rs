@@ -1,16 +1,20 @@
 //! The world of end-to-end tests: a server in a temporary folder, MLflow beside it, and a person at a keyboard.
 
 mod marketplace;
+mod postgres;
 mod ray;
 mod registry;
 mod terminal;
 mod variant;
+mod website;
 
 pub use marketplace::Marketplace;
+pub use postgres::{postgres, postgres_program};
 pub use ray::Ray;
 pub use registry::OciRegistry;
 pub use terminal::Terminal;
 pub use variant::{copy, variant};
+pub use website::Website;
 
 use std::{
     fs,
@@ -224,7 +228,12 @@ impl World {
 
     /// The same, left to run: what it prints goes to the file.
     pub fn spawn(&self, arguments: &[&str], log: &Path) -> Group {
-        Group::start(&mut self.command(arguments), log)
+        self.spawn_with(&[], arguments, log)
+    }
+
+    /// The same with these variables.
+    pub fn spawn_with(&self, variables: &[(&str, &str)], arguments: &[&str], log: &Path) -> Group {
+        Group::start(self.command(arguments).envs(variables.iter().copied()), log)
     }
 
     pub fn json(&self, arguments: &[&str]) -> serde_json::Value {

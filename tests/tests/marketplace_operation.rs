@@ -1,6 +1,6 @@
 //! A marketplace as its operator keeps it.
 
-use fuseml_tests::{Marketplace, Terminal, World, until, variant};
+use fuseml_tests::{Marketplace, Terminal, World, postgres, postgres_program, until, variant};
 use reqwest::Method;
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
@@ -96,4 +96,62 @@ fn only_an_operator_collects_what_nothing_names() {
 
     market.login(&world, &operator);
     assert_eq!(world.json(&["marketplace", "collect"])["blobs"], 0);
+}
+
+/// What a publisher and an admin do, on a marketplace with another database: all of it, but for what is shown.
+#[test]
+fn a_marketplace_on_postgresql_serves_as_one_on_a_file_and_survives_being_killed_and_brought_back() {
+    let (world, database) = (World::new(), postgres());
+    let market = Marketplace::start_on(&world, "market", &database);
+    let token = market.publisher(&world, "ada", "acme");
+    let (first, next) = (variant(&world, "first", &[]), variant(&world, "next", &[NEXT]));
+    let publish = |folder: &str| world.fuseml(&["extension", "publish", folder, "--namespace", "acme"]);
+    publish(&first).good();
+    assert!(publish(&first).bad(5).stderr().contains("versions never change"));
+    world.fuseml(&["marketplace", "add", "hub", &market.url]).good();
+    world.fuseml(&["extension", "install", "acme/mlflow", "--grant", "all"]).good();
+    let place = |name: &str| world.folder.path().join(name).display().to_string();
+    let kept = ["--folder", &place("market"), "--database", &database];
+    postgres_program("pg_dump", &["--format=custom", "--file", &place("dump"), &database]);
+    let said = world.fuseml(&[&["marketplace", "backup", &place("backup.tar")], &kept[..]].concat()).good();
+    assert!(said.stderr().contains("pg_dump") && !said.stderr().contains("postgres@"), "{}", said.stderr());
+
+    // Killed, and started again with everything that it acknowledged.
+    let market = Marketplace::start_instead(&world, "market", market);
+    publish(&next).good();
+    assert_eq!(world.json(&["extension", "outdated"])[0]["newest"], "0.1.1");
+    for words in ["registry", "mlfl", "models regist"] {
+        let found = world.json(&["extension", "search", words, "--marketplace", &market.url]);
+        assert_eq!(found["extensions"][0]["version"], "0.1.1", "{words}");
+    }
+    let advise = ["--affected", "<0.1.1", "--severity", "low", "--title", "It says too much.", "--fixed", "0.1.1"];
+    world.fuseml(&[&["extension", "advise", "acme/mlflow", "--id", "ACME-1"], &advise[..]].concat()).good();
+    let audit = world.fuseml(&["extension", "audit", "-o", "json"]).bad(5).stdout();
+    assert!(audit.contains("\"state\": \"vulnerable\""), "{audit}");
+    let change = |what: &str, version: &str| {
+        world.fuseml(&["extension", what, &format!("acme/mlflow@{version}"), "--reason", "It is so."]).good();
+    };
+    change("yank", "0.1.1");
+    assert!(world.json(&["extension", "outdated"]).as_array().expect("list").is_empty());
+    change("restore", "0.1.1");
+    change("revoke", "0.1.0");
+    world.fuseml(&["extension", "audit"]).bad(5);
+    let operator = market.account(&world, "operator", true);
+    let (status, said) = market.http(Method::GET, "/api/v1/tokens", Some(&token), None);
+    assert_eq!(status, 200, "{said}");
+    let (status, said) = market.http(Method::POST, "/api/v1/collect", Some(&operator), None);
+    assert_eq!(status, 200, "{said}");
+    for page in ["/", "/extensions/acme/mlflow", "/namespaces/acme", "/feed.atom"] {
+        assert_eq!(market.http(Method::GET, page, None, None).0, 200, "{page}");
+    }
+
+    let again = postgres();
+    postgres_program("pg_restore", &["--dbname", &again, &place("dump")]);
+    let restore = ["marketplace", "restore", &place("backup.tar"), "--folder", &place("restored")];
+    assert!(world.fuseml(&restore).bad(2).stderr().contains("--database"));
+    world.fuseml(&[&restore[..], &["--database", &again]].concat()).good();
+    let port = market.port();
+    drop(market);
+    let _market = Marketplace::start_at(&world, "restored", port, &again);
+    assert_eq!(world.json(&["extension", "audit"])[0]["state"], "ok");
 }

@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod fuzz;
 mod guest;
+mod postgres;
 mod setup;
 mod test;
 

@@ -1,6 +1,9 @@
 //! All tests: the workspace's and the guests' own, with every tool they need.
 
-use crate::setup::{self, cargo, run};
+use crate::{
+    postgres::Postgres,
+    setup::{self, cargo, run},
+};
 use anyhow::{Context as _, Result};
 
 pub(crate) fn run_all() -> Result<()> {
@@ -9,6 +12,7 @@ pub(crate) fn run_all() -> Result<()> {
         run(&mut cargo(&["install", "--locked", "cargo-nextest"])).context("the test runner cannot be installed")?;
     }
     run(&mut cargo(&["nextest", "run", "--manifest-path", "plugins/Cargo.toml"]))?;
+    let postgres = Postgres::start()?;
     // End-to-end tests drive the built program.
     run(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
     run(cargo(&["nextest", "run", "--workspace"])
@@ -18,6 +22,8 @@ pub(crate) fn run_all() -> Result<()> {
         .env("FUSEML_TEST_RAY", &peers.ray)
         .env("FUSEML_TEST_REGISTRY", &tools.registry)
         .env("FUSEML_TEST_SKOPEO", &peers.skopeo)
+        .env("FUSEML_TEST_POSTGRES", &postgres.url)
+        .env("FUSEML_TEST_POSTGRES_PROGRAMS", &postgres.programs)
         .env("FUSEML_TEST_OPENSSL", &peers.openssl)
         .env("FUSEML_TEST_WKG", &peers.wkg)
         .env("FUSEML_TEST_OPENAPI", &peers.openapi_validator)

@@ -88,9 +88,9 @@ impl Marketplace {
     /// A new account with a token for all of its business.
     pub async fn add_account(&self, name: &Name, operator: bool) -> Result<TokenView> {
         let mut transaction = self.database.write().await?;
-        sqlx::query("INSERT INTO accounts (name, operator, created) VALUES (?, ?, ?)")
+        sqlx::query("INSERT INTO accounts (name, operator, created) VALUES ($1, $2, $3)")
             .bind(&**name)
-            .bind(operator)
+            .bind(i64::from(operator))
             .bind(Timestamp::now().to_string())
             .execute(&mut *transaction)
             .await
@@ -120,7 +120,7 @@ impl Marketplace {
         let now = Timestamp::now();
         let expires = now + SignedDuration::from_secs(seconds);
         sqlx::query(
-            "INSERT INTO tokens (id, hash, account, label, scope, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO tokens (id, hash, account, label, scope, created, expires) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(&id)
         .bind(hash.hex())
@@ -136,7 +136,7 @@ impl Marketplace {
     }
 
     pub(crate) async fn tokens(&self, account: &Name) -> Result<Vec<TokenView>> {
-        let rows = sqlx::query("SELECT id, label, scope, expires FROM tokens WHERE account = ? ORDER BY created")
+        let rows = sqlx::query("SELECT id, label, scope, expires FROM tokens WHERE account = $1 ORDER BY created")
             .bind(&**account)
             .fetch_all(&self.database.pool)
             .await
@@ -155,7 +155,7 @@ impl Marketplace {
     }
 
     pub(crate) async fn remove_token(&self, account: &Name, id: &str) -> Result<()> {
-        let done = sqlx::query("DELETE FROM tokens WHERE account = ? AND id = ?")
+        let done = sqlx::query("DELETE FROM tokens WHERE account = $1 AND id = $2")
             .bind(&**account)
             .bind(id)
             .execute(&self.database.pool)
@@ -171,7 +171,7 @@ impl Marketplace {
     pub(crate) async fn caller(&self, token: &str) -> Result<Option<Caller>> {
         let row = sqlx::query(
             "SELECT account, scope, expires, operator FROM tokens JOIN accounts ON accounts.name = account \
-             WHERE hash = ?",
+             WHERE hash = $1",
         )
         .bind(Digest::of(token.as_bytes()).hex())
         .fetch_optional(&self.database.pool)
@@ -184,14 +184,14 @@ impl Marketplace {
         let account: String = row.get("account");
         Ok(Some(Caller {
             account: account.parse()?,
-            operator: row.get("operator"),
+            operator: row.get::<i64, _>("operator") != 0,
             scope: from_json(row.get("scope"))?,
         }))
     }
 
     /// Says in the audit who did what.
     pub(crate) async fn audit(&self, account: &Name, action: &str, subject: &str) -> Result<()> {
-        sqlx::query("INSERT INTO audit (at, account, action, subject) VALUES (?, ?, ?, ?)")
+        sqlx::query("INSERT INTO audit (at, account, action, subject) VALUES ($1, $2, $3, $4)")
             .bind(Timestamp::now().to_string())
             .bind(&**account)
             .bind(action)

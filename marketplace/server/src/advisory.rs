@@ -2,7 +2,7 @@
 
 use crate::{
     Caller, Marketplace, Role,
-    database::{failed, from_json, to_json},
+    database::{all_from_json, failed, to_json},
 };
 use fuseml_domain::{Error, Name, Result};
 use fuseml_marketplace::{Advisory, Entry, Event};
@@ -22,7 +22,7 @@ impl Marketplace {
         let advisory = Advisory { published, ..advisory };
         let mut transaction = self.database.write().await?;
         sqlx::query(
-            "INSERT INTO advisories (namespace, extension, id, document) VALUES (?, ?, ?, ?) \
+            "INSERT INTO advisories (namespace, extension, id, document) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (namespace, extension, id) DO UPDATE SET document = excluded.document",
         )
         .bind(&**namespace)
@@ -57,12 +57,12 @@ impl Marketplace {
 }
 
 /// All of a namespace, as its metadata says them.
-pub(crate) async fn advisories(connection: &mut sqlx::SqliteConnection, namespace: &Name) -> Result<Vec<Advisory>> {
+pub(crate) async fn advisories(connection: &mut sqlx::AnyConnection, namespace: &Name) -> Result<Vec<Advisory>> {
     let texts: Vec<String> =
-        sqlx::query_scalar("SELECT document FROM advisories WHERE namespace = ? ORDER BY extension, id")
+        sqlx::query_scalar("SELECT document FROM advisories WHERE namespace = $1 ORDER BY extension, id")
             .bind(&**namespace)
             .fetch_all(connection)
             .await
             .map_err(failed)?;
-    texts.iter().map(|text| from_json(text)).collect()
+    all_from_json(texts)
 }

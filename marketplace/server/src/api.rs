@@ -1,7 +1,7 @@
 //! The REST interface, and its OpenAPI document.
 
 use crate::{
-    About, Caller, Marketplace, Page, Query, Role, Scope, TokenRequest, TokenView, VersionRecord,
+    About, Caller, Marketplace, Page, Query, Role, Scope, TokenRequest, TokenView, Verification, VersionRecord,
     namespace::NamespaceView, route::Market,
 };
 use aide::{
@@ -79,6 +79,10 @@ fn documented() -> ApiRouter<Arc<Marketplace>> {
             "/api/v1/namespaces/{namespace}",
             get_with(namespace, says("Members and keys of a namespace"))
                 .put_with(describe, says("Say where a namespace's sources are; verify it, as an operator")),
+        )
+        .api_route(
+            "/api/v1/namespaces/{namespace}/verification",
+            post_with(verify, says("Look whether a namespace's website or repository proves who it is")),
         )
         .api_route("/api/v1/namespaces/{namespace}/members", post_with(invite, says("Invite an account")))
         .api_route(
@@ -221,6 +225,14 @@ async fn namespace(
     Path(NamespacePath { namespace }): Path<NamespacePath>,
 ) -> Answer<Json<NamespaceView>> {
     Ok(Json(market.namespace(&namespace).await?))
+}
+
+async fn verify(
+    State(market): Market,
+    caller: Caller,
+    Path(NamespacePath { namespace }): Path<NamespacePath>,
+) -> Answer<Json<Verification>> {
+    Ok(Json(market.verify_namespace(&caller, &namespace).await?))
 }
 
 async fn describe(

@@ -1,10 +1,15 @@
 //! Backups: everything that a marketplace's folder holds in one archive, also while it serves.
 //!
 //! The database goes first, as of one moment; packages are only ever added, so that whatever it names is in what is
-//! copied after it. Packages in an object store are not in the archive.
+//! copied after it. Packages in an object store are not in the archive, nor is a PostgreSQL database: `pg_dump` copies
+//! that one, before the rest is copied.
 
-use crate::{database::Database, metadata::rotate};
-use fuseml_domain::{Error, Result, SecretText};
+use crate::{
+    MarketplaceConfig,
+    database::{self, FILE},
+    metadata::rotate,
+};
+use fuseml_domain::{Error, Result};
 use std::{
     fs,
     io::{ErrorKind, Read as _},
@@ -13,7 +18,6 @@ use std::{
 };
 use walkdir::WalkDir;
 
-const DATABASE: &str = "marketplace.db";
 const FOLDERS: [&str; 3] = ["keys", "metadata", "registry"];
 
 /// How a marketplace was brought back.
@@ -33,26 +37,33 @@ fn io(path: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
 ///
 /// # Errors
 /// When the folder is no marketplace's, or something cannot be read or written.
-pub async fn back_up(data: &Path, out: &Path) -> Result<()> {
-    let database = data.join(DATABASE);
-    if !database.is_file() {
+pub async fn back_up(config: &MarketplaceConfig, out: &Path) -> Result<()> {
+    let MarketplaceConfig { data, database, .. } = config;
+    let file = database.is_none().then(|| data.join(FILE));
+    if !data.join("keys").is_dir() || file.as_ref().is_some_and(|file| !file.is_file()) {
         return Err(Error::not_found("marketplace", format!("{} is no marketplace's folder", data.display())));
     }
     let beside = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let staging = tempfile::tempdir_in(beside).map_err(io(beside))?;
-    let copy = staging.path().join(DATABASE);
-    Database::open(&database).await?.copy(&copy).await?;
+    let copy = file.as_ref().map(|_| staging.path().join(FILE));
+    if let Some(copy) = &copy {
+        let database = database::open(&database::place(data, None)).await?;
+        database.copy(copy).await?;
+        database.close().await;
+    }
     let (data, part) = (data.to_owned(), staging.path().join("archive"));
     let written = part.clone();
-    let work = tokio::task::spawn_blocking(move || archive(&data, &copy, &written));
+    let work = tokio::task::spawn_blocking(move || archive(&data, copy.as_deref(), &written));
     work.await.map_err(|error| Error::internal("backup", error.to_string()))??;
     fs::rename(&part, out).map_err(io(out))
 }
 
-fn archive(data: &Path, database: &Path, out: &Path) -> Result<()> {
+fn archive(data: &Path, database: Option<&Path>, out: &Path) -> Result<()> {
     let file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(out).map_err(io(out))?;
     let mut archive = tar::Builder::new(file);
-    archive.append_path_with_name(database, DATABASE).map_err(io(database))?;
+    if let Some(database) = database {
+        archive.append_path_with_name(database, FILE).map_err(io(database))?;
+    }
     for folder in FOLDERS {
         for entry in
             WalkDir::new(data.join(folder)).sort_by_file_name().into_iter().filter_entry(|it| !is_under_way(it))
@@ -93,17 +104,13 @@ fn is_under_way(entry: &walkdir::DirEntry) -> bool {
     entry.depth() == 1 && name == "uploads" || name.contains('#') || name.ends_with(".new")
 }
 
-/// Makes a marketplace's folder of an archive. `above` is the newest version of the root metadata that clients saw,
+/// Makes a marketplace's folder of an archive; its PostgreSQL database is brought back already, if it has one. `above` is the newest version of the root metadata that clients saw,
 /// where the archive may be older than that.
 ///
 /// # Errors
 /// When there is something in the folder already, or the archive is none; then nothing is left behind.
-pub async fn restore(
-    from: &Path,
-    data: &Path,
-    above: Option<u64>,
-    passphrase: Option<&SecretText>,
-) -> Result<Restored> {
+pub async fn restore(from: &Path, config: &MarketplaceConfig, above: Option<u64>) -> Result<Restored> {
+    let MarketplaceConfig { data, database, passphrase, .. } = config;
     let is_empty = fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_none());
     if data.exists() && !is_empty {
         let message = format!("{} is not empty; restore into a new folder", data.display());
@@ -116,11 +123,20 @@ pub async fn restore(
     let unpacked = target.clone();
     let work = tokio::task::spawn_blocking(move || unpack(&source, &unpacked));
     work.await.map_err(|error| Error::internal("restore", error.to_string()))??;
-    if !target.join(DATABASE).is_file() {
-        return Err(Error::invalid("backup", format!("{} is no backup of a marketplace", from.display())));
+    let why = match (target.join(FILE).is_file(), database) {
+        (true, None) => None,
+        (true, Some(_)) => Some("holds its own database; leave --database out"),
+        (false, Some(_)) if target.join("metadata").is_dir() => None,
+        (false, None) if target.join("metadata").is_dir() => {
+            Some("holds no database; say with --database where its PostgreSQL database was brought back")
+        }
+        (false, _) => Some("is no backup of a marketplace"),
+    };
+    if let Some(why) = why {
+        return Err(Error::invalid("backup", format!("{} {why}", from.display())));
     }
     let restored = match target.join("keys/root.pem").is_file() {
-        true => Restored::Whole { root: rotate(&target, above, passphrase).await? },
+        true => Restored::Whole { root: rotate(&target, above, passphrase.as_ref()).await? },
         false => Restored::WithoutRootKey,
     };
     fs::rename(&target, data).map_err(|error| match error.kind() {
@@ -158,12 +174,16 @@ fn is_ours(path: &Path) -> bool {
     let parts: Vec<_> = path.components().collect();
     let plain = parts.iter().all(|part| matches!(part, Component::Normal(_)));
     let first = parts.first().map(|part| PathBuf::from(part.as_os_str()));
-    plain && first.is_some_and(|first| FOLDERS.iter().chain([&DATABASE]).any(|name| first == Path::new(name)))
+    plain && first.is_some_and(|first| FOLDERS.iter().chain([&FILE]).any(|name| first == Path::new(name)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn config(data: &Path) -> MarketplaceConfig {
+        MarketplaceConfig::new(data.to_owned(), PathBuf::new())
+    }
 
     #[tokio::test]
     async fn what_is_being_written_meanwhile_spoils_no_archive() {
@@ -171,21 +191,22 @@ mod tests {
         let (data, out, to) = (folder.path().join("data"), folder.path().join("out.tar"), folder.path().join("to"));
         let blobs = data.join("registry/blobs");
         fs::create_dir_all(&blobs).expect("folder");
-        Database::open(&data.join(DATABASE)).await.expect("database");
+        fs::create_dir_all(data.join("keys")).expect("folder");
+        database::open(&database::place(&data, None)).await.expect("database").close().await;
         for (name, text) in [("whole", "all of it"), ("whole#1", "half"), ("key.new", "half"), ("uploads", "a blob")] {
             fs::write(blobs.join(name), text).expect("file");
         }
         fs::create_dir_all(data.join("registry/uploads")).expect("folder");
         fs::write(data.join("registry/uploads/1"), "half").expect("file");
 
-        back_up(&data, &out).await.expect("archive");
+        back_up(&config(&data), &out).await.expect("archive");
         unpack(&out, &to).expect("unpacked");
 
         let files = WalkDir::new(to.join("registry")).sort_by_file_name().into_iter().flatten();
         let files = files.filter(|entry| entry.file_type().is_file());
         let files: Vec<_> = files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         assert_eq!(files, ["uploads", "whole"]);
-        let refused = restore(&out, &to, None, None).await.expect_err("there is something");
+        let refused = restore(&out, &config(&to), None).await.expect_err("there is something");
         assert!(refused.message.contains("is not empty"), "{refused}");
     }
 
@@ -208,7 +229,7 @@ mod tests {
             }
             builder.finish().expect("archive");
 
-            let refused = restore(&archive, &data, None, None).await.expect_err(name);
+            let refused = restore(&archive, &config(&data), None).await.expect_err(name);
 
             assert_eq!(refused.code, "backup", "{name}: {refused}");
             assert!(!data.exists() && fs::read_dir(folder.path()).expect("folder").count() == 1, "{name}");

@@ -78,16 +78,18 @@ fn who(day: &str, asker: IpAddr, key: &[u8]) -> String {
 impl Marketplace {
     async fn count(&self, namespace: &Name, name: &Name, day: &str, who: &str) -> Result<()> {
         let mut transaction = self.database.write().await?;
-        let done = sqlx::query("INSERT OR IGNORE INTO downloads (day, namespace, name, who) VALUES (?, ?, ?, ?)")
-            .bind(day)
-            .bind(&**namespace)
-            .bind(&**name)
-            .bind(who)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
+        let done = sqlx::query(
+            "INSERT INTO downloads (day, namespace, name, who) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        )
+        .bind(day)
+        .bind(&**namespace)
+        .bind(&**name)
+        .bind(who)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
         if done.rows_affected() > 0 {
-            sqlx::query("UPDATE extensions SET downloads = downloads + 1 WHERE namespace = ? AND name = ?")
+            sqlx::query("UPDATE extensions SET downloads = downloads + 1 WHERE namespace = $1 AND name = $2")
                 .bind(&**namespace)
                 .bind(&**name)
                 .execute(&mut *transaction)
@@ -99,7 +101,7 @@ impl Marketplace {
 
     /// Nobody is counted twice on a day that is over.
     pub(crate) async fn forget_who_downloaded(&self) -> Result<()> {
-        sqlx::query("DELETE FROM downloads WHERE day < ?")
+        sqlx::query("DELETE FROM downloads WHERE day < $1")
             .bind(Timestamp::now().strftime("%Y-%m-%d").to_string())
             .execute(&self.database.pool)
             .await

@@ -8,10 +8,7 @@ use crate::{
 use fuseml_domain::{Digest, Manifest, Name, Result};
 use fuseml_marketplace::{Published, SigningKey, Status};
 use jiff::{SignedDuration, Timestamp};
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeSet;
 
 /// What names and descriptions are made of.
 const WORDS: [&str; 24] = [
@@ -43,26 +40,28 @@ const WORDS: [&str; 24] = [
 /// Extensions written in one transaction.
 const AT_ONCE: usize = 500;
 
-/// Fills a data folder with so many extensions like the given one, as publishing writes them.
+/// Fills a marketplace with so many extensions like the given one, as publishing writes them.
 ///
 /// # Errors
-/// When the folder cannot be written.
-pub async fn fill(data: &Path, manifest: &Manifest, count: usize) -> Result<()> {
-    let marketplace = Marketplace::open_beside(&MarketplaceConfig::new(data.to_owned(), PathBuf::new())).await?;
+/// When it cannot be written.
+pub async fn fill(config: &MarketplaceConfig, manifest: &Manifest, count: usize) -> Result<()> {
+    let marketplace = Marketplace::open_beside(config).await?;
     let (namespace, account): (Name, Name) = ("filled".parse()?, "filler".parse()?);
     let key = SigningKey::generate()?.public()?.id();
     let begun = Timestamp::now() - SignedDuration::from_hours(24 * 365);
     let mut number = 0;
     while number < count {
         let mut transaction = marketplace.database.write().await?;
-        sqlx::query("INSERT OR IGNORE INTO namespaces (name, skeleton, created, document) VALUES (?, ?, ?, ?)")
-            .bind(&*namespace)
-            .bind("filled")
-            .bind(begun.to_string())
-            .bind(to_json(&About::default())?)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
+        sqlx::query(
+            "INSERT INTO namespaces (name, skeleton, created, document) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        )
+        .bind(&*namespace)
+        .bind("filled")
+        .bind(begun.to_string())
+        .bind(to_json(&About::default())?)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
         for number in number..(number + AT_ONCE).min(count) {
             let word = |by: usize| WORDS[number / by % WORDS.len()];
             let name: Name = format!("{}-{}-{number}", word(1), word(24)).parse()?;
@@ -98,7 +97,7 @@ pub async fn fill(data: &Path, manifest: &Manifest, count: usize) -> Result<()> 
             };
             put_version(&mut transaction, &namespace, &record).await?;
             marketplace.show(&mut transaction, &namespace, &name).await?;
-            sqlx::query("UPDATE extensions SET downloads = ? WHERE namespace = ? AND name = ?")
+            sqlx::query("UPDATE extensions SET downloads = $1 WHERE namespace = $2 AND name = $3")
                 .bind((number * 7_919 % 1_000) as i64)
                 .bind(&*namespace)
                 .bind(&*name)

@@ -25,6 +25,8 @@ mod page;
 mod publish;
 mod route;
 mod search;
+mod verify;
+mod words;
 
 pub use account::{Caller, Scope, TokenRequest, TokenView};
 pub use api::{ExtensionView, KeyRequest, MemberRequest, PublishRequest, StatusRequest, VersionView};
@@ -38,8 +40,10 @@ pub use mirror::{MirrorConfig, MirrorServer};
 pub use namespace::{About, Member, NamespaceView, Role};
 pub use publish::VersionRecord;
 pub use search::{Found, Order, Page, Query};
+pub use verify::{Proof, Verification};
 
-use database::{Database, failed};
+use database::failed;
+use fuseml_database::{Database, DatabasePlace};
 use fuseml_domain::{Error, Result, SecretText};
 use fuseml_marketplace::Log;
 use fuseml_registry::Store;
@@ -61,6 +65,8 @@ pub struct MarketplaceConfig {
     pub listen: SocketAddr,
     /// The address that people and clients use; the one that is listened on if not given.
     pub url: Option<String>,
+    /// A PostgreSQL database; a file in the data folder if not given.
+    pub database: Option<DatabasePlace>,
     /// An object store such as `s3://bucket/prefix` for packages; the data folder if not given.
     pub storage: Option<String>,
     /// Locks the marketplace's own keys on the disk.
@@ -71,6 +77,8 @@ pub struct MarketplaceConfig {
     pub requests_per_second: u32,
     /// Largest blob that can be pushed, in MiB; a component is one.
     pub largest_blob: u32,
+    /// Namespaces may prove themselves at private addresses too: for a marketplace within a company.
+    pub verify_private: bool,
     /// Reverse proxies whose `X-Forwarded-For` is believed.
     pub proxies: Vec<IpAddr>,
 }
@@ -82,11 +90,13 @@ impl MarketplaceConfig {
             data,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             url: None,
+            database: None,
             storage: None,
             passphrase: None,
             program,
             requests_per_second: REQUESTS_PER_SECOND,
             largest_blob: LARGEST_BLOB,
+            verify_private: false,
             proxies: Vec::new(),
         }
     }
@@ -113,6 +123,7 @@ pub struct Marketplace {
     counted: download::Counted,
     /// In bytes.
     largest_blob: u64,
+    verify_private: bool,
 }
 
 /// Largest blob that can be pushed unless an operator says otherwise, in MiB.
@@ -141,7 +152,7 @@ impl Marketplace {
         let data = &config.data;
         let staging = data.join("staging");
         std::fs::create_dir_all(&staging).map_err(|error| Error::io(staging.display(), &error))?;
-        let database = Database::open(&data.join("marketplace.db")).await?;
+        let database = database::open(&database::place(data, config.database.as_ref())).await?;
         let keys = Keys::open(data, config.passphrase.as_ref()).await?;
         let store = match &config.storage {
             Some(address) => {
@@ -166,6 +177,7 @@ impl Marketplace {
             url,
             counted: download::Counted::default(),
             largest_blob: u64::from(config.largest_blob) << 20,
+            verify_private: config.verify_private,
         })
     }
 }

@@ -13,7 +13,7 @@ use fuseml_domain::{Error, Name, Result, SecretText};
 use fuseml_marketplace::{FIELD, NamespaceFacts, SigningKey, target};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::{Any, Row as _, Transaction};
 use std::{
     collections::HashMap,
     fs,
@@ -238,9 +238,9 @@ impl KeySource for Source {
 
 impl Marketplace {
     /// Signs a namespace as it will be once the transaction is through.
-    pub(crate) async fn sign(&self, transaction: &mut Transaction<'static, Sqlite>, namespace: &Name) -> Result<()> {
+    pub(crate) async fn sign(&self, transaction: &mut Transaction<'static, Any>, namespace: &Name) -> Result<()> {
         let version: i64 = sqlx::query_scalar(
-            "UPDATE namespaces SET metadata_version = metadata_version + 1, signed = ? WHERE name = ? \
+            "UPDATE namespaces SET metadata_version = metadata_version + 1, signed = $1 WHERE name = $2 \
              RETURNING metadata_version",
         )
         .bind(Timestamp::now().to_string())
@@ -256,7 +256,7 @@ impl Marketplace {
             marketplace: keys.online.public()?,
             advisories: crate::advisory::advisories(transaction, namespace).await?,
         };
-        let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM versions WHERE namespace = ?")
+        let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM versions WHERE namespace = $1")
             .bind(&**namespace)
             .fetch_all(&mut **transaction)
             .await
@@ -289,17 +289,20 @@ impl Marketplace {
             (format!("{version}.snapshot.json"), snapshot.buffer()),
             ("timestamp.json".to_owned(), timestamp.buffer()),
         ] {
-            sqlx::query("INSERT OR REPLACE INTO metadata (namespace, file, bytes) VALUES (?, ?, ?)")
-                .bind(&**namespace)
-                .bind(file)
-                .bind(bytes)
-                .execute(&mut **transaction)
-                .await
-                .map_err(failed)?;
+            sqlx::query(
+                "INSERT INTO metadata (namespace, file, bytes) VALUES ($1, $2, $3) \
+                 ON CONFLICT (namespace, file) DO UPDATE SET bytes = excluded.bytes",
+            )
+            .bind(&**namespace)
+            .bind(file)
+            .bind(bytes)
+            .execute(&mut **transaction)
+            .await
+            .map_err(failed)?;
         }
         // Clients that are under way still ask for the version before.
         let old = version.get().saturating_sub(2);
-        sqlx::query("DELETE FROM metadata WHERE namespace = ? AND file IN (?, ?)")
+        sqlx::query("DELETE FROM metadata WHERE namespace = $1 AND file IN ($2, $3)")
             .bind(&**namespace)
             .bind(format!("{old}.targets.json"))
             .bind(format!("{old}.snapshot.json"))
@@ -319,17 +322,18 @@ impl Marketplace {
         if file == "timestamp.json" {
             self.refresh(namespace).await?;
         }
-        let bytes: Option<Vec<u8>> = sqlx::query_scalar("SELECT bytes FROM metadata WHERE namespace = ? AND file = ?")
-            .bind(&**namespace)
-            .bind(file)
-            .fetch_optional(&self.database.pool)
-            .await
-            .map_err(failed)?;
+        let bytes: Option<Vec<u8>> =
+            sqlx::query_scalar("SELECT bytes FROM metadata WHERE namespace = $1 AND file = $2")
+                .bind(&**namespace)
+                .bind(file)
+                .fetch_optional(&self.database.pool)
+                .await
+                .map_err(failed)?;
         bytes.ok_or_else(unknown)
     }
 
     async fn refresh(&self, namespace: &Name) -> Result<()> {
-        let row = sqlx::query("SELECT signed FROM namespaces WHERE name = ?")
+        let row = sqlx::query("SELECT signed FROM namespaces WHERE name = $1")
             .bind(&**namespace)
             .fetch_optional(&self.database.pool)
             .await

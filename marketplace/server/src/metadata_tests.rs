@@ -9,7 +9,11 @@ use tempfile::TempDir;
 use url::Url;
 
 async fn open(data: &Path) -> Result<Marketplace> {
-    Marketplace::open_beside(&crate::MarketplaceConfig::new(data.to_owned(), PathBuf::new())).await
+    Marketplace::open_beside(&config(data)).await
+}
+
+fn config(data: &Path) -> crate::MarketplaceConfig {
+    crate::MarketplaceConfig::new(data.to_owned(), PathBuf::new())
 }
 
 struct World {
@@ -72,7 +76,7 @@ impl World {
         let site = self.folder.path().join(name);
         let place = site.join(&*self.namespace);
         fs::create_dir_all(&place).expect("folder");
-        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as("SELECT file, bytes FROM metadata WHERE namespace = ?")
+        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as("SELECT file, bytes FROM metadata WHERE namespace = $1")
             .bind(&*self.namespace)
             .fetch_all(&self.market.database.pool)
             .await
@@ -233,7 +237,7 @@ async fn a_marketplace_brought_back_from_before_its_last_rotation_is_believed_by
     world.publish("0.1.0").await;
     let data = world.folder.path().join("market");
     let archive = world.folder.path().join("archive.tar");
-    crate::back_up(&data, &archive).await.expect("archive");
+    crate::back_up(&config(&data), &archive).await.expect("archive");
     rotate(&data, None, None).await.expect("rotated");
     let market = open(&data).await.expect("marketplace");
     market.metadata(&world.namespace, "timestamp.json").await.expect("signed anew");
@@ -242,7 +246,7 @@ async fn a_marketplace_brought_back_from_before_its_last_rotation_is_believed_by
     let (folder, namespace) = (world.folder.path().to_owned(), world.namespace.clone());
     let brought_back = async |name: &str, above| {
         let data = folder.join(name);
-        crate::restore(&archive, &data, above, None).await.expect("restored");
+        crate::restore(&archive, &config(&data), above).await.expect("restored");
         let market = open(&data).await.expect("marketplace");
         market.metadata(&namespace, "timestamp.json").await.expect("signed anew");
         market

@@ -3,7 +3,7 @@
 use crate::{
     Caller, Marketplace,
     account::time,
-    database::{failed, from_json, to_json},
+    database::{all_from_json, failed, from_json, to_json},
     likeness::{alike, reserved, skeleton},
 };
 use fuseml_domain::{Error, Name, Result};
@@ -11,7 +11,7 @@ use fuseml_marketplace::{Entry, Event, KeyId, KeyState, NamespaceKey, PublicKey}
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::{Any, Row as _, Transaction};
 
 /// What an account may do in a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -41,8 +41,11 @@ pub struct About {
     pub repository: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub website: Option<String>,
-    /// Whether an operator made sure that it belongs to who it says.
+    /// Whether it is made sure that it belongs to who it says.
     pub verified: bool,
+    /// What proved it: its website's or repository's host, or an operator's word. Said by the marketplace alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified_by: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -83,7 +86,7 @@ impl Marketplace {
             };
             return Err(Error::conflict("look-alike", message));
         }
-        sqlx::query("INSERT INTO namespaces (name, skeleton, created, document) VALUES (?, ?, ?, ?)")
+        sqlx::query("INSERT INTO namespaces (name, skeleton, created, document) VALUES ($1, $2, $3, $4)")
             .bind(&**name)
             .bind(skeleton(name))
             .bind(Timestamp::now().to_string())
@@ -100,13 +103,13 @@ impl Marketplace {
     /// What is known of a namespace.
     pub(crate) async fn namespace(&self, name: &Name) -> Result<NamespaceView> {
         let mut connection = self.database.pool.acquire().await.map_err(failed)?;
-        let row = sqlx::query("SELECT created, document FROM namespaces WHERE name = ?")
+        let row = sqlx::query("SELECT created, document FROM namespaces WHERE name = $1")
             .bind(&**name)
             .fetch_optional(&mut *connection)
             .await
             .map_err(failed)?;
         let row = row.ok_or_else(|| Error::not_found("namespace", format!("there is no namespace {name}")))?;
-        let members = sqlx::query("SELECT account, role, accepted FROM members WHERE namespace = ? ORDER BY account")
+        let members = sqlx::query("SELECT account, role, accepted FROM members WHERE namespace = $1 ORDER BY account")
             .bind(&**name)
             .fetch_all(&mut *connection)
             .await
@@ -115,7 +118,7 @@ impl Marketplace {
             Ok(Member {
                 account: row.get::<String, _>("account").parse()?,
                 role: from_json(&format!("\"{}\"", row.get::<String, _>("role")))?,
-                accepted: row.get("accepted"),
+                accepted: row.get::<i64, _>("accepted") != 0,
             })
         });
         Ok(NamespaceView {
@@ -140,7 +143,7 @@ impl Marketplace {
             caller.whole()?;
         }
         let held: Option<String> =
-            sqlx::query_scalar("SELECT role FROM members WHERE namespace = ? AND account = ? AND accepted")
+            sqlx::query_scalar("SELECT role FROM members WHERE namespace = $1 AND account = $2 AND accepted = 1")
                 .bind(&**namespace)
                 .bind(&*caller.account)
                 .fetch_optional(&self.database.pool)
@@ -161,17 +164,25 @@ impl Marketplace {
         self.authorise(caller, namespace, None, Role::Owner).await?;
         let before = self.namespace(namespace).await?.about;
         if about.verified && !before.verified && !caller.operator {
-            return Err(Error::denied("verified", "an operator says whether a namespace is verified"));
+            let message = "an operator, or your website or repository, says whether a namespace is verified: \
+                           `fuseml marketplace namespace verify`";
+            return Err(Error::denied("verified", message));
         }
         // Whoever moves elsewhere is looked at again.
         let moved = (&about.repository, &about.website) != (&before.repository, &before.website);
         let verified = about.verified && (!moved || caller.operator);
+        let verified_by = match verified {
+            true if before.verified && !moved => before.verified_by,
+            true => Some("an operator".to_owned()),
+            false => None,
+        };
         for address in [&about.repository, &about.website].into_iter().flatten() {
             let url = url::Url::parse(address).ok().filter(|url| url.scheme() == "https");
             url.ok_or_else(|| Error::invalid("address", format!("`{}` is no https address", address.escape_debug())))?;
         }
-        sqlx::query("UPDATE namespaces SET document = ? WHERE name = ?")
-            .bind(to_json(&About { verified, ..about })?)
+        sqlx::query("UPDATE namespaces SET document = $1, verified = $2 WHERE name = $3")
+            .bind(to_json(&About { verified, verified_by, ..about })?)
+            .bind(i64::from(verified))
             .bind(&**namespace)
             .execute(&self.database.pool)
             .await
@@ -183,7 +194,7 @@ impl Marketplace {
     pub(crate) async fn invite(&self, caller: &Caller, namespace: &Name, account: &Name, role: Role) -> Result<()> {
         self.authorise(caller, namespace, None, Role::Owner).await?;
         let mut transaction = self.database.write().await?;
-        let known: Option<i64> = sqlx::query_scalar("SELECT 1 FROM accounts WHERE name = ?")
+        let known: Option<i64> = sqlx::query_scalar("SELECT 1 FROM accounts WHERE name = $1")
             .bind(&**account)
             .fetch_optional(&mut *transaction)
             .await
@@ -199,7 +210,7 @@ impl Marketplace {
     /// The caller becomes the member that it was invited to be.
     pub(crate) async fn accept(&self, caller: &Caller, namespace: &Name) -> Result<()> {
         caller.whole()?;
-        let done = sqlx::query("UPDATE members SET accepted = TRUE WHERE namespace = ? AND account = ?")
+        let done = sqlx::query("UPDATE members SET accepted = 1 WHERE namespace = $1 AND account = $2")
             .bind(&**namespace)
             .bind(&*caller.account)
             .execute(&self.database.pool)
@@ -218,7 +229,7 @@ impl Marketplace {
         }
         caller.whole()?;
         let mut transaction = self.database.write().await?;
-        sqlx::query("DELETE FROM members WHERE namespace = ? AND account = ?")
+        sqlx::query("DELETE FROM members WHERE namespace = $1 AND account = $2")
             .bind(&**namespace)
             .bind(&**account)
             .execute(&mut *transaction)
@@ -260,7 +271,7 @@ impl Marketplace {
             }
         };
         sqlx::query(
-            "INSERT INTO keys (namespace, id, document) VALUES (?, ?, ?) \
+            "INSERT INTO keys (namespace, id, document) VALUES ($1, $2, $3) \
              ON CONFLICT (namespace, id) DO UPDATE SET document = excluded.document",
         )
         .bind(&**namespace)
@@ -281,39 +292,41 @@ fn key_entry(event: Event, namespace: &Name, key: KeyId) -> Entry {
 }
 
 /// A namespace's keys, also those that ended.
-pub(crate) async fn keys(connection: &mut sqlx::SqliteConnection, namespace: &Name) -> Result<Vec<NamespaceKey>> {
-    let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM keys WHERE namespace = ? ORDER BY rowid")
+pub(crate) async fn keys(connection: &mut sqlx::AnyConnection, namespace: &Name) -> Result<Vec<NamespaceKey>> {
+    let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM keys WHERE namespace = $1 ORDER BY id")
         .bind(&**namespace)
         .fetch_all(connection)
         .await
         .map_err(failed)?;
-    texts.iter().map(|text| from_json(text)).collect()
+    let mut keys: Vec<NamespaceKey> = all_from_json(texts)?;
+    keys.sort_by_key(|key| key.added);
+    Ok(keys)
 }
 
 async fn put_member(
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut Transaction<'static, Any>,
     namespace: &Name,
     account: &Name,
     role: Role,
     accepted: bool,
 ) -> Result<()> {
     sqlx::query(
-        "INSERT INTO members (namespace, account, role, accepted) VALUES (?, ?, ?, ?) \
+        "INSERT INTO members (namespace, account, role, accepted) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (namespace, account) DO UPDATE SET role = excluded.role",
     )
     .bind(&**namespace)
     .bind(&**account)
     .bind(role.name())
-    .bind(accepted)
+    .bind(i64::from(accepted))
     .execute(&mut **transaction)
     .await
     .map_err(failed)?;
     Ok(())
 }
 
-async fn keep_an_owner(transaction: &mut Transaction<'static, Sqlite>, namespace: &Name) -> Result<()> {
+async fn keep_an_owner(transaction: &mut Transaction<'static, Any>, namespace: &Name) -> Result<()> {
     let owners: i64 =
-        sqlx::query_scalar("SELECT COUNT(*) FROM members WHERE namespace = ? AND role = 'owner' AND accepted")
+        sqlx::query_scalar("SELECT COUNT(*) FROM members WHERE namespace = $1 AND role = 'owner' AND accepted = 1")
             .bind(&**namespace)
             .fetch_one(&mut **transaction)
             .await

@@ -2,9 +2,10 @@
 
 use crate::{
     Caller, Marketplace, Role,
-    database::{failed, from_json, to_json},
+    database::{all_from_json, failed, to_json},
     likeness::{alike, skeleton},
     search::facets,
+    words::{forget_words, put_words},
 };
 use fuseml_domain::{Digest, Error, Manifest, Name, Result, Template, needed_bump};
 use fuseml_marketplace::{
@@ -15,7 +16,7 @@ use schemars::JsonSchema;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Any, Transaction};
 use std::{collections::BTreeSet, path::Path};
 
 /// A signed change of status counts for so long after it was signed, so that an old one cannot be sent again.
@@ -118,7 +119,7 @@ impl Marketplace {
 
     /// Refuses a first version whose name could be taken for somebody else's extension.
     async fn check_name(&self, namespace: &Name, name: &Name) -> Result<()> {
-        let known: Option<i64> = sqlx::query_scalar("SELECT 1 FROM extensions WHERE namespace = ? AND name = ?")
+        let known: Option<i64> = sqlx::query_scalar("SELECT 1 FROM extensions WHERE namespace = $1 AND name = $2")
             .bind(&**namespace)
             .bind(&**name)
             .fetch_optional(&self.database.pool)
@@ -233,7 +234,7 @@ impl Marketplace {
         record.published.statement = Some(envelope);
         record.reason = Some(change.reason.clone());
         let mut transaction = self.database.write().await?;
-        sqlx::query("UPDATE versions SET document = ? WHERE namespace = ? AND name = ? AND version = ?")
+        sqlx::query("UPDATE versions SET document = $1 WHERE namespace = $2 AND name = $3 AND version = $4")
             .bind(to_json(&record)?)
             .bind(&**namespace)
             .bind(&**name)
@@ -251,7 +252,7 @@ impl Marketplace {
     /// Brings what is searched and listed up to date with the versions that may be chosen.
     pub(crate) async fn show(
         &self,
-        transaction: &mut Transaction<'static, Sqlite>,
+        transaction: &mut Transaction<'static, Any>,
         namespace: &Name,
         name: &Name,
     ) -> Result<()> {
@@ -262,7 +263,7 @@ impl Marketplace {
         let latest = available.max_by_key(order);
         let facts = latest.or_else(|| records.last());
         let Some(record) = facts else { return Ok(()) };
-        sqlx::query("UPDATE extensions SET latest = ?, updated = ?, title = ?, description = ? WHERE namespace = ? AND name = ?")
+        sqlx::query("UPDATE extensions SET latest = $1, updated = $2, title = $3, description = $4 WHERE namespace = $5 AND name = $6")
             .bind(latest.map(|record| record.published.version.to_string()).unwrap_or_default())
             .bind(record.published.published.to_string())
             .bind(&record.manifest.title)
@@ -276,24 +277,9 @@ impl Marketplace {
         if latest.is_none() {
             return Ok(());
         }
-        let row: i64 = sqlx::query_scalar("INSERT INTO search_rows (namespace, name) VALUES (?, ?) RETURNING row")
-            .bind(&**namespace)
-            .bind(&**name)
-            .fetch_one(&mut **transaction)
-            .await
-            .map_err(failed)?;
-        sqlx::query("INSERT INTO words (rowid, namespace, name, title, description, readme) VALUES (?, ?, ?, ?, ?, ?)")
-            .bind(row)
-            .bind(&**namespace)
-            .bind(&**name)
-            .bind(&record.manifest.title)
-            .bind(&record.manifest.description)
-            .bind(&record.readme)
-            .execute(&mut **transaction)
-            .await
-            .map_err(failed)?;
+        put_words(transaction, self.database.dialect(), namespace, record).await?;
         for facet in facets(record) {
-            sqlx::query("INSERT OR IGNORE INTO facets (facet, namespace, name) VALUES (?, ?, ?)")
+            sqlx::query("INSERT INTO facets (facet, namespace, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
                 .bind(facet)
                 .bind(&**namespace)
                 .bind(&**name)
@@ -305,16 +291,11 @@ impl Marketplace {
     }
 
     /// Takes an extension out of what is searched.
-    async fn forget(
-        &self,
-        transaction: &mut Transaction<'static, Sqlite>,
-        namespace: &Name,
-        name: &Name,
-    ) -> Result<()> {
+    async fn forget(&self, transaction: &mut Transaction<'static, Any>, namespace: &Name, name: &Name) -> Result<()> {
         for statement in [
-            "DELETE FROM words WHERE rowid = (SELECT row FROM search_rows WHERE namespace = ? AND name = ?)",
-            "DELETE FROM search_rows WHERE namespace = ? AND name = ?",
-            "DELETE FROM facets WHERE namespace = ? AND name = ?",
+            forget_words(self.database.dialect()),
+            "DELETE FROM search_rows WHERE namespace = $1 AND name = $2",
+            "DELETE FROM facets WHERE namespace = $1 AND name = $2",
         ] {
             sqlx::query(statement)
                 .bind(&**namespace)
@@ -327,11 +308,11 @@ impl Marketplace {
     }
 
     /// Commits with an entry in the public log.
-    pub(crate) async fn commit_with(&self, mut transaction: Transaction<'static, Sqlite>, entry: Entry) -> Result<()> {
+    pub(crate) async fn commit_with(&self, mut transaction: Transaction<'static, Any>, entry: Entry) -> Result<()> {
         let bytes = to_json(&entry)?.into_bytes();
         // Held until both know it, so that the log in memory has the database's order.
         let mut log = self.log.lock().await;
-        sqlx::query("INSERT INTO log (seq, entry) VALUES (?, ?)")
+        sqlx::query("INSERT INTO log (seq, entry) VALUES ($1, $2)")
             .bind(i64::try_from(log.size()).unwrap_or(i64::MAX))
             .bind(&bytes)
             .execute(&mut *transaction)
@@ -373,30 +354,30 @@ fn text(folder: &Path, file: &str) -> String {
 }
 
 async fn versions_of(
-    connection: &mut sqlx::SqliteConnection,
+    connection: &mut sqlx::AnyConnection,
     namespace: &Name,
     name: &Name,
 ) -> Result<Vec<VersionRecord>> {
-    let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM versions WHERE namespace = ? AND name = ?")
+    let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM versions WHERE namespace = $1 AND name = $2")
         .bind(&**namespace)
         .bind(&**name)
         .fetch_all(connection)
         .await
         .map_err(failed)?;
-    let mut records: Vec<VersionRecord> = texts.iter().map(|text| from_json(text)).collect::<Result<_>>()?;
+    let mut records: Vec<VersionRecord> = all_from_json(texts)?;
     records.sort_by(|a, b| a.published.version.cmp(&b.published.version));
     Ok(records)
 }
 
 pub(crate) async fn put_version(
-    transaction: &mut Transaction<'static, Sqlite>,
+    transaction: &mut Transaction<'static, Any>,
     namespace: &Name,
     record: &VersionRecord,
 ) -> Result<()> {
     let (published, manifest) = (&record.published, &record.manifest);
     sqlx::query(
-        "INSERT OR IGNORE INTO extensions (namespace, name, skeleton, latest, updated, title, description) \
-         VALUES (?, ?, ?, '', '', ?, ?)",
+        "INSERT INTO extensions (namespace, name, skeleton, latest, updated, title, description) \
+         VALUES ($1, $2, $3, '', '', $4, $5) ON CONFLICT DO NOTHING",
     )
     .bind(&**namespace)
     .bind(&*published.name)
@@ -407,7 +388,7 @@ pub(crate) async fn put_version(
     .await
     .map_err(failed)?;
     sqlx::query(
-        "INSERT INTO versions (namespace, name, version, digest, published, document) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO versions (namespace, name, version, digest, published, document) VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(&**namespace)
     .bind(&*published.name)

@@ -3,13 +3,15 @@
 use crate::{
     Marketplace, VersionRecord,
     account::time,
-    database::{failed, from_json},
+    database::failed,
+    words::{count_words, ranked, rows, words},
 };
+use fuseml_database::Sql;
 use fuseml_domain::{Capability, Error, Name, Result};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sqlx::{QueryBuilder, Row as _, Sqlite};
+use sqlx::Row as _;
 
 const PAGE: i64 = 30;
 const LONGEST_PAGE: i64 = 100;
@@ -107,7 +109,7 @@ impl Marketplace {
         };
         let mut sql = self.build(query).await?;
         sql.push(" LIMIT ").push_bind(limit + 1).push(" OFFSET ").push_bind(offset);
-        let rows = sql.build().fetch_all(&self.database.pool).await.map_err(failed)?;
+        let rows = sql.query().fetch_all(&self.database.pool).await.map_err(failed)?;
         let more = rows.len() as i64 > limit && offset + limit < DEEPEST;
         let extensions = rows.iter().take(limit as usize).map(found).collect::<Result<_>>()?;
         Ok(Page { extensions, next_page_token: more.then(|| (offset + limit).to_string()) })
@@ -142,13 +144,13 @@ impl Marketplace {
     }
 
     async fn begin_with(&self, query: &Query, facets: &[String]) -> Result<Begin> {
-        if let Some(words) = words(&query.q) {
-            let count = "SELECT COUNT(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)";
-            let is_common = self.is_common(count, &words).await?;
+        let dialect = self.database.dialect();
+        if let Some(words) = words(dialect, &query.q) {
+            let is_common = self.is_common(count_words(dialect), &words).await?;
             return Ok(if is_common { Begin::Common(words) } else { Begin::Rare(words) });
         }
         for facet in facets {
-            let count = "SELECT COUNT(*) FROM (SELECT 1 FROM facets WHERE facet = ? LIMIT ?)";
+            let count = "SELECT COUNT(*) FROM (SELECT 1 FROM facets WHERE facet = $1 LIMIT $2) f";
             if !self.is_common(count, facet).await? {
                 return Ok(Begin::Facet(facet.clone()));
             }
@@ -156,18 +158,17 @@ impl Marketplace {
         Ok(Begin::All)
     }
 
-    async fn build(&self, query: &Query) -> Result<QueryBuilder<Sqlite>> {
+    async fn build(&self, query: &Query) -> Result<Sql> {
         let wanted = wanted(query);
         let from = self.begin_with(query, &wanted).await?;
-        let mut sql = QueryBuilder::new(
-            "SELECT e.namespace, e.name, e.latest, e.title, e.description, e.downloads, e.updated, n.document FROM ",
+        let dialect = self.database.dialect();
+        let mut sql = Sql::new(
+            "SELECT e.namespace, e.name, e.latest, e.title, e.description, e.downloads, e.updated, n.verified FROM ",
         );
         match &from {
             Begin::Rare(words) => {
-                // Names weigh most.
-                sql.push("(SELECT rowid AS row, bm25(words, 4.0, 10.0, 6.0, 3.0, 1.0) AS score FROM words WHERE words MATCH ");
-                sql.push_bind(words.clone());
-                sql.push(") w JOIN search_rows r ON r.row = w.row JOIN extensions e ON e.namespace = r.namespace AND e.name = r.name");
+                ranked(&mut sql, dialect, words);
+                sql.push(" w JOIN search_rows r ON r.row = w.row JOIN extensions e ON e.namespace = r.namespace AND e.name = r.name");
             }
             Begin::Common(_) => {
                 sql.push("search_rows r JOIN extensions e ON e.namespace = r.namespace AND e.name = r.name");
@@ -180,9 +181,8 @@ impl Marketplace {
         sql.push(" JOIN namespaces n ON n.name = e.namespace WHERE e.latest <> ''");
         match &from {
             Begin::Common(words) => {
-                sql.push(" AND r.row IN (SELECT rowid FROM words WHERE words MATCH ")
-                    .push_bind(words.clone())
-                    .push(")");
+                sql.push(" AND r.row IN ");
+                rows(&mut sql, dialect, words);
             }
             Begin::Facet(facet) => drop(sql.push(" AND d.facet = ").push_bind(facet.clone())),
             Begin::Rare(_) | Begin::All => {}
@@ -200,7 +200,7 @@ impl Marketplace {
         sql.push(match (query.order, &from) {
             // Who is verified and much used goes before who is not.
             (Order::Relevance, Begin::Rare(_)) => {
-                "w.score * (1 + json_extract(n.document, '$.verified') + e.downloads / (e.downloads + 50.0)), e.name"
+                "w.score * (1 + n.verified + e.downloads / (e.downloads + 50.0)), e.name"
             }
             (Order::Relevance | Order::Downloads, _) => "e.downloads DESC, e.updated DESC",
             (Order::Newest, _) => "e.updated DESC",
@@ -235,25 +235,13 @@ fn unwanted(query: &Query) -> Result<Vec<String>> {
         .collect()
 }
 
-fn facet_condition(sql: &mut QueryBuilder<Sqlite>, exists: &str, facet: String) {
+fn facet_condition(sql: &mut Sql, exists: &str, facet: String) {
     sql.push(format!(" AND {exists} (SELECT 1 FROM facets f WHERE f.facet = "))
         .push_bind(facet)
         .push(" AND f.namespace = e.namespace AND f.name = e.name)");
 }
 
-/// A person's words as a full-text query: each must be there, the last one may be unfinished.
-fn words(text: &str) -> Option<String> {
-    let words: Vec<_> = text
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .take(16)
-        .map(|word| format!("\"{word}\""))
-        .collect();
-    (!words.is_empty()).then(|| format!("{}*", words.join(" ")))
-}
-
-fn found(row: &sqlx::sqlite::SqliteRow) -> Result<Found> {
-    let about: crate::About = from_json(row.get("document"))?;
+fn found(row: &sqlx::any::AnyRow) -> Result<Found> {
     Ok(Found {
         namespace: row.get::<String, _>("namespace").parse()?,
         name: row.get::<String, _>("name").parse()?,
@@ -262,25 +250,28 @@ fn found(row: &sqlx::sqlite::SqliteRow) -> Result<Found> {
         description: row.get("description"),
         downloads: row.get("downloads"),
         updated: time(row.get("updated"))?,
-        verified: about.verified,
+        verified: row.get::<i64, _>("verified") != 0,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fuseml_database::DatabasePlace;
     use fuseml_domain::Manifest;
     use std::collections::BTreeSet;
 
     const MANIFEST: &str = "schema_version = 1\nname = \"tool\"\nversion = \"0.1.0\"\ntitle = \"T\"\ndescription = \"D\"\nlicense = \"MIT\"\n";
 
     /// So many that some words and facets are common and others rare.
-    async fn filled(folder: &std::path::Path) -> Marketplace {
+    async fn filled(folder: &std::path::Path, database: Option<DatabasePlace>) -> Marketplace {
         let manifest = Manifest::parse(MANIFEST).expect("manifest");
-        crate::fill::fill(folder, &manifest, 2_500).await.expect("filled");
-        Marketplace::open_beside(&crate::MarketplaceConfig::new(folder.to_owned(), Default::default()))
-            .await
-            .expect("marketplace")
+        let config = crate::MarketplaceConfig {
+            database,
+            ..crate::MarketplaceConfig::new(folder.to_owned(), Default::default())
+        };
+        crate::fill::fill(&config, &manifest, 2_500).await.expect("filled");
+        Marketplace::open_beside(&config).await.expect("marketplace")
     }
 
     /// Everything that is found, page after page.
@@ -298,8 +289,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_found_is_what_fits_however_many_there_are() {
+        for database in [None, Some(fuseml_database::testing::postgres().await)] {
+            found_is_what_fits(database).await;
+        }
+    }
+
+    async fn found_is_what_fits(database: Option<DatabasePlace>) {
         let folder = tempfile::tempdir().expect("folder");
-        let market = filled(folder.path()).await;
+        let market = filled(folder.path(), database).await;
         let text = |value: &str| Some(value.to_owned());
         let everything = all(&market, Query::default()).await;
         assert_eq!(everything.len(), 2_500);

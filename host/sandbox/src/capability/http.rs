@@ -2,7 +2,6 @@
 //! URL lies inside a granted host, the headers are the guest's to set, the sizes fit; then the name is resolved
 //! once, the addresses are judged, and exactly those are dialled. Redirects are answers. Secrets stay here.
 
-pub(crate) mod address;
 mod client;
 pub(crate) use client::Client;
 

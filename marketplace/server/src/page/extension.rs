@@ -38,14 +38,14 @@ async fn show(market: &Marketplace, namespace: &Name, record: &VersionRecord, re
     let dependants = dependants(market, namespace, &published.name).await?;
     let mut advisories = market.advisories(namespace, Some(&published.name)).await?;
     advisories.retain(|advisory| advisory.concerns(&published.name, &published.version));
-    let verified = market.namespace(namespace).await?.about.verified;
+    let about = market.namespace(namespace).await?.about;
     Ok(frame(
         &manifest.title,
         html! {
             h1 {
                 (manifest.title)
                 (badge(published.status))
-                @if verified { span.badge { "verified" } }
+                @if about.verified { span.badge title=[super::namespace::proved(&about)] { "verified" } }
             }
             p.lead { (manifest.description) }
             (warning(record))
@@ -180,7 +180,7 @@ fn report(report: &Value) -> Markup {
 /// Extensions whose newest version needs this one.
 async fn dependants(market: &Marketplace, namespace: &Name, name: &Name) -> fuseml_domain::Result<Vec<String>> {
     let found: Vec<(String, String)> = sqlx::query_as(
-        "SELECT DISTINCT namespace, name FROM facets WHERE facet = ? AND NOT (namespace = ? AND name = ?) ORDER BY 1, 2 LIMIT 50",
+        "SELECT DISTINCT namespace, name FROM facets WHERE facet = $1 AND NOT (namespace = $2 AND name = $3) ORDER BY 1, 2 LIMIT 50",
     )
     .bind(format!("needs:{}", &**name))
     .bind(&**namespace)

@@ -17,7 +17,7 @@ use std::sync::Arc;
 const ENTRIES: i64 = 50;
 
 pub(crate) async fn feed(State(market): State<Arc<Marketplace>>) -> Result<Response, Missing> {
-    let rows = sqlx::query("SELECT namespace, document FROM versions ORDER BY published DESC LIMIT ?")
+    let rows = sqlx::query("SELECT namespace, document FROM versions ORDER BY published DESC LIMIT $1")
         .bind(ENTRIES)
         .fetch_all(&market.database.pool)
         .await

@@ -86,7 +86,7 @@ fn cards(found: &[Found]) -> Markup {
                 li {
                     h2 {
                         a href={ "/extensions/" (&*one.namespace) "/" (&*one.name) } { (one.title) }
-                        @if one.verified { span.badge title="An operator made sure who this namespace belongs to" { "verified" } }
+                        @if one.verified { span.badge title="It is made sure who this namespace belongs to" { "verified" } }
                     }
                     p { (one.description) }
                     p.facts {

@@ -1,12 +1,17 @@
 //! A namespace: what is in it, and whose keys sign there.
 
 use super::{Shown, cards, day, frame};
-use crate::{Marketplace, Query};
+use crate::{About, Marketplace, Query};
 use axum::extract::{Path, State};
 use fuseml_domain::Name;
 use fuseml_marketplace::KeyState;
 use maud::html;
 use std::sync::Arc;
+
+/// What proved who it is, for a badge.
+pub(super) fn proved(about: &About) -> Option<String> {
+    about.verified_by.as_ref().map(|by| format!("Verified by {by}"))
+}
 
 pub(crate) async fn namespace(State(market): State<Arc<Marketplace>>, Path(name): Path<String>) -> Shown {
     let name: Name = name.parse()?;
@@ -16,7 +21,7 @@ pub(crate) async fn namespace(State(market): State<Arc<Marketplace>>, Path(name)
     Ok(frame(
         &name,
         html! {
-            h1 { (&*name) @if view.about.verified { span.badge { "verified" } } }
+            h1 { (&*name) @if view.about.verified { span.badge title=[proved(&view.about)] { "verified" } } }
             p.lead {
                 "Since " (day(view.created)) "."
                 @for address in [&view.about.repository, &view.about.website].into_iter().flatten() {

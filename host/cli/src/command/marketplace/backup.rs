@@ -9,9 +9,8 @@ use std::path::PathBuf;
 pub(crate) struct BackupArguments {
     /// The archive to make; the keys are in it
     out: PathBuf,
-    /// The marketplace's folder; its server may run
-    #[arg(long, value_name = "DIR", env = "FUSEML_MARKETPLACE_DATA")]
-    folder: PathBuf,
+    #[command(flatten)]
+    folder: FolderArguments,
 }
 
 #[derive(Args)]
@@ -25,9 +24,12 @@ pub(crate) struct RestoreArguments {
 }
 
 pub(super) async fn make(arguments: &BackupArguments) -> anyhow::Result<()> {
-    let BackupArguments { out, folder } = arguments;
-    back_up(folder, out).await?;
-    eprintln!("{} holds all of {}.", out.display(), folder.display());
+    let (out, config) = (&arguments.out, arguments.folder.config()?);
+    back_up(&config, out).await?;
+    eprintln!("{} holds all of {}.", out.display(), config.data.display());
+    if let Some(database) = &config.database {
+        eprintln!("The database {database} is not in it: pg_dump copies that one, and goes first.");
+    }
     eprintln!("The marketplace's keys are in it: keep it where nobody else finds it.");
     Ok(())
 }
@@ -35,7 +37,7 @@ pub(super) async fn make(arguments: &BackupArguments) -> anyhow::Result<()> {
 pub(super) async fn bring_back(arguments: &RestoreArguments) -> anyhow::Result<()> {
     let config = arguments.folder.config()?;
     let folder = &config.data;
-    let restored = restore(&arguments.archive, folder, arguments.root_version, config.passphrase.as_ref()).await?;
+    let restored = restore(&arguments.archive, &config, arguments.root_version).await?;
     eprintln!("{} is as the archive says.", folder.display());
     match restored {
         Restored::Whole { root } => {

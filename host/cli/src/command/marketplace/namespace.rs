@@ -3,8 +3,8 @@
 use super::Session;
 use crate::{Options, output::Rows};
 use clap::{Args, Subcommand, ValueEnum};
-use fuseml_domain::Name;
-use fuseml_marketplace_server::{About, MemberRequest, NamespaceView, Role};
+use fuseml_domain::{Error, Name};
+use fuseml_marketplace_server::{About, MemberRequest, NamespaceView, Role, Verification};
 use reqwest::Method;
 use serde_json::json;
 
@@ -16,6 +16,8 @@ pub(crate) enum NamespaceCommand {
     Show { name: Name },
     /// Say where its sources are; for operators: that it is who it says
     Describe(DescribeArguments),
+    /// Prove by your website or repository that the namespace is yours; say it once to learn how, again when it is done
+    Verify { name: Name },
     /// Invite an account, or change its role
     Invite {
         namespace: Name,
@@ -66,9 +68,20 @@ pub(super) async fn execute(command: &NamespaceCommand, options: &Options) -> an
                 repository: repository.clone().or(before.about.repository),
                 website: website.clone().or(before.about.website),
                 verified: *verified || before.about.verified,
+                verified_by: None,
             };
             client.call(client.request(Method::PUT, &at(name)).json(&about)).await?;
             eprintln!("Kept.");
+        }
+        NamespaceCommand::Verify { name } => {
+            let verification: Verification =
+                client.read(client.request(Method::POST, &format!("{}/verification", at(name)))).await?;
+            options.output.print(&verification, proofs)?;
+            if !verification.verified {
+                let message = format!("{name} is not verified yet: do one of these, and say this again");
+                return Err(Error::conflict("not-verified", message).into());
+            }
+            eprintln!("{name} is verified.");
         }
         NamespaceCommand::Invite { namespace, account, role } => {
             let role = match role {
@@ -93,11 +106,26 @@ pub(super) async fn execute(command: &NamespaceCommand, options: &Options) -> an
     Ok(())
 }
 
+fn proofs(verification: &Verification) -> Rows {
+    let mut rows = Rows::new(&["To do", "Now"]);
+    for proof in &verification.proofs {
+        rows.push([proof.to_do.clone(), proof.problem.clone().unwrap_or_else(|| "it is so".to_owned())]);
+    }
+    rows
+}
+
 fn table(view: &NamespaceView) -> Rows {
     let mut rows = Rows::new(&["Property", "Value"]);
     let mut row = |name: &str, value: String| rows.push([name.to_owned(), value]);
     row("name", view.name.to_string());
-    row("verified", if view.about.verified { "yes" } else { "no" }.to_owned());
+    row(
+        "verified",
+        match (view.about.verified, &view.about.verified_by) {
+            (true, Some(by)) => format!("yes, by {by}"),
+            (true, None) => "yes".to_owned(),
+            (false, _) => "no".to_owned(),
+        },
+    );
     for (name, address) in [("repository", &view.about.repository), ("website", &view.about.website)] {
         address.iter().for_each(|address| row(name, address.clone()));
     }

@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use clap::Args;
+use fuseml_database::DatabasePlace;
 use fuseml_domain::SecretText;
 use fuseml_marketplace_server::{
     LARGEST_BLOB, MarketplaceConfig, MarketplaceServer, REQUESTS_PER_SECOND, rotate_online_key,
@@ -18,6 +19,9 @@ pub(crate) struct FolderArguments {
     /// The marketplace's folder: database, keys and packages
     #[arg(long, value_name = "DIR", env = "FUSEML_MARKETPLACE_DATA")]
     folder: PathBuf,
+    /// A PostgreSQL database, such as postgres://user:password@host/name, instead of a file in the folder
+    #[arg(long, value_name = "URL", env = "FUSEML_MARKETPLACE_DATABASE", hide_env_values = true)]
+    database: Option<DatabasePlace>,
     /// A file with the passphrase that locks the marketplace's keys; without it FUSEML_MARKETPLACE_PASSPHRASE
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
@@ -41,7 +45,8 @@ impl FolderArguments {
     pub(super) fn config(&self) -> anyhow::Result<MarketplaceConfig> {
         let program = std::env::current_exe().context("this program cannot find itself")?;
         let data = std::path::absolute(&self.folder)?;
-        Ok(MarketplaceConfig { passphrase: self.passphrase()?, ..MarketplaceConfig::new(data, program) })
+        let (passphrase, database) = (self.passphrase()?, self.database.clone());
+        Ok(MarketplaceConfig { passphrase, database, ..MarketplaceConfig::new(data, program) })
     }
 }
 
@@ -64,6 +69,9 @@ pub(crate) struct ServeArguments {
     /// Largest file that can be pushed, in MiB
     #[arg(long, value_name = "MIB", default_value_t = LARGEST_BLOB)]
     largest_blob: u32,
+    /// Let namespaces prove who they are at private addresses too: for a marketplace within a company
+    #[arg(long)]
+    verify_private: bool,
     /// A reverse proxy in front, whose X-Forwarded-For is believed; may be given several times
     #[arg(long = "trust-proxy", value_name = "ADDRESS")]
     proxies: Vec<IpAddr>,
@@ -71,14 +79,26 @@ pub(crate) struct ServeArguments {
 
 pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
     crate::command::server::log_to_stderr("warn,fuseml_marketplace_server=info,fuseml_registry=info");
-    let ServeArguments { folder, listen, url, storage, requests_per_second, largest_blob, proxies } = arguments;
-    let config =
-        MarketplaceConfig { listen, url, storage, requests_per_second, largest_blob, proxies, ..folder.config()? };
-    let data = config.data.clone();
+    let ServeArguments { folder, listen, url, storage, requests_per_second, largest_blob, verify_private, proxies } =
+        arguments;
+    let config = MarketplaceConfig {
+        listen,
+        url,
+        storage,
+        requests_per_second,
+        largest_blob,
+        verify_private,
+        proxies,
+        ..folder.config()?
+    };
+    let (data, database) = (config.data.clone(), config.database.clone());
     let server = MarketplaceServer::start(config).await?;
     eprintln!("FuseML marketplace");
     eprintln!("  url       {}", server.url());
     eprintln!("  folder    {}", data.display());
+    if let Some(database) = database {
+        eprintln!("  database  {database}");
+    }
     eprintln!("  root key  {}", server.root_key().await);
     eprintln!(
         "Publish the root key's id: `fuseml marketplace add NAME {} --root-key ID` trusts it alone.",

@@ -1,8 +1,8 @@
 //! The one way out: a client that resolves through the address rule, dials what it resolved, follows nothing,
 //! reads no proxy from the environment and never holds more of an answer than it may.
 
-use super::{Response, address};
-use fuseml_domain::{AllowedHost, Error, Result};
+use super::Response;
+use fuseml_domain::{AllowedHost, Error, Result, never_meant};
 use reqwest::{
     Method,
     dns::{Addrs, Name, Resolve, Resolving},
@@ -138,7 +138,7 @@ impl Resolve for Resolver {
         Box::pin(async move {
             let found = found.await?;
             // One bad address condemns the name: whoever answers so is not to be trusted with the others.
-            if let Some(why) = found.iter().find_map(|ip| address::refused(*ip)) {
+            if let Some(why) = found.iter().find_map(|ip| never_meant(*ip)) {
                 return Err(Refused { name, why }.into());
             }
             let addresses: Vec<_> = found.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect();

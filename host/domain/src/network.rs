@@ -1,14 +1,33 @@
-//! Which addresses a granted name may lead to. A grant names one host, so its private and loopback addresses
-//! are meant; addresses that serve a machine's own credentials, or no host at all, are never meant by a name.
+//! Which addresses a name may lead to. A granted host's name means its private and loopback addresses too; addresses
+//! that serve a machine's own credentials, or no host at all, are never meant by a name. A name that comes from a
+//! stranger means public addresses alone.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Why a name may not lead here; `None` when it may.
-pub(crate) fn refused(address: IpAddr) -> Option<&'static str> {
+/// Why no name may lead here; `None` when one may.
+pub fn never_meant(address: IpAddr) -> Option<&'static str> {
     match plain(address) {
         IpAddr::V4(address) => refused_v4(address),
         IpAddr::V6(address) => refused_v6(address),
     }
+}
+
+/// Whether an address is one of the internet's, which everybody may reach.
+pub fn is_public(address: IpAddr) -> bool {
+    let address = plain(address);
+    let private = match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            // Carriers' own (RFC 6598), protocol assignments, benchmarks, and what is reserved.
+            let special = matches!((a, b, c), (100, 64..=127, _) | (192, 0, 0) | (198, 18 | 19, _) | (240..=255, _, _));
+            v4.is_private() || v4.is_loopback() || v4.is_documentation() || special
+        }
+        IpAddr::V6(v6) => {
+            let documentation = matches!(v6.segments(), [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..]);
+            v6.is_loopback() || v6.is_unique_local() || documentation || v6.segments()[0] & 0xe000 != 0x2000
+        }
+    };
+    !private && never_meant(address).is_none()
 }
 
 fn refused_v4(address: Ipv4Addr) -> Option<&'static str> {
@@ -55,6 +74,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_strangers_name_leads_to_the_internet_alone() {
+        for (address, public) in [
+            ("93.184.216.34", true),
+            ("2606:4700::1111", true),
+            ("::ffff:93.184.216.34", true),
+            ("127.0.0.1", false),
+            ("10.1.2.3", false),
+            ("172.16.0.1", false),
+            ("192.168.0.7", false),
+            ("100.64.0.1", false),
+            ("198.18.0.1", false),
+            ("192.0.2.1", false),
+            ("240.0.0.1", false),
+            ("169.254.169.254", false),
+            ("::1", false),
+            ("fd12::1", false),
+            ("fe80::1", false),
+            ("2001:db8::1", false),
+            ("::ffff:10.0.0.1", false),
+            ("64:ff9b::7f00:1", false),
+            ("2002:0a00:0001::1", false),
+        ] {
+            assert_eq!(is_public(address.parse().expect(address)), public, "{address}");
+        }
+    }
+
+    #[test]
     fn a_name_leads_to_hosts_but_never_to_metadata() {
         let cases = [
             ("93.184.216.34", true),
@@ -84,7 +130,7 @@ mod tests {
             ("2002:a9fe:a9fe::1", false),
         ];
         for (address, allowed) in cases {
-            assert_eq!(refused(address.parse().expect(address)).is_none(), allowed, "{address}");
+            assert_eq!(never_meant(address.parse().expect(address)).is_none(), allowed, "{address}");
         }
     }
 }
