@@ -98,7 +98,7 @@ struct World {
 impl World {
     async fn new(program: &Path) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let catalog = Catalog::open(&folder.path().join("catalog.db")).await?;
+        let catalog = Catalog::open(&folder.path().join("catalog.db").as_path().into()).await?;
         let project: Name = "bench".parse()?;
         catalog.create_project(&project).await?;
         let repositories = Arc::new(Repositories::new(folder.path().join("git"))?);

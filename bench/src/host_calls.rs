@@ -109,7 +109,7 @@ pub(crate) async fn measure(program: &Path) -> Result<()> {
     let log = "(call $log (i32.const 0) (i32.const 40960) (i32.const 8) (i32.const 0) (i32.const 0))";
     let logged = per_call(&sandbox, log, all(), nothing).await?;
     line("logging.log", &format!("{logged:.1?}  {:.1?} more (goal 0.5µs)", logged.saturating_sub(bare)));
-    let catalog = Catalog::open(&folder.path().join("catalog.db")).await?;
+    let catalog = Catalog::open(&folder.path().join("catalog.db").as_path().into()).await?;
     let state = "(call $state-get (i32.const 40960) (i32.const 8) (i32.const 32000))";
     let read = per_call(&sandbox, state, all(), Arc::new(catalog)).await?;
     line("state.get, from SQLite", &format!("{read:.1?}  {:.1?} more (goal 5µs)", read.saturating_sub(bare)));

@@ -1,17 +1,17 @@
 //! Projects and artifact descriptors.
 
 use crate::{Catalog, all_from_json, failed, from_json, to_json};
-use fuseml_domain::{Address, Descriptor, Error, Kind, Name, Result, Selector, Subject};
+use fuseml_domain::{Address, Descriptor, Error, Kind, Name, Result, Selector, Store, Subject};
 use jiff::Timestamp;
-use sqlx::{Sqlite, SqliteConnection};
+use sqlx::{Any, AnyConnection};
 
 impl Catalog {
     /// `conflict` when the project exists.
     pub async fn create_project(&self, name: &Name) -> Result<()> {
-        sqlx::query("INSERT INTO projects (name, created) VALUES (?, ?)")
+        sqlx::query("INSERT INTO projects (name, created) VALUES ($1, $2)")
             .bind(&**name)
             .bind(Timestamp::now().as_millisecond())
-            .execute(&self.pool)
+            .execute(&self.database.pool)
             .await
             .map_err(|error| match failed(error) {
                 error if error.code == "exists" => {
@@ -25,7 +25,7 @@ impl Catalog {
     /// Every project's name and time of creation, by name.
     pub async fn projects(&self) -> Result<Vec<(String, Timestamp)>> {
         let rows: Vec<(String, i64)> = sqlx::query_as("SELECT name, created FROM projects ORDER BY name")
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database.pool)
             .await
             .map_err(failed)?;
         Ok(rows.into_iter().map(|(name, at)| (name, Timestamp::from_millisecond(at).unwrap_or_default())).collect())
@@ -33,9 +33,9 @@ impl Catalog {
 
     /// `not-found` with what to do, when the project is not there.
     pub async fn check_project(&self, name: &Name) -> Result<()> {
-        let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM projects WHERE name = ?")
+        let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM projects WHERE name = $1")
             .bind(&**name)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.database.pool)
             .await
             .map_err(failed)?;
         match found {
@@ -52,7 +52,7 @@ impl Catalog {
     /// Registers artifacts that no run made, each with its event; those already there stay as they are.
     /// Answers how many are new.
     pub async fn register(&self, descriptors: &[Descriptor]) -> Result<usize> {
-        let mut transaction = self.write().await?;
+        let mut transaction = self.database.write().await?;
         let mut new = 0;
         for descriptor in descriptors {
             new += usize::from(insert(&mut transaction, descriptor, None).await?);
@@ -72,22 +72,22 @@ impl Catalog {
         // Each form of the question is answered from an index of its own.
         let texts: Vec<String> = match (kind, name) {
             (Some(kind), Some(name)) => sqlx::query_scalar(
-                "SELECT document FROM artifacts WHERE project = ? AND kind = ? AND name = ? ORDER BY row DESC LIMIT ?",
+                "SELECT document FROM artifacts WHERE project = $1 AND kind = $2 AND name = $3 ORDER BY row DESC LIMIT $4",
             )
             .bind(&**project)
             .bind(kind.name())
             .bind(name)
-            .bind(limit)
-            .fetch_all(&self.pool)
+            .bind(i64::from(limit))
+            .fetch_all(&self.database.pool)
             .await,
             (Some(kind), None) => {
                 sqlx::query_scalar(
-                    "SELECT document FROM artifacts WHERE project = ? AND kind = ? ORDER BY row DESC LIMIT ?",
+                    "SELECT document FROM artifacts WHERE project = $1 AND kind = $2 ORDER BY row DESC LIMIT $3",
                 )
                 .bind(&**project)
                 .bind(kind.name())
-                .bind(limit)
-                .fetch_all(&self.pool)
+                .bind(i64::from(limit))
+                .fetch_all(&self.database.pool)
                 .await
             }
             (None, _) => {
@@ -108,10 +108,10 @@ impl Catalog {
     pub async fn current_codesets(&self, project: &Name) -> Result<Vec<Descriptor>> {
         let texts: Vec<String> = sqlx::query_scalar(
             "SELECT document FROM artifacts WHERE row IN
-             (SELECT max(row) FROM artifacts WHERE project = ? AND kind = 'codeset' GROUP BY name) ORDER BY name",
+             (SELECT max(row) FROM artifacts WHERE project = $1 AND kind = 'codeset' GROUP BY name) ORDER BY name",
         )
         .bind(&**project)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.database.pool)
         .await
         .map_err(failed)?;
         all_from_json(texts)
@@ -150,11 +150,11 @@ impl Catalog {
         let end = format!("{prefix}~");
         let query = match name {
             Some(_) => {
-                "SELECT document FROM artifacts WHERE project = ? AND kind = ? AND id >= ? AND id < ? AND name = ? LIMIT 2"
+                "SELECT document FROM artifacts WHERE project = $1 AND kind = $2 AND id >= $3 AND id < $4 AND name = $5 LIMIT 2"
             }
-            None => "SELECT document FROM artifacts WHERE project = ? AND kind = ? AND id >= ? AND id < ? LIMIT 2",
+            None => "SELECT document FROM artifacts WHERE project = $1 AND kind = $2 AND id >= $3 AND id < $4 LIMIT 2",
         };
-        let mut query = sqlx::query_scalar::<Sqlite, String>(query)
+        let mut query = sqlx::query_scalar::<Any, String>(query)
             .bind(&*address.project)
             .bind(address.kind.name())
             .bind(prefix)
@@ -162,7 +162,7 @@ impl Catalog {
         if let Some(name) = name {
             query = query.bind(&**name);
         }
-        query.fetch_all(&self.pool).await.map_err(failed)
+        query.fetch_all(&self.database.pool).await.map_err(failed)
     }
 
     async fn newest_of(&self, project: &Name, kind: Kind, name: Option<&Name>) -> Result<Option<Descriptor>> {
@@ -191,24 +191,28 @@ impl Catalog {
 
     /// Notes that a push to this repository may leave commits to be registered; answers the note's number.
     pub async fn begin_push(&self, project: &Name, name: &Name) -> Result<i64> {
-        sqlx::query_scalar("INSERT INTO pending_pushes (project, name) VALUES (?, ?) RETURNING id")
+        sqlx::query_scalar("INSERT INTO pending_pushes (project, name) VALUES ($1, $2) RETURNING id")
             .bind(&**project)
             .bind(&**name)
-            .fetch_one(&self.pool)
+            .fetch_one(&self.database.pool)
             .await
             .map_err(failed)
     }
 
     /// Its commits are registered.
     pub async fn end_push(&self, push: i64) -> Result<()> {
-        sqlx::query("DELETE FROM pending_pushes WHERE id = ?").bind(push).execute(&self.pool).await.map_err(failed)?;
+        sqlx::query("DELETE FROM pending_pushes WHERE id = $1")
+            .bind(push)
+            .execute(&self.database.pool)
+            .await
+            .map_err(failed)?;
         Ok(())
     }
 
     /// Pushes that the server did not see the end of.
     pub async fn pending_pushes(&self) -> Result<Vec<(i64, Name, Name)>> {
         let rows: Vec<(i64, String, String)> = sqlx::query_as("SELECT id, project, name FROM pending_pushes")
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database.pool)
             .await
             .map_err(failed)?;
         rows.into_iter().map(|(id, project, name)| Ok((id, project.parse()?, name.parse()?))).collect()
@@ -216,14 +220,14 @@ impl Catalog {
 }
 
 /// Inserts a descriptor and its event; false when this version was already there.
-pub(crate) async fn insert(
-    connection: &mut SqliteConnection,
-    artifact: &Descriptor,
-    run: Option<&str>,
-) -> Result<bool> {
+pub(crate) async fn insert(connection: &mut AnyConnection, artifact: &Descriptor, run: Option<&str>) -> Result<bool> {
+    let (store_instance, store_id) = match &artifact.store {
+        Store::BuiltIn => (None, None),
+        Store::Extension { instance, id } => (Some(instance.to_string()), Some(id.clone())),
+    };
     let row: Option<i64> = sqlx::query_scalar(
-        "INSERT INTO artifacts (project, kind, name, id, created, subkind, document) VALUES (?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT DO NOTHING RETURNING row",
+        "INSERT INTO artifacts (project, kind, name, id, created, subkind, store_instance, store_id, document)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING row",
     )
     .bind(&**artifact.project())
     .bind(artifact.kind().name())
@@ -231,12 +235,14 @@ pub(crate) async fn insert(
     .bind(&*artifact.id)
     .bind(artifact.created.as_millisecond())
     .bind(artifact.runnable.as_ref().map(|runnable| runnable.kind.clone()))
+    .bind(store_instance)
+    .bind(store_id)
     .bind(to_json(artifact)?)
     .fetch_optional(&mut *connection)
     .await
     .map_err(failed)?;
     let Some(row) = row else { return Ok(false) };
-    sqlx::query("INSERT INTO artifact_events (artifact, project, run) VALUES (?, ?, ?)")
+    sqlx::query("INSERT INTO artifact_events (artifact, project, run) VALUES ($1, $2, $3)")
         .bind(row)
         .bind(&**artifact.project())
         .bind(run)

@@ -1,6 +1,7 @@
 //! Receipts of component calls, and the lines that components log.
 
 use crate::{Catalog, all_from_json, failed, from_json, to_json};
+use fuseml_database::Sql;
 use fuseml_domain::{Capability, Error, Name, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -83,14 +84,16 @@ pub struct CallFilter {
 impl Catalog {
     /// Keeps receipts (with their tapes) and log lines, in one transaction, and lets the oldest go.
     pub async fn record(&self, calls: &[(CallRecord, Option<String>)], lines: &[LogRecord]) -> Result<()> {
-        let mut transaction = self.write().await?;
+        let mut transaction = self.database.write().await?;
         for (call, tape) in calls {
             sqlx::query(
-                "INSERT INTO calls (id, instance, subject, started, refused, document, tape) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO calls (id, instance, subject, digest, started, refused, document, tape) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             )
             .bind(&call.id)
             .bind(&*call.instance)
-            .bind(&call.subject)
+            .bind(call.subject.clone())
+            .bind(&call.digest)
             .bind(call.started.as_millisecond())
             .bind(i64::try_from(call.refusals.len()).unwrap_or(i64::MAX))
             .bind(to_json(call)?)
@@ -100,7 +103,7 @@ impl Catalog {
             .map_err(failed)?;
         }
         for line in lines {
-            sqlx::query("INSERT INTO extension_log (instance, document) VALUES (?, ?)")
+            sqlx::query("INSERT INTO extension_log (instance, document) VALUES ($1, $2)")
                 .bind(&*line.instance)
                 .bind(to_json(line)?)
                 .execute(&mut *transaction)
@@ -113,30 +116,31 @@ impl Catalog {
     /// Lets receipts and lines go of which an instance has too many.
     pub async fn prune_calls(&self, instance: &Name) -> Result<()> {
         for statement in [
-            "DELETE FROM calls WHERE instance = ?1 AND sequence <=
-               (SELECT sequence FROM calls WHERE instance = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)",
-            "DELETE FROM extension_log WHERE instance = ?1 AND sequence <=
-               (SELECT sequence FROM extension_log WHERE instance = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)",
+            "DELETE FROM calls WHERE instance = $1 AND sequence <=
+               (SELECT sequence FROM calls WHERE instance = $1 ORDER BY sequence DESC LIMIT 1 OFFSET $2)",
+            "DELETE FROM extension_log WHERE instance = $1 AND sequence <=
+               (SELECT sequence FROM extension_log WHERE instance = $1 ORDER BY sequence DESC LIMIT 1 OFFSET $2)",
         ] {
-            sqlx::query(statement).bind(&**instance).bind(KEPT).execute(&self.pool).await.map_err(failed)?;
+            sqlx::query(statement).bind(&**instance).bind(KEPT).execute(&self.database.pool).await.map_err(failed)?;
         }
         Ok(())
     }
 
     /// When the receipts of an instance begin, if older ones are gone.
     pub(crate) async fn receipts_since(&self, instance: &Name) -> Result<Option<jiff::Timestamp>> {
-        let oldest: Option<i64> =
-            sqlx::query_scalar("SELECT started FROM calls WHERE instance = ? ORDER BY sequence DESC LIMIT 1 OFFSET ?")
-                .bind(&**instance)
-                .bind(KEPT - 1)
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(failed)?;
+        let oldest: Option<i64> = sqlx::query_scalar(
+            "SELECT started FROM calls WHERE instance = $1 ORDER BY sequence DESC LIMIT 1 OFFSET $2",
+        )
+        .bind(&**instance)
+        .bind(KEPT - 1)
+        .fetch_optional(&self.database.pool)
+        .await
+        .map_err(failed)?;
         Ok(oldest.and_then(|started| jiff::Timestamp::from_millisecond(started).ok()))
     }
 
     pub async fn calls(&self, filter: &CallFilter) -> Result<Vec<CallRecord>> {
-        let mut query = sqlx::QueryBuilder::new("SELECT document FROM calls WHERE 1 = 1");
+        let mut query = Sql::new("SELECT document FROM calls WHERE 1 = 1");
         if let Some(instance) = &filter.instance {
             query.push(" AND instance = ").push_bind(instance.to_string());
         }
@@ -147,7 +151,7 @@ impl Catalog {
             query.push(" AND refused > 0");
         }
         query.push(" ORDER BY sequence DESC LIMIT ").push_bind(i64::from(filter.limit));
-        let texts: Vec<String> = query.build_query_scalar().fetch_all(&self.pool).await.map_err(failed)?;
+        let texts: Vec<String> = query.scalar().fetch_all(&self.database.pool).await.map_err(failed)?;
         all_from_json(texts)
     }
 
@@ -155,9 +159,10 @@ impl Catalog {
     pub async fn call(&self, id: &str) -> Result<(CallRecord, Option<String>)> {
         let plain = !id.is_empty() && id.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
         let rows: Vec<(String, Option<String>)> = match plain {
-            true => sqlx::query_as("SELECT document, tape FROM calls WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2")
+            true => sqlx::query_as("SELECT document, tape FROM calls WHERE id >= $1 AND id < $2 LIMIT 2")
                 .bind(id)
-                .fetch_all(&self.pool)
+                .bind(format!("{id}g"))
+                .fetch_all(&self.database.pool)
                 .await
                 .map_err(failed)?,
             false => Vec::new(),
@@ -175,11 +180,11 @@ impl Catalog {
     /// What was refused to an instance since a moment, most often first.
     pub async fn refusals(&self, instance: &Name, since: jiff::Timestamp) -> Result<Vec<RefusalCount>> {
         let texts: Vec<String> = sqlx::query_scalar(
-            "SELECT document FROM calls WHERE instance = ? AND refused > 0 AND started >= ? ORDER BY sequence DESC LIMIT 10000",
+            "SELECT document FROM calls WHERE instance = $1 AND refused > 0 AND started >= $2 ORDER BY sequence DESC LIMIT 10000",
         )
         .bind(&**instance)
         .bind(since.as_millisecond())
-        .fetch_all(&self.pool)
+        .fetch_all(&self.database.pool)
         .await
         .map_err(failed)?;
         let mut counts = BTreeMap::<RefusalRecord, u64>::new();
@@ -196,12 +201,12 @@ impl Catalog {
     /// The newest lines of an instance, oldest first, and those after a sequence number.
     pub async fn extension_log(&self, instance: &Name, after: i64, limit: u32) -> Result<Vec<(i64, LogRecord)>> {
         let rows: Vec<(i64, String)> = sqlx::query_as(
-            "SELECT sequence, document FROM extension_log WHERE instance = ? AND sequence > ? ORDER BY sequence DESC LIMIT ?",
+            "SELECT sequence, document FROM extension_log WHERE instance = $1 AND sequence > $2 ORDER BY sequence DESC LIMIT $3",
         )
         .bind(&**instance)
         .bind(after)
         .bind(i64::from(limit))
-        .fetch_all(&self.pool)
+        .fetch_all(&self.database.pool)
         .await
         .map_err(failed)?;
         rows.into_iter().rev().map(|(sequence, text)| Ok((sequence, from_json(&text)?))).collect()

@@ -3,7 +3,7 @@
 use crate::{Catalog, all_from_json, failed, from_json, to_json};
 use fuseml_domain::{Digest, Error, Grants, Instance, Manifest, Name, PackageOrigin, Pipeline, Result, Template};
 use serde::{Deserialize, Serialize};
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 use std::collections::BTreeMap;
 
 /// One version, whose files lie in the server's extension folder.
@@ -58,13 +58,15 @@ impl Catalog {
             shadow: None,
             enabled: true,
         };
-        let mut transaction = self.write().await?;
-        let done = sqlx::query("INSERT INTO extensions (name, document) VALUES (?, ?) ON CONFLICT DO NOTHING")
-            .bind(&**name)
-            .bind(to_json(&extension)?)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
+        let mut transaction = self.database.write().await?;
+        let done =
+            sqlx::query("INSERT INTO extensions (name, active, document) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+                .bind(&**name)
+                .bind(extension.active.to_string())
+                .bind(to_json(&extension)?)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
         if done.rows_affected() == 0 {
             return Err(Error::conflict(
                 "installed",
@@ -79,7 +81,7 @@ impl Catalog {
 
     /// Keeps a version and says of the extension what `extension` says. The active version does not change.
     pub async fn keep_version(&self, version: &InstalledVersion, extension: &InstalledExtension) -> Result<()> {
-        let mut transaction = self.write().await?;
+        let mut transaction = self.database.write().await?;
         put_version(&mut transaction, version).await?;
         put_extension(&mut transaction, extension).await?;
         transaction.commit().await.map_err(failed)
@@ -92,12 +94,12 @@ impl Catalog {
         version: &InstalledVersion,
         grants: &BTreeMap<Name, Grants>,
     ) -> Result<()> {
-        let mut transaction = self.write().await?;
+        let mut transaction = self.database.write().await?;
         put_version(&mut transaction, version).await?;
         put_extension(&mut transaction, extension).await?;
         put_templates(&mut transaction, version).await?;
         for (instance, grants) in grants {
-            let text: String = sqlx::query_scalar("SELECT document FROM instances WHERE name = ?")
+            let text: String = sqlx::query_scalar("SELECT document FROM instances WHERE name = $1")
                 .bind(&**instance)
                 .fetch_one(&mut *transaction)
                 .await
@@ -109,15 +111,15 @@ impl Catalog {
     }
 
     pub async fn save_extension(&self, extension: &InstalledExtension) -> Result<()> {
-        let mut transaction = self.write().await?;
+        let mut transaction = self.database.write().await?;
         put_extension(&mut transaction, extension).await?;
         transaction.commit().await.map_err(failed)
     }
 
     /// Removes the extension with its instances, their state and their secrets; refused while anything depends on it.
     pub async fn remove_extension(&self, name: &Name) -> Result<()> {
-        let mut transaction = self.write().await?;
-        let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM instances WHERE extension = ?")
+        let mut transaction = self.database.write().await?;
+        let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM instances WHERE extension = $1")
             .bind(&**name)
             .fetch_all(&mut *transaction)
             .await
@@ -128,7 +130,7 @@ impl Catalog {
             dependents.extend(crate::instances::dependents(&mut transaction, &instance.name).await?);
         }
         crate::instances::refuse(name, dependents)?;
-        for statement in ["DELETE FROM templates WHERE extension = ?", "DELETE FROM extensions WHERE name = ?"] {
+        for statement in ["DELETE FROM templates WHERE extension = $1", "DELETE FROM extensions WHERE name = $1"] {
             sqlx::query(statement).bind(&**name).execute(&mut *transaction).await.map_err(failed)?;
         }
         transaction.commit().await.map_err(failed)
@@ -136,16 +138,16 @@ impl Catalog {
 
     pub async fn extensions(&self) -> Result<Vec<InstalledExtension>> {
         let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM extensions ORDER BY name")
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database.pool)
             .await
             .map_err(failed)?;
         all_from_json(texts)
     }
 
     pub async fn extension(&self, name: &Name) -> Result<InstalledExtension> {
-        let text: Option<String> = sqlx::query_scalar("SELECT document FROM extensions WHERE name = ?")
+        let text: Option<String> = sqlx::query_scalar("SELECT document FROM extensions WHERE name = $1")
             .bind(&**name)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.database.pool)
             .await
             .map_err(failed)?;
         text.map_or_else(
@@ -161,10 +163,10 @@ impl Catalog {
 
     pub async fn version(&self, extension: &Name, digest: &Digest) -> Result<InstalledVersion> {
         let text: Option<String> =
-            sqlx::query_scalar("SELECT document FROM extension_versions WHERE extension = ? AND digest = ?")
+            sqlx::query_scalar("SELECT document FROM extension_versions WHERE extension = $1 AND digest = $2")
                 .bind(&**extension)
                 .bind(digest.to_string())
-                .fetch_optional(&self.pool)
+                .fetch_optional(&self.database.pool)
                 .await
                 .map_err(failed)?;
         text.map_or_else(
@@ -177,17 +179,17 @@ impl Catalog {
     pub async fn active_versions(&self) -> Result<Vec<InstalledVersion>> {
         let texts: Vec<String> = sqlx::query_scalar(
             "SELECT v.document FROM extensions e JOIN extension_versions v
-             ON v.extension = e.name AND v.digest = json_extract(e.document, '$.active') ORDER BY e.name",
+             ON v.extension = e.name AND v.digest = e.active ORDER BY e.name",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.database.pool)
         .await
         .map_err(failed)?;
         all_from_json(texts)
     }
 }
 
-async fn put_version(connection: &mut SqliteConnection, version: &InstalledVersion) -> Result<()> {
-    sqlx::query("INSERT INTO extension_versions (extension, digest, document) VALUES (?, ?, ?) ON CONFLICT (extension, digest) DO UPDATE SET document = excluded.document")
+async fn put_version(connection: &mut AnyConnection, version: &InstalledVersion) -> Result<()> {
+    sqlx::query("INSERT INTO extension_versions (extension, digest, document) VALUES ($1, $2, $3) ON CONFLICT (extension, digest) DO UPDATE SET document = excluded.document")
         .bind(&*version.manifest.name)
         .bind(version.digest()?.to_string())
         .bind(to_json(version)?)
@@ -197,8 +199,9 @@ async fn put_version(connection: &mut SqliteConnection, version: &InstalledVersi
     Ok(())
 }
 
-async fn put_extension(connection: &mut SqliteConnection, extension: &InstalledExtension) -> Result<()> {
-    let done = sqlx::query("UPDATE extensions SET document = ? WHERE name = ?")
+async fn put_extension(connection: &mut AnyConnection, extension: &InstalledExtension) -> Result<()> {
+    let done = sqlx::query("UPDATE extensions SET active = $1, document = $2 WHERE name = $3")
+        .bind(extension.active.to_string())
         .bind(to_json(extension)?)
         .bind(&*extension.name)
         .execute(connection)
@@ -211,15 +214,15 @@ async fn put_extension(connection: &mut SqliteConnection, extension: &InstalledE
 }
 
 /// Replaces the extension's templates with the version's.
-async fn put_templates(connection: &mut SqliteConnection, version: &InstalledVersion) -> Result<()> {
+async fn put_templates(connection: &mut AnyConnection, version: &InstalledVersion) -> Result<()> {
     let name = &version.manifest.name;
-    sqlx::query("DELETE FROM templates WHERE extension = ?")
+    sqlx::query("DELETE FROM templates WHERE extension = $1")
         .bind(&**name)
         .execute(&mut *connection)
         .await
         .map_err(failed)?;
     for template in &version.templates {
-        let owner: Option<String> = sqlx::query_scalar("SELECT extension FROM templates WHERE name = ?")
+        let owner: Option<String> = sqlx::query_scalar("SELECT extension FROM templates WHERE name = $1")
             .bind(&*template.name)
             .fetch_optional(&mut *connection)
             .await
@@ -230,7 +233,7 @@ async fn put_templates(connection: &mut SqliteConnection, version: &InstalledVer
                 format!("{name} brings the template `{}`, which the extension {owner} already has", template.name),
             ));
         }
-        sqlx::query("INSERT INTO templates (name, extension, version, document) VALUES (?, ?, ?, ?)")
+        sqlx::query("INSERT INTO templates (name, extension, version, document) VALUES ($1, $2, $3, $4)")
             .bind(&*template.name)
             .bind(&**name)
             .bind(version.manifest.version.to_string())
@@ -243,10 +246,10 @@ async fn put_templates(connection: &mut SqliteConnection, version: &InstalledVer
 }
 
 /// Other extensions whose active version names this one.
-async fn needing(connection: &mut SqliteConnection, name: &Name) -> Result<Vec<String>> {
+async fn needing(connection: &mut AnyConnection, name: &Name) -> Result<Vec<String>> {
     let texts: Vec<String> = sqlx::query_scalar(
         "SELECT v.document FROM extensions e JOIN extension_versions v
-         ON v.extension = e.name AND v.digest = json_extract(e.document, '$.active') WHERE e.name <> ?",
+         ON v.extension = e.name AND v.digest = e.active WHERE e.name <> $1",
     )
     .bind(&**name)
     .fetch_all(connection)
@@ -258,8 +261,8 @@ async fn needing(connection: &mut SqliteConnection, name: &Name) -> Result<Vec<S
 }
 
 /// Pipelines attached from its templates.
-async fn using_templates(connection: &mut SqliteConnection, name: &Name) -> Result<Vec<String>> {
-    let templates: Vec<String> = sqlx::query_scalar("SELECT name FROM templates WHERE extension = ?")
+async fn using_templates(connection: &mut AnyConnection, name: &Name) -> Result<Vec<String>> {
+    let templates: Vec<String> = sqlx::query_scalar("SELECT name FROM templates WHERE extension = $1")
         .bind(&**name)
         .fetch_all(&mut *connection)
         .await

@@ -2,27 +2,27 @@
 
 use crate::{Catalog, all_from_json, failed, from_json, to_json};
 use fuseml_domain::{Action, Error, Instance, InstanceChoice, Name, Pipeline, Result};
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 
 impl Catalog {
     pub async fn add_instance(&self, instance: &Instance) -> Result<()> {
-        let mut transaction = self.write().await?;
+        let mut transaction = self.database.write().await?;
         insert(&mut transaction, instance).await?;
         transaction.commit().await.map_err(failed)
     }
 
     pub async fn save_instance(&self, instance: &Instance) -> Result<()> {
-        let mut transaction = self.write().await?;
+        let mut transaction = self.database.write().await?;
         update(&mut transaction, instance).await?;
         transaction.commit().await.map_err(failed)
     }
 
     /// With its state and secrets; refused while anything depends on it.
     pub async fn remove_instance(&self, name: &Name) -> Result<()> {
-        let mut transaction = self.write().await?;
+        let mut transaction = self.database.write().await?;
         let found = dependents(&mut transaction, name).await?;
         refuse(name, found)?;
-        let done = sqlx::query("DELETE FROM instances WHERE name = ?")
+        let done = sqlx::query("DELETE FROM instances WHERE name = $1")
             .bind(&**name)
             .execute(&mut *transaction)
             .await
@@ -34,9 +34,9 @@ impl Catalog {
     }
 
     pub async fn instance(&self, name: &Name) -> Result<Instance> {
-        let text: Option<String> = sqlx::query_scalar("SELECT document FROM instances WHERE name = ?")
+        let text: Option<String> = sqlx::query_scalar("SELECT document FROM instances WHERE name = $1")
             .bind(&**name)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.database.pool)
             .await
             .map_err(failed)?;
         text.map_or_else(|| Err(unknown(name)), |text| from_json(&text))
@@ -44,18 +44,19 @@ impl Catalog {
 
     pub async fn instances(&self) -> Result<Vec<Instance>> {
         let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM instances ORDER BY extension, name")
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database.pool)
             .await
             .map_err(failed)?;
         all_from_json(texts)
     }
 
     pub async fn instances_of(&self, extension: &Name) -> Result<Vec<Instance>> {
-        let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM instances WHERE extension = ? ORDER BY name")
-            .bind(&**extension)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed)?;
+        let texts: Vec<String> =
+            sqlx::query_scalar("SELECT document FROM instances WHERE extension = $1 ORDER BY name")
+                .bind(&**extension)
+                .fetch_all(&self.database.pool)
+                .await
+                .map_err(failed)?;
         all_from_json(texts)
     }
 }
@@ -67,22 +68,23 @@ fn unknown(name: &Name) -> Error {
     )
 }
 
-pub(crate) async fn insert(connection: &mut SqliteConnection, instance: &Instance) -> Result<()> {
-    let done = sqlx::query("INSERT INTO instances (name, extension, document) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
-        .bind(&*instance.name)
-        .bind(&*instance.extension)
-        .bind(to_json(instance)?)
-        .execute(connection)
-        .await
-        .map_err(failed)?;
+pub(crate) async fn insert(connection: &mut AnyConnection, instance: &Instance) -> Result<()> {
+    let done =
+        sqlx::query("INSERT INTO instances (name, extension, document) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+            .bind(&*instance.name)
+            .bind(&*instance.extension)
+            .bind(to_json(instance)?)
+            .execute(connection)
+            .await
+            .map_err(failed)?;
     if done.rows_affected() == 0 {
         return Err(Error::conflict("instance-exists", format!("there already is an instance {}", instance.name)));
     }
     Ok(())
 }
 
-pub(crate) async fn update(connection: &mut SqliteConnection, instance: &Instance) -> Result<()> {
-    let done = sqlx::query("UPDATE instances SET document = ? WHERE name = ?")
+pub(crate) async fn update(connection: &mut AnyConnection, instance: &Instance) -> Result<()> {
+    let done = sqlx::query("UPDATE instances SET document = $1 WHERE name = $2")
         .bind(to_json(instance)?)
         .bind(&*instance.name)
         .execute(connection)
@@ -95,7 +97,7 @@ pub(crate) async fn update(connection: &mut SqliteConnection, instance: &Instanc
 }
 
 /// What would break without it: pipelines that build with it, artifacts in its store.
-pub(crate) async fn dependents(connection: &mut SqliteConnection, name: &Name) -> Result<Vec<String>> {
+pub(crate) async fn dependents(connection: &mut AnyConnection, name: &Name) -> Result<Vec<String>> {
     let texts: Vec<String> =
         sqlx::query_scalar("SELECT document FROM pipelines").fetch_all(&mut *connection).await.map_err(failed)?;
     let builds_with = |pipeline: &Pipeline| {
@@ -109,12 +111,11 @@ pub(crate) async fn dependents(connection: &mut SqliteConnection, name: &Name) -
         .filter(|pipeline| builds_with(pipeline))
         .map(|pipeline| format!("the pipeline {} of the project {}", pipeline.name, pipeline.project))
         .collect();
-    let kept: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM artifacts WHERE json_extract(document, '$.store.instance') = ?")
-            .bind(&**name)
-            .fetch_one(connection)
-            .await
-            .map_err(failed)?;
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM artifacts WHERE store_instance = $1")
+        .bind(&**name)
+        .fetch_one(connection)
+        .await
+        .map_err(failed)?;
     if kept > 0 {
         found.push(format!("{kept} artifacts that lie in its store"));
     }

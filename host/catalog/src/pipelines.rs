@@ -8,16 +8,16 @@ impl Catalog {
     pub async fn templates(&self) -> Result<Vec<(String, String, Template)>> {
         let rows: Vec<(String, String, String)> =
             sqlx::query_as("SELECT extension, version, document FROM templates ORDER BY name")
-                .fetch_all(&self.pool)
+                .fetch_all(&self.database.pool)
                 .await
                 .map_err(failed)?;
         rows.into_iter().map(|(extension, version, text)| Ok((extension, version, from_json(&text)?))).collect()
     }
 
     pub async fn template(&self, name: &str) -> Result<Template> {
-        let text: Option<String> = sqlx::query_scalar("SELECT document FROM templates WHERE name = ?")
+        let text: Option<String> = sqlx::query_scalar("SELECT document FROM templates WHERE name = $1")
             .bind(name)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.database.pool)
             .await
             .map_err(failed)?;
         match text {
@@ -31,8 +31,8 @@ impl Catalog {
 
     /// Attaches a pipeline; refused when the name is taken or it would start itself, directly or through others.
     pub async fn add_pipeline(&self, pipeline: &Pipeline) -> Result<()> {
-        let mut transaction = self.write().await?;
-        let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM pipelines WHERE project = ?")
+        let mut transaction = self.database.write().await?;
+        let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM pipelines WHERE project = $1")
             .bind(&*pipeline.project)
             .fetch_all(&mut *transaction)
             .await
@@ -51,7 +51,7 @@ impl Catalog {
                 format!("{} would start for ever: {} → {}", pipeline.name, names.join(" → "), pipeline.name),
             ));
         }
-        sqlx::query("INSERT INTO pipelines (project, name, document) VALUES (?, ?, ?)")
+        sqlx::query("INSERT INTO pipelines (project, name, document) VALUES ($1, $2, $3)")
             .bind(&*pipeline.project)
             .bind(&*pipeline.name)
             .bind(to_json(pipeline)?)
@@ -63,10 +63,10 @@ impl Catalog {
 
     /// Its runs and what they made stay.
     pub async fn remove_pipeline(&self, project: &Name, name: &Name) -> Result<()> {
-        let done = sqlx::query("DELETE FROM pipelines WHERE project = ? AND name = ?")
+        let done = sqlx::query("DELETE FROM pipelines WHERE project = $1 AND name = $2")
             .bind(&**project)
             .bind(&**name)
-            .execute(&self.pool)
+            .execute(&self.database.pool)
             .await
             .map_err(failed)?;
         if done.rows_affected() == 0 {
@@ -76,19 +76,20 @@ impl Catalog {
     }
 
     pub async fn pipeline(&self, project: &Name, name: &Name) -> Result<Pipeline> {
-        let text: Option<String> = sqlx::query_scalar("SELECT document FROM pipelines WHERE project = ? AND name = ?")
-            .bind(&**project)
-            .bind(&**name)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed)?;
+        let text: Option<String> =
+            sqlx::query_scalar("SELECT document FROM pipelines WHERE project = $1 AND name = $2")
+                .bind(&**project)
+                .bind(&**name)
+                .fetch_optional(&self.database.pool)
+                .await
+                .map_err(failed)?;
         text.map_or_else(|| Err(unknown_pipeline(project, name)), |text| from_json(&text))
     }
 
     pub(crate) async fn pipelines_of(&self, project: &Name) -> Result<Vec<Pipeline>> {
-        let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM pipelines WHERE project = ? ORDER BY name")
+        let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM pipelines WHERE project = $1 ORDER BY name")
             .bind(&**project)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database.pool)
             .await
             .map_err(failed)?;
         all_from_json(texts)

@@ -57,34 +57,35 @@ impl port::Catalog for Catalog {
     async fn runnables(&self, project: &Name, kind: &str) -> Result<Vec<Descriptor>> {
         let texts: Vec<String> = sqlx::query_scalar(
             "SELECT document FROM artifacts WHERE row IN
-             (SELECT max(row) FROM artifacts WHERE project = ? AND kind = 'runnable' AND subkind = ? GROUP BY name)
+             (SELECT max(row) FROM artifacts WHERE project = $1 AND kind = 'runnable' AND subkind = $2 GROUP BY name)
              ORDER BY row DESC",
         )
         .bind(&**project)
         .bind(kind)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.database.pool)
         .await
         .map_err(failed)?;
         all_from_json(texts)
     }
 
     async fn last_build(&self, project: &Name, codeset: &Name) -> Result<Option<Build>> {
-        let text: Option<String> = sqlx::query_scalar("SELECT document FROM builds WHERE project = ? AND codeset = ?")
-            .bind(&**project)
-            .bind(&**codeset)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed)?;
+        let text: Option<String> =
+            sqlx::query_scalar("SELECT document FROM builds WHERE project = $1 AND codeset = $2")
+                .bind(&**project)
+                .bind(&**codeset)
+                .fetch_optional(&self.database.pool)
+                .await
+                .map_err(failed)?;
         text.map(|text| from_json(&text)).transpose()
     }
 
     async fn service(&self, project: &Name, pipeline: &Name, name: &Name) -> Result<Option<Service>> {
         let text: Option<String> =
-            sqlx::query_scalar("SELECT document FROM services WHERE project = ? AND pipeline = ? AND name = ?")
+            sqlx::query_scalar("SELECT document FROM services WHERE project = $1 AND pipeline = $2 AND name = $3")
                 .bind(&**project)
                 .bind(&**pipeline)
                 .bind(&**name)
-                .fetch_optional(&self.pool)
+                .fetch_optional(&self.database.pool)
                 .await
                 .map_err(failed)?;
         text.map(|text| from_json(&text)).transpose()
@@ -92,7 +93,7 @@ impl port::Catalog for Catalog {
 
     async fn services(&self) -> Result<Vec<Service>> {
         let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM services ORDER BY project, pipeline, name")
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database.pool)
             .await
             .map_err(failed)?;
         all_from_json(texts)
@@ -110,35 +111,35 @@ impl ArtifactEvents for Catalog {
     }
 }
 
+const SET_STATE: &str = "INSERT INTO instance_state (instance, key, value) VALUES ($1, $2, $3) \
+                         ON CONFLICT (instance, key) DO UPDATE SET value = excluded.value";
+
 #[async_trait]
 impl InstanceState for Catalog {
     async fn get(&self, instance: &Name, key: &str) -> Result<Option<Vec<u8>>> {
-        sqlx::query_scalar("SELECT value FROM instance_state WHERE instance = ? AND key = ?")
+        sqlx::query_scalar("SELECT value FROM instance_state WHERE instance = $1 AND key = $2")
             .bind(&**instance)
             .bind(key)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.database.pool)
             .await
             .map_err(failed)
     }
 
     async fn set(&self, instance: &Name, key: &str, value: Option<&[u8]>) -> Result<()> {
         let query = match value {
-            Some(value) => sqlx::query("INSERT OR REPLACE INTO instance_state (instance, key, value) VALUES (?, ?, ?)")
-                .bind(&**instance)
-                .bind(key.to_owned())
-                .bind(value.to_vec()),
-            None => sqlx::query("DELETE FROM instance_state WHERE instance = ? AND key = ?")
+            Some(value) => sqlx::query(SET_STATE).bind(&**instance).bind(key.to_owned()).bind(value.to_vec()),
+            None => sqlx::query("DELETE FROM instance_state WHERE instance = $1 AND key = $2")
                 .bind(&**instance)
                 .bind(key.to_owned()),
         };
-        query.execute(&self.pool).await.map_err(failed)?;
+        query.execute(&self.database.pool).await.map_err(failed)?;
         Ok(())
     }
 
     async fn compare_and_set(&self, instance: &Name, key: &str, expected: Option<&[u8]>, value: &[u8]) -> Result<bool> {
-        let mut transaction = self.write().await?;
+        let mut transaction = self.database.write().await?;
         let stored: Option<Vec<u8>> =
-            sqlx::query_scalar("SELECT value FROM instance_state WHERE instance = ? AND key = ?")
+            sqlx::query_scalar("SELECT value FROM instance_state WHERE instance = $1 AND key = $2")
                 .bind(&**instance)
                 .bind(key)
                 .fetch_optional(&mut *transaction)
@@ -147,7 +148,7 @@ impl InstanceState for Catalog {
         if stored.as_deref() != expected {
             return Ok(false);
         }
-        sqlx::query("INSERT OR REPLACE INTO instance_state (instance, key, value) VALUES (?, ?, ?)")
+        sqlx::query(SET_STATE)
             .bind(&**instance)
             .bind(key)
             .bind(value)
@@ -161,13 +162,13 @@ impl InstanceState for Catalog {
     async fn list_keys(&self, instance: &Name, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>> {
         sqlx::query_scalar(
             "SELECT key FROM instance_state
-             WHERE instance = ?1 AND key > ?2 AND substr(key, 1, length(?3)) = ?3 AND key >= ?3 ORDER BY key LIMIT ?4",
+             WHERE instance = $1 AND key > $2 AND substr(key, 1, length($3)) = $3 AND key >= $3 ORDER BY key LIMIT $4",
         )
         .bind(&**instance)
         .bind(after.unwrap_or(""))
         .bind(prefix)
-        .bind(limit)
-        .fetch_all(&self.pool)
+        .bind(i64::from(limit))
+        .fetch_all(&self.database.pool)
         .await
         .map_err(failed)
     }

@@ -6,7 +6,7 @@ use fuseml_domain::{
     port::{ArtifactEvent, Change, Participation, Role, Service},
 };
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 use uuid::Uuid;
 
 /// Which runs to list.
@@ -31,28 +31,30 @@ impl Catalog {
     pub async fn list_runs(&self, project: &Name, filter: &RunFilter) -> Result<Vec<Run>> {
         let texts: Vec<String> = match (&filter.root, &filter.pipeline) {
             (Some(root), _) => {
-                sqlx::query_scalar("SELECT document FROM runs WHERE root = ? AND project = ? ORDER BY id DESC LIMIT ?")
-                    .bind(root.to_string())
-                    .bind(&**project)
-                    .bind(filter.limit)
-                    .fetch_all(&self.pool)
-                    .await
+                sqlx::query_scalar(
+                    "SELECT document FROM runs WHERE root = $1 AND project = $2 ORDER BY id DESC LIMIT $3",
+                )
+                .bind(root.to_string())
+                .bind(&**project)
+                .bind(i64::from(filter.limit))
+                .fetch_all(&self.database.pool)
+                .await
             }
             (None, Some(pipeline)) => {
                 sqlx::query_scalar(
-                    "SELECT document FROM runs WHERE project = ? AND pipeline = ? ORDER BY number DESC LIMIT ?",
+                    "SELECT document FROM runs WHERE project = $1 AND pipeline = $2 ORDER BY number DESC LIMIT $3",
                 )
                 .bind(&**project)
                 .bind(&**pipeline)
-                .bind(filter.limit)
-                .fetch_all(&self.pool)
+                .bind(i64::from(filter.limit))
+                .fetch_all(&self.database.pool)
                 .await
             }
             (None, None) => {
-                sqlx::query_scalar("SELECT document FROM runs WHERE project = ? ORDER BY id DESC LIMIT ?")
+                sqlx::query_scalar("SELECT document FROM runs WHERE project = $1 ORDER BY id DESC LIMIT $2")
                     .bind(&**project)
-                    .bind(filter.limit)
-                    .fetch_all(&self.pool)
+                    .bind(i64::from(filter.limit))
+                    .fetch_all(&self.database.pool)
                     .await
             }
         }
@@ -62,11 +64,11 @@ impl Catalog {
 
     pub async fn run_by_number(&self, project: &Name, pipeline: &Name, number: u64) -> Result<Run> {
         let text: Option<String> =
-            sqlx::query_scalar("SELECT document FROM runs WHERE project = ? AND pipeline = ? AND number = ?")
+            sqlx::query_scalar("SELECT document FROM runs WHERE project = $1 AND pipeline = $2 AND number = $3")
                 .bind(&**project)
                 .bind(&**pipeline)
                 .bind(number.cast_signed())
-                .fetch_optional(&self.pool)
+                .fetch_optional(&self.database.pool)
                 .await
                 .map_err(failed)?;
         let missing = || {
@@ -82,16 +84,16 @@ impl Catalog {
     /// runs that it began are settled, and those runs have ended.
     pub async fn settled(&self, root: &Address, artifact_id: &str) -> Result<bool> {
         let open: i64 = sqlx::query_scalar(
-            "SELECT (SELECT count(*) FROM runs WHERE root = ?1 AND state = 'running')
-                  + (SELECT count(*) FROM artifact_events e JOIN runs r ON r.id = e.run WHERE r.root = ?1 AND e.settled = 0)
+            "SELECT (SELECT count(*) FROM runs WHERE root = $1 AND state = 'running')
+                  + (SELECT count(*) FROM artifact_events e JOIN runs r ON r.id = e.run WHERE r.root = $1 AND e.settled = 0)
                   + (SELECT count(*) FROM artifacts a JOIN artifact_events e ON e.artifact = a.row
-                     WHERE a.project = ?2 AND a.kind = ?3 AND a.id = ?4 AND e.settled = 0)",
+                     WHERE a.project = $2 AND a.kind = $3 AND a.id = $4 AND e.settled = 0)",
         )
         .bind(root.to_string())
         .bind(&*root.project)
         .bind(root.kind.name())
         .bind(artifact_id)
-        .fetch_one(&self.pool)
+        .fetch_one(&self.database.pool)
         .await
         .map_err(failed)?;
         Ok(open == 0)
@@ -100,10 +102,10 @@ impl Catalog {
     pub(crate) async fn pending(&self, limit: u32) -> Result<Vec<ArtifactEvent>> {
         let rows: Vec<EventRow> = sqlx::query_as(
             "SELECT e.sequence, a.document, e.run FROM artifact_events e JOIN artifacts a ON a.row = e.artifact
-             WHERE e.settled = 0 ORDER BY e.sequence LIMIT ?",
+             WHERE e.settled = 0 ORDER BY e.sequence LIMIT $1",
         )
-        .bind(limit)
-        .fetch_all(&self.pool)
+        .bind(i64::from(limit))
+        .fetch_all(&self.database.pool)
         .await
         .map_err(failed)?;
         rows.into_iter().map(event).collect()
@@ -118,24 +120,24 @@ impl Catalog {
     ) -> Result<Vec<ArtifactEvent>> {
         const OF_ALL: &str =
             "SELECT e.sequence, a.document, e.run FROM artifact_events e JOIN artifacts a ON a.row = e.artifact
-             WHERE e.sequence > ?1 ORDER BY e.sequence LIMIT ?2";
+             WHERE e.sequence > $1 ORDER BY e.sequence LIMIT $2";
         const OF_ONE: &str =
             "SELECT e.sequence, a.document, e.run FROM artifact_events e JOIN artifacts a ON a.row = e.artifact
-             WHERE e.sequence > ?1 AND e.project = ?3 ORDER BY e.sequence LIMIT ?2";
+             WHERE e.sequence > $1 AND e.project = $3 ORDER BY e.sequence LIMIT $2";
         let query = sqlx::query_as(if project.is_some() { OF_ONE } else { OF_ALL })
             .bind(i64::try_from(after).unwrap_or(i64::MAX))
-            .bind(limit);
+            .bind(i64::from(limit));
         let query = match project {
             Some(project) => query.bind(project.to_string()),
             None => query,
         };
-        let rows: Vec<EventRow> = query.fetch_all(&self.pool).await.map_err(failed)?;
+        let rows: Vec<EventRow> = query.fetch_all(&self.database.pool).await.map_err(failed)?;
         rows.into_iter().map(event).collect()
     }
 
     pub(crate) async fn settle_event(&self, event: i64, mut runs: Vec<Run>) -> Result<Vec<Run>> {
-        let mut transaction = self.write().await?;
-        let settled = sqlx::query("UPDATE artifact_events SET settled = 1 WHERE sequence = ? AND settled = 0")
+        let mut transaction = self.database.write().await?;
+        let settled = sqlx::query("UPDATE artifact_events SET settled = 1 WHERE sequence = $1 AND settled = 0")
             .bind(event)
             .execute(&mut *transaction)
             .await
@@ -151,16 +153,16 @@ impl Catalog {
     }
 
     pub(crate) async fn start_run(&self, mut run: Run) -> Result<Run> {
-        let mut transaction = self.write().await?;
+        let mut transaction = self.database.write().await?;
         insert_run(&mut transaction, &mut run).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(run)
     }
 
     pub(crate) async fn run_by_id(&self, id: Uuid) -> Result<Run> {
-        let text: Option<String> = sqlx::query_scalar("SELECT document FROM runs WHERE id = ?")
+        let text: Option<String> = sqlx::query_scalar("SELECT document FROM runs WHERE id = $1")
             .bind(id.to_string())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.database.pool)
             .await
             .map_err(failed)?;
         text.map_or_else(
@@ -171,14 +173,14 @@ impl Catalog {
 
     pub(crate) async fn unfinished_runs(&self) -> Result<Vec<Run>> {
         let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM runs WHERE state = 'running' ORDER BY id")
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database.pool)
             .await
             .map_err(failed)?;
         all_from_json(texts)
     }
 
     pub(crate) async fn save_change(&self, change: &Change) -> Result<()> {
-        let mut transaction = self.write().await?;
+        let mut transaction = self.database.write().await?;
         let run = &change.run;
         update_run(&mut transaction, run).await?;
         let id = run.id.to_string();
@@ -189,13 +191,16 @@ impl Catalog {
             insert_participation(&mut transaction, &id, participation).await?;
         }
         if let Some(build) = &change.build {
-            sqlx::query("INSERT OR REPLACE INTO builds (project, codeset, document) VALUES (?, ?, ?)")
-                .bind(&*run.project)
-                .bind(&*build.codeset.name)
-                .bind(to_json(build)?)
-                .execute(&mut *transaction)
-                .await
-                .map_err(failed)?;
+            sqlx::query(
+                "INSERT INTO builds (project, codeset, document) VALUES ($1, $2, $3) \
+                 ON CONFLICT (project, codeset) DO UPDATE SET document = excluded.document",
+            )
+            .bind(&*run.project)
+            .bind(&*build.codeset.name)
+            .bind(to_json(build)?)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
         }
         if let Some(service) = &change.service {
             put_service(&mut transaction, service).await?;
@@ -204,15 +209,15 @@ impl Catalog {
     }
 
     pub(crate) async fn save_service(&self, service: &Service) -> Result<()> {
-        let mut transaction = self.write().await?;
+        let mut transaction = self.database.write().await?;
         put_service(&mut transaction, service).await?;
         transaction.commit().await.map_err(failed)
     }
 
     /// Asks for a run to be cancelled; the engine sees it at its next look. Ended runs stay as they are.
     pub async fn request_cancel(&self, id: Uuid) -> Result<Run> {
-        let mut transaction = self.write().await?;
-        let text: String = sqlx::query_scalar("SELECT document FROM runs WHERE id = ?")
+        let mut transaction = self.database.write().await?;
+        let text: String = sqlx::query_scalar("SELECT document FROM runs WHERE id = $1")
             .bind(id.to_string())
             .fetch_one(&mut *transaction)
             .await
@@ -233,9 +238,9 @@ fn read_id(text: &str) -> Result<Uuid> {
     text.parse().map_err(|_| Error::internal("document", "a record of the catalog has a damaged id"))
 }
 
-async fn insert_run(connection: &mut SqliteConnection, run: &mut Run) -> Result<()> {
+async fn insert_run(connection: &mut AnyConnection, run: &mut Run) -> Result<()> {
     let number: Option<i64> =
-        sqlx::query_scalar("UPDATE pipelines SET runs = runs + 1 WHERE project = ? AND name = ? RETURNING runs")
+        sqlx::query_scalar("UPDATE pipelines SET runs = runs + 1 WHERE project = $1 AND name = $2 RETURNING runs")
             .bind(&*run.project)
             .bind(&*run.pipeline)
             .fetch_optional(&mut *connection)
@@ -245,7 +250,7 @@ async fn insert_run(connection: &mut SqliteConnection, run: &mut Run) -> Result<
         Error::conflict("pipeline-gone", format!("the pipeline {} was removed meanwhile", run.pipeline))
     })?;
     run.number = number.cast_unsigned();
-    sqlx::query("INSERT INTO runs (id, project, pipeline, number, state, root, revision, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+    sqlx::query("INSERT INTO runs (id, project, pipeline, number, state, root, revision, document) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
         .bind(run.id.to_string())
         .bind(&*run.project)
         .bind(&*run.pipeline)
@@ -261,8 +266,8 @@ async fn insert_run(connection: &mut SqliteConnection, run: &mut Run) -> Result<
 }
 
 /// Saves a run that is exactly one transition newer than the stored one.
-async fn update_run(connection: &mut SqliteConnection, run: &Run) -> Result<()> {
-    let done = sqlx::query("UPDATE runs SET state = ?, revision = ?, document = ? WHERE id = ? AND revision = ?")
+async fn update_run(connection: &mut AnyConnection, run: &Run) -> Result<()> {
+    let done = sqlx::query("UPDATE runs SET state = $1, revision = $2, document = $3 WHERE id = $4 AND revision = $5")
         .bind(run.state.to_string())
         .bind(run.revision.cast_signed())
         .bind(to_json(run)?)
@@ -277,9 +282,9 @@ async fn update_run(connection: &mut SqliteConnection, run: &Run) -> Result<()> 
     insert_event(connection, run).await
 }
 
-async fn insert_event(connection: &mut SqliteConnection, run: &Run) -> Result<()> {
+async fn insert_event(connection: &mut AnyConnection, run: &Run) -> Result<()> {
     let states: Vec<_> = run.steps.iter().map(|step| format!("{}={}", step.name, step.state)).collect();
-    sqlx::query("INSERT INTO run_events (run, revision, at, states) VALUES (?, ?, ?, ?)")
+    sqlx::query("INSERT INTO run_events (run, revision, at, states) VALUES ($1, $2, $3, $4)")
         .bind(run.id.to_string())
         .bind(run.revision.cast_signed())
         .bind(Timestamp::now().as_millisecond())
@@ -290,16 +295,12 @@ async fn insert_event(connection: &mut SqliteConnection, run: &Run) -> Result<()
     Ok(())
 }
 
-async fn insert_participation(
-    connection: &mut SqliteConnection,
-    run: &str,
-    participation: &Participation,
-) -> Result<()> {
+async fn insert_participation(connection: &mut AnyConnection, run: &str, participation: &Participation) -> Result<()> {
     let role = match participation.role {
         Role::Used => "used",
         Role::Made => "made",
     };
-    sqlx::query("INSERT OR IGNORE INTO participations (artifact, run, step, slot, role) VALUES (?, ?, ?, ?, ?)")
+    sqlx::query("INSERT INTO participations (artifact, run, step, slot, role) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING")
         .bind(participation.artifact.to_string())
         .bind(run)
         .bind(&*participation.step)
@@ -311,14 +312,17 @@ async fn insert_participation(
     Ok(())
 }
 
-async fn put_service(connection: &mut SqliteConnection, service: &Service) -> Result<()> {
-    sqlx::query("INSERT OR REPLACE INTO services (project, pipeline, name, document) VALUES (?, ?, ?, ?)")
-        .bind(&*service.project)
-        .bind(&*service.pipeline)
-        .bind(&*service.name)
-        .bind(to_json(service)?)
-        .execute(connection)
-        .await
-        .map_err(failed)?;
+async fn put_service(connection: &mut AnyConnection, service: &Service) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO services (project, pipeline, name, document) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (project, pipeline, name) DO UPDATE SET document = excluded.document",
+    )
+    .bind(&*service.project)
+    .bind(&*service.pipeline)
+    .bind(&*service.name)
+    .bind(to_json(service)?)
+    .execute(connection)
+    .await
+    .map_err(failed)?;
     Ok(())
 }

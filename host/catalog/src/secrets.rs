@@ -19,16 +19,16 @@ const COLUMNS: &str = "SELECT instance, name, key, nonce, ciphertext FROM secret
 impl Catalog {
     /// Sets or replaces one.
     pub async fn put_secret(&self, secret: &SealedSecret) -> Result<()> {
-        let mut transaction = self.write().await?;
+        let mut transaction = self.database.write().await?;
         put(&mut transaction, secret).await?;
         transaction.commit().await.map_err(failed)
     }
 
     pub async fn remove_secret(&self, instance: &Name, name: &str) -> Result<()> {
-        let done = sqlx::query("DELETE FROM secrets WHERE instance = ? AND name = ?")
+        let done = sqlx::query("DELETE FROM secrets WHERE instance = $1 AND name = $2")
             .bind(&**instance)
             .bind(name)
-            .execute(&self.pool)
+            .execute(&self.database.pool)
             .await
             .map_err(failed)?;
         if done.rows_affected() == 0 {
@@ -38,26 +38,26 @@ impl Catalog {
     }
 
     pub async fn secret(&self, instance: &Name, name: &str) -> Result<Option<SealedSecret>> {
-        sqlx::query_as(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE instance = ? AND name = ?")))
+        sqlx::query_as(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE instance = $1 AND name = $2")))
             .bind(&**instance)
             .bind(name)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.database.pool)
             .await
             .map_err(failed)
     }
 
     /// Names of the secrets that an instance has.
     pub async fn secret_names(&self, instance: &Name) -> Result<Vec<String>> {
-        sqlx::query_scalar("SELECT name FROM secrets WHERE instance = ? ORDER BY name")
+        sqlx::query_scalar("SELECT name FROM secrets WHERE instance = $1 ORDER BY name")
             .bind(&**instance)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database.pool)
             .await
             .map_err(failed)
     }
 
     /// Seals every secret anew, all or none. Returns how many there are.
     pub async fn reseal_secrets(&self, reseal: impl Fn(&SealedSecret) -> Result<SealedSecret>) -> Result<usize> {
-        let mut transaction = self.write().await?;
+        let mut transaction = self.database.write().await?;
         let all: Vec<SealedSecret> = sqlx::query_as(COLUMNS).fetch_all(&mut *transaction).await.map_err(failed)?;
         for secret in &all {
             put(&mut transaction, &reseal(secret)?).await?;
@@ -67,10 +67,10 @@ impl Catalog {
     }
 }
 
-async fn put(connection: &mut sqlx::SqliteConnection, secret: &SealedSecret) -> Result<()> {
+async fn put(connection: &mut sqlx::AnyConnection, secret: &SealedSecret) -> Result<()> {
     sqlx::query(
-        "INSERT INTO secrets (instance, name, key, nonce, ciphertext, updated) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (instance, name) DO UPDATE SET key = ?3, nonce = ?4, ciphertext = ?5, updated = ?6",
+        "INSERT INTO secrets (instance, name, key, nonce, ciphertext, updated) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (instance, name) DO UPDATE SET key = $3, nonce = $4, ciphertext = $5, updated = $6",
     )
     .bind(&secret.instance)
     .bind(&secret.name)

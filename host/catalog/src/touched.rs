@@ -35,10 +35,10 @@ impl Catalog {
         let mut runs: BTreeMap<String, Run> = BTreeMap::new();
         for artifact in &touched.artifacts {
             let texts: Vec<String> = sqlx::query_scalar(
-                "SELECT document FROM runs WHERE id IN (SELECT run FROM participations WHERE artifact = ?)",
+                "SELECT document FROM runs WHERE id IN (SELECT run FROM participations WHERE artifact = $1)",
             )
             .bind(artifact)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database.pool)
             .await
             .map_err(failed)?;
             let found: Vec<Run> = all_from_json(texts)?;
@@ -46,9 +46,9 @@ impl Catalog {
         }
         for run in runs.values() {
             let made: Vec<String> =
-                sqlx::query_scalar("SELECT DISTINCT artifact FROM participations WHERE run = ? AND role = 'made'")
+                sqlx::query_scalar("SELECT DISTINCT artifact FROM participations WHERE run = $1 AND role = 'made'")
                     .bind(run.id.to_string())
-                    .fetch_all(&self.pool)
+                    .fetch_all(&self.database.pool)
                     .await
                     .map_err(failed)?;
             touched.artifacts.extend(made);
@@ -68,11 +68,11 @@ impl Catalog {
         for digest in version.components.values() {
             let found: Vec<String> = sqlx::query_scalar(
                 "SELECT DISTINCT subject FROM calls \
-                 WHERE instance = ? AND subject IS NOT NULL AND document ->> '$.digest' = ?",
+                 WHERE instance = $1 AND subject IS NOT NULL AND digest = $2",
             )
             .bind(&**instance)
             .bind(digest.to_string())
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database.pool)
             .await
             .map_err(failed)?;
             subjects.extend(found);
@@ -82,21 +82,20 @@ impl Catalog {
 
     /// The addresses of what an instance's store calls so.
     async fn addresses_of(&self, instance: &Name, subject: &str) -> Result<Vec<String>> {
-        let texts: Vec<String> = sqlx::query_scalar(
-            "SELECT document FROM artifacts WHERE document ->> '$.store.id' = ? AND document ->> '$.store.instance' = ?",
-        )
-        .bind(subject)
-        .bind(&**instance)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed)?;
+        let texts: Vec<String> =
+            sqlx::query_scalar("SELECT document FROM artifacts WHERE store_id = $1 AND store_instance = $2")
+                .bind(subject)
+                .bind(&**instance)
+                .fetch_all(&self.database.pool)
+                .await
+                .map_err(failed)?;
         let found: Vec<Descriptor> = all_from_json(texts)?;
         Ok(found.into_iter().map(|descriptor| descriptor.address.to_string()).collect())
     }
 
     async fn services_of(&self, runs: &BTreeMap<String, Run>) -> Result<BTreeSet<String>> {
         let texts: Vec<String> =
-            sqlx::query_scalar("SELECT document FROM services").fetch_all(&self.pool).await.map_err(failed)?;
+            sqlx::query_scalar("SELECT document FROM services").fetch_all(&self.database.pool).await.map_err(failed)?;
         let services: Vec<Service> = all_from_json(texts)?;
         let own =
             services.into_iter().filter(|it| runs.contains_key(&format!("{}/{}/{}", it.project, it.pipeline, it.run)));
@@ -145,11 +144,11 @@ impl Catalog {
         pipelines: impl IntoIterator<Item = &'a (Name, Name)>,
         change: impl Fn(&mut Pipeline) -> bool,
     ) -> Result<Vec<(Name, Name)>> {
-        let mut transaction = self.write().await?;
+        let mut transaction = self.database.write().await?;
         let mut changed = Vec::new();
         for (project, name) in pipelines {
             let text: Option<String> =
-                sqlx::query_scalar("SELECT document FROM pipelines WHERE project = ? AND name = ?")
+                sqlx::query_scalar("SELECT document FROM pipelines WHERE project = $1 AND name = $2")
                     .bind(&**project)
                     .bind(&**name)
                     .fetch_optional(&mut *transaction)
@@ -161,7 +160,7 @@ impl Catalog {
             if !change(&mut pipeline) {
                 continue;
             }
-            sqlx::query("UPDATE pipelines SET document = ? WHERE project = ? AND name = ?")
+            sqlx::query("UPDATE pipelines SET document = $1 WHERE project = $2 AND name = $3")
                 .bind(to_json(&pipeline)?)
                 .bind(&**project)
                 .bind(&**name)

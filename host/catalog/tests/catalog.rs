@@ -1,6 +1,7 @@
 //! The catalog's promises, on a real database file.
 
 use fuseml_catalog::{Catalog, RunFilter};
+use fuseml_database::{on_each_database, testing::Stand};
 use fuseml_domain::{
     Address, Attributes, Cause, Descriptor, ErrorKind, Instance, Kind, Location, Name, Origin, Pipeline, Run, RunState,
     StepEvent, StepState, Store, Template, Value,
@@ -23,15 +24,14 @@ fn name(text: &str) -> Name {
     text.parse().expect(text)
 }
 
-async fn open(folder: &tempfile::TempDir) -> Catalog {
-    Catalog::open(&folder.path().join("catalog.db")).await.expect("catalog")
+async fn open(stand: &Stand) -> Catalog {
+    Catalog::open(&stand.place).await.expect("catalog")
 }
 
-async fn with_project() -> (tempfile::TempDir, Catalog) {
-    let folder = tempfile::tempdir().expect("folder");
-    let catalog = open(&folder).await;
+async fn with_project(stand: &Stand) -> Catalog {
+    let catalog = open(stand).await;
     catalog.create_project(&name("shop")).await.expect("project");
-    (folder, catalog)
+    catalog
 }
 
 fn artifact(kind: Kind, series: &str, id: &str) -> Descriptor {
@@ -64,9 +64,8 @@ fn run_of(pipeline: &Pipeline, root: &Descriptor) -> Run {
     Run::new(pipeline, IndexMap::new(), cause, Timestamp::now())
 }
 
-#[tokio::test]
-async fn an_artifact_is_found_by_every_form_of_its_address() {
-    let (_folder, catalog) = with_project().await;
+async fn an_artifact_is_found_by_every_form_of_its_address(stand: Stand) {
+    let catalog = with_project(&stand).await;
     let first = artifact(Kind::Codeset, "app", "aaaa1111");
     let second = artifact(Kind::Codeset, "app", "aaaa2222");
     let model = artifact(Kind::Model, "app", "bbbb3333");
@@ -85,9 +84,8 @@ async fn an_artifact_is_found_by_every_form_of_its_address() {
     }
 }
 
-#[tokio::test]
-async fn an_address_of_nothing_or_of_several_says_so() {
-    let (_folder, catalog) = with_project().await;
+async fn an_address_of_nothing_or_of_several_says_so(stand: Stand) {
+    let catalog = with_project(&stand).await;
     catalog
         .register(&[artifact(Kind::Codeset, "app", "aaaa1111"), artifact(Kind::Codeset, "app", "aaaa2222")])
         .await
@@ -107,18 +105,16 @@ async fn an_address_of_nothing_or_of_several_says_so() {
     }
 }
 
-#[tokio::test]
-async fn registering_twice_makes_one_artifact_and_one_event() {
-    let (_folder, catalog) = with_project().await;
+async fn registering_twice_makes_one_artifact_and_one_event(stand: Stand) {
+    let catalog = with_project(&stand).await;
     let code = artifact(Kind::Codeset, "app", "aaaa1111");
     assert_eq!(catalog.register(std::slice::from_ref(&code)).await.expect("first"), 1);
     assert_eq!(catalog.register(std::slice::from_ref(&code)).await.expect("second"), 0);
     assert_eq!(catalog.pending_events(10).await.expect("events").len(), 1);
 }
 
-#[tokio::test]
-async fn a_settled_event_starts_nothing_again_even_after_reopening() {
-    let (folder, catalog) = with_project().await;
+async fn a_settled_event_starts_nothing_again_even_after_reopening(stand: Stand) {
+    let catalog = with_project(&stand).await;
     let code = artifact(Kind::Codeset, "app", "aaaa1111");
     let pipeline = pipeline("training");
     catalog.add_pipeline(&pipeline).await.expect("pipeline");
@@ -129,16 +125,15 @@ async fn a_settled_event_starts_nothing_again_even_after_reopening() {
     assert_eq!(started[0].label(), "training/1");
     catalog.close().await;
 
-    let catalog = open(&folder).await;
+    let catalog = open(&stand).await;
     let again = catalog.settle(event.sequence, vec![run_of(&pipeline, &code)]).await.expect("settle again");
     assert!(again.is_empty());
     assert_eq!(catalog.open_runs().await.expect("runs"), started);
     assert!(!catalog.settled(&code.address, &code.id).await.expect("settled"), "its run goes on");
 }
 
-#[tokio::test]
-async fn a_transition_brings_everything_or_nothing() {
-    let (_folder, catalog) = with_project().await;
+async fn a_transition_brings_everything_or_nothing(stand: Stand) {
+    let catalog = with_project(&stand).await;
     let code = artifact(Kind::Codeset, "app", "aaaa1111");
     let pipeline = pipeline("training");
     catalog.add_pipeline(&pipeline).await.expect("pipeline");
@@ -170,15 +165,14 @@ async fn a_transition_brings_everything_or_nothing() {
     assert_eq!(catalog.artifact(&model.address).await.expect("model"), model);
     assert_eq!(catalog.pending_events(10).await.expect("events")[0].run, Some(run.id));
     assert!(catalog.last_build(&name("shop"), &name("app")).await.expect("build").is_some());
-    let lineage = catalog.lineage(&model.address).await.expect("lineage");
+    let lineage = catalog.lineage(&model.address, None).await.expect("lineage");
     let edges: Vec<_> =
         lineage.edges.iter().map(|edge| (edge.distance, edge.role.as_str(), edge.artifact.as_str())).collect();
     assert_eq!(edges, [(-1, "used", "code://shop/app/aaaa1111"), (-1, "made", "model://shop/bbbb3333")]);
 }
 
-#[tokio::test]
-async fn a_request_to_cancel_is_kept_and_an_ended_run_ignores_it() {
-    let (_folder, catalog) = with_project().await;
+async fn a_request_to_cancel_is_kept_and_an_ended_run_ignores_it(stand: Stand) {
+    let catalog = with_project(&stand).await;
     let code = artifact(Kind::Codeset, "app", "aaaa1111");
     let pipeline = pipeline("training");
     catalog.add_pipeline(&pipeline).await.expect("pipeline");
@@ -195,9 +189,8 @@ async fn a_request_to_cancel_is_kept_and_an_ended_run_ignores_it() {
     assert_eq!(catalog.request_cancel(run.id).await.expect("cancel").revision, run.revision);
 }
 
-#[tokio::test]
-async fn runs_are_listed_newest_first_and_by_what_began_them() {
-    let (_folder, catalog) = with_project().await;
+async fn runs_are_listed_newest_first_and_by_what_began_them(stand: Stand) {
+    let catalog = with_project(&stand).await;
     let pipeline = pipeline("training");
     catalog.add_pipeline(&pipeline).await.expect("pipeline");
     let [old, new] = ["aaaa1111", "aaaa2222"].map(|id| artifact(Kind::Codeset, "app", id));
@@ -214,9 +207,8 @@ async fn runs_are_listed_newest_first_and_by_what_began_them() {
     assert_eq!(labels(RunFilter { limit: 1, ..all }).await, ["training/2"]);
 }
 
-#[tokio::test]
-async fn a_pipeline_name_is_taken_once_and_unknown_things_are_named() {
-    let (_folder, catalog) = with_project().await;
+async fn a_pipeline_name_is_taken_once_and_unknown_things_are_named(stand: Stand) {
+    let catalog = with_project(&stand).await;
     catalog.add_pipeline(&pipeline("training")).await.expect("pipeline");
     assert_eq!(catalog.add_pipeline(&pipeline("training")).await.expect_err("taken").code, "pipeline-exists");
     assert_eq!(catalog.create_project(&name("shop")).await.expect_err("taken").code, "project-exists");
@@ -225,9 +217,8 @@ async fn a_pipeline_name_is_taken_once_and_unknown_things_are_named() {
     assert_eq!(catalog.instance(&name("other")).await.expect_err("unknown").code, "unknown-instance");
 }
 
-#[tokio::test]
-async fn an_instances_state_is_its_own() {
-    let (_folder, catalog) = with_project().await;
+async fn an_instances_state_is_its_own(stand: Stand) {
+    let catalog = with_project(&stand).await;
     let [mine, other] = [name("mine"), name("other")];
     for instance in [&mine, &other] {
         let manifest = fuseml_domain::Manifest::parse(&format!(
@@ -268,12 +259,24 @@ async fn an_instances_state_is_its_own() {
     assert_eq!(catalog.get(&mine, "cursor").await.expect("get"), None);
 }
 
-#[tokio::test]
-async fn the_end_of_one_push_leaves_the_note_of_another() {
-    let (_folder, catalog) = with_project().await;
+async fn the_end_of_one_push_leaves_the_note_of_another(stand: Stand) {
+    let catalog = with_project(&stand).await;
     let first = catalog.begin_push(&name("shop"), &name("app")).await.expect("begin");
     let second = catalog.begin_push(&name("shop"), &name("app")).await.expect("begin");
     catalog.end_push(first).await.expect("end");
     let pending = catalog.pending_pushes().await.expect("pending");
     assert_eq!(pending, [(second, name("shop"), name("app"))]);
+}
+
+on_each_database! {
+    an_artifact_is_found_by_every_form_of_its_address,
+    an_address_of_nothing_or_of_several_says_so,
+    registering_twice_makes_one_artifact_and_one_event,
+    a_settled_event_starts_nothing_again_even_after_reopening,
+    a_transition_brings_everything_or_nothing,
+    a_request_to_cancel_is_kept_and_an_ended_run_ignores_it,
+    runs_are_listed_newest_first_and_by_what_began_them,
+    a_pipeline_name_is_taken_once_and_unknown_things_are_named,
+    an_instances_state_is_its_own,
+    the_end_of_one_push_leaves_the_note_of_another,
 }

@@ -1,6 +1,7 @@
 //! Extensions come in, change version and go, whole or not at all.
 
 use fuseml_catalog::{CallFilter, CallRecord, Catalog, InstalledVersion, RefusalRecord, SealedSecret};
+use fuseml_database::{on_each_database, testing::Stand};
 use fuseml_domain::{Attributes, Capability, Digest, Grants, Instance, Manifest, Name, Scope, Template};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -18,11 +19,10 @@ fn name(text: &str) -> Name {
     text.parse().expect("name")
 }
 
-async fn catalog() -> (tempfile::TempDir, Catalog) {
-    let folder = tempfile::tempdir().expect("folder");
-    let catalog = Catalog::open(&folder.path().join("catalog.db")).await.expect("catalog");
+async fn catalog(stand: &Stand) -> Catalog {
+    let catalog = Catalog::open(&stand.place).await.expect("catalog");
     catalog.create_project(&name("shop")).await.expect("project");
-    (folder, catalog)
+    catalog
 }
 
 fn version(extension: &str, number: &str, extra: &str, templates: &[&str]) -> InstalledVersion {
@@ -53,9 +53,8 @@ fn instance(text: &str, extension: &str) -> Instance {
     }
 }
 
-#[tokio::test]
-async fn two_extensions_cannot_bring_one_template() {
-    let (_folder, catalog) = catalog().await;
+async fn two_extensions_cannot_bring_one_template(stand: Stand) {
+    let catalog = catalog(&stand).await;
     let install = async |extension: &str| {
         catalog.install_extension(&version(extension, "0.1.0", "", &[TEMPLATE]), &instance(extension, extension)).await
     };
@@ -68,9 +67,8 @@ async fn two_extensions_cannot_bring_one_template() {
     assert!(catalog.extension(&name("two")).await.is_err());
 }
 
-#[tokio::test]
-async fn another_version_takes_over_with_its_templates_and_grants() {
-    let (_folder, catalog) = catalog().await;
+async fn another_version_takes_over_with_its_templates_and_grants(stand: Stand) {
+    let catalog = catalog(&stand).await;
     let (old, new) = (version("tool", "0.1.0", "", &[]), version("tool", "0.2.0", "", &[TEMPLATE]));
     catalog.install_extension(&old, &instance("tool", "tool")).await.expect("install");
     let mut extension = catalog.extension(&name("tool")).await.expect("extension");
@@ -89,9 +87,8 @@ async fn another_version_takes_over_with_its_templates_and_grants() {
     assert_eq!(before.expect("kept"), old);
 }
 
-#[tokio::test]
-async fn what_something_depends_on_stays() {
-    let (_folder, catalog) = catalog().await;
+async fn what_something_depends_on_stays(stand: Stand) {
+    let catalog = catalog(&stand).await;
     catalog
         .install_extension(&version("tool", "0.1.0", "", &[TEMPLATE]), &instance("tool", "tool"))
         .await
@@ -123,9 +120,8 @@ async fn what_something_depends_on_stays() {
     assert!(catalog.templates().await.expect("templates").is_empty());
 }
 
-#[tokio::test]
-async fn secrets_go_with_their_instance_and_are_resealed_together() {
-    let (_folder, catalog) = catalog().await;
+async fn secrets_go_with_their_instance_and_are_resealed_together(stand: Stand) {
+    let catalog = catalog(&stand).await;
     catalog.install_extension(&version("tool", "0.1.0", "", &[]), &instance("tool", "tool")).await.expect("install");
     let sealed = |name: &str| SealedSecret {
         instance: "tool".to_owned(),
@@ -149,9 +145,8 @@ async fn secrets_go_with_their_instance_and_are_resealed_together() {
     assert!(catalog.secret(&name("tool"), "a").await.expect("secret").is_none());
 }
 
-#[tokio::test]
-async fn receipts_are_found_by_instance_by_subject_and_by_refusal() {
-    let (_folder, catalog) = catalog().await;
+async fn receipts_are_found_by_instance_by_subject_and_by_refusal(stand: Stand) {
+    let catalog = catalog(&stand).await;
     let call = |id: &str, instance: &str, subject: Option<&str>, refused: bool| CallRecord {
         id: id.to_owned(),
         instance: name(instance),
@@ -199,4 +194,12 @@ async fn receipts_are_found_by_instance_by_subject_and_by_refusal() {
     assert_eq!(catalog.call("%").await.expect_err("none").code, "unknown-call");
     let refused = catalog.refusals(&name("two"), Timestamp::UNIX_EPOCH).await.expect("refusals");
     assert_eq!((refused.len(), refused[0].count), (1, 2));
+}
+
+on_each_database! {
+    two_extensions_cannot_bring_one_template,
+    another_version_takes_over_with_its_templates_and_grants,
+    what_something_depends_on_stays,
+    secrets_go_with_their_instance_and_are_resealed_together,
+    receipts_are_found_by_instance_by_subject_and_by_refusal,
 }

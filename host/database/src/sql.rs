@@ -3,7 +3,7 @@
 use sqlx::{
     Any, Arguments as _, AssertSqlSafe, Decode, Encode, Type,
     any::{AnyArguments, AnyRow},
-    query::{Query, QueryScalar},
+    query::{Query, QueryAs, QueryScalar},
 };
 
 /// Text with numbered values. The library's own builder numbers nothing where it does not know the database.
@@ -38,6 +38,15 @@ impl Sql {
         sqlx::query_with(AssertSqlSafe(self.text), self.values)
     }
 
+    /// Rows of several columns.
+    pub fn rows<T>(self) -> QueryAs<'static, Any, T, AnyArguments>
+    where
+        T: for<'r> sqlx::FromRow<'r, AnyRow>,
+    {
+        sqlx::query_as_with(AssertSqlSafe(self.text), self.values)
+    }
+
+    /// Rows of one column.
     pub fn scalar<T>(self) -> QueryScalar<'static, Any, T, AnyArguments>
     where
         T: for<'r> Decode<'r, Any> + Type<Any>,

@@ -3,6 +3,42 @@
 use crate::{Database, DatabasePlace, Migrations};
 use sqlx::migrate::Migrator;
 use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
+
+/// An empty database that goes with it.
+pub struct Stand {
+    pub place: DatabasePlace,
+    _folder: Option<TempDir>,
+}
+
+impl Stand {
+    /// A file.
+    ///
+    /// # Panics
+    /// When no folder can be made.
+    pub fn sqlite() -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        Self { place: DatabasePlace::Sqlite(folder.path().join("test.db")), _folder: Some(folder) }
+    }
+
+    /// On the server that the tests run beside.
+    pub async fn postgres() -> Self {
+        Self { place: postgres().await, _folder: None }
+    }
+}
+
+/// Makes two tests of each rule, a function that takes a [`Stand`]: what holds on one database holds on the other.
+#[macro_export]
+macro_rules! on_each_database {
+    ($($rule:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $rule() { super::$rule($crate::testing::Stand::sqlite()).await })*
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $rule() { super::$rule($crate::testing::Stand::postgres().await).await })*
+        }
+    };
+}
 
 /// An empty PostgreSQL database of its own.
 ///

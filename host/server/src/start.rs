@@ -9,7 +9,7 @@ use crate::{
 };
 use axum::serve::ListenerExt as _;
 use fuseml_agents::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};
-use fuseml_catalog::Catalog;
+use fuseml_catalog::{Catalog, DatabasePlace};
 use fuseml_contents::{Contents, Repositories, TreeStore};
 use fuseml_domain::{Error, Policy, Result};
 use fuseml_engine::{Engine, EngineConfig, Ports};
@@ -22,6 +22,8 @@ use tokio::net::TcpListener;
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     pub data: PathBuf,
+    /// A PostgreSQL database; a file in the data folder if not given.
+    pub database: Option<DatabasePlace>,
     pub listen: SocketAddr,
     /// Further names under which the server is reached.
     pub hosts: Vec<String>,
@@ -122,7 +124,7 @@ fn policy(folder: &DataFolder) -> Result<Policy> {
 
 async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<App> {
     let token = folder.token()?;
-    let catalog = Catalog::open(&folder.catalog()).await?;
+    let catalog = Catalog::open(&config.database.clone().unwrap_or_else(|| folder.catalog().as_path().into())).await?;
     let repositories = Arc::new(Repositories::new(folder.repositories())?);
     let trees = Arc::new(TreeStore::new(folder.contents())?);
     let contents = Arc::new(Contents::new(trees, repositories.clone())?);

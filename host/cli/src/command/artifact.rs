@@ -36,6 +36,9 @@ pub(crate) struct ListArguments {
 #[derive(Args)]
 pub(crate) struct LineageArguments {
     address: String,
+    /// So many steps far, up and down; all that is connected if not given
+    #[arg(long, value_name = "STEPS")]
+    depth: Option<u32>,
 }
 
 pub(crate) async fn execute(command: ArtifactCommand, options: &Options) -> anyhow::Result<ExitCode> {
@@ -144,8 +147,13 @@ fn shortened(value: &str) -> String {
 pub(crate) async fn lineage(arguments: LineageArguments, options: &Options) -> anyhow::Result<ExitCode> {
     let client = Client::new(options)?;
     let address = read_address(options, &arguments.address)?;
-    let lineage: Lineage = client.get("/api/v1/lineage", &[("address", address.to_string())]).await?;
+    let mut query = vec![("address", address.to_string())];
+    query.extend(arguments.depth.map(|depth| ("depth", depth.to_string())));
+    let lineage: Lineage = client.get("/api/v1/lineage", &query).await?;
     options.output.print(&lineage, graph)?;
+    if lineage.is_cut {
+        eprintln!("There is more than is shown.");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

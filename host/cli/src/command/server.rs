@@ -3,6 +3,7 @@
 use crate::Options;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use fuseml_database::DatabasePlace;
 use fuseml_domain::Error;
 use fuseml_server::{Server, ServerConfig};
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
@@ -22,6 +23,9 @@ pub(crate) struct StartArguments {
     /// Address and port; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8760", env = "FUSEML_LISTEN")]
     listen: SocketAddr,
+    /// A PostgreSQL database, such as postgres://user:password@host/name, instead of a file in the data folder
+    #[arg(long, value_name = "URL", env = "FUSEML_DATABASE", hide_env_values = true)]
+    database: Option<DatabasePlace>,
     /// A further name under which the server is reached, beside localhost
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
@@ -74,6 +78,7 @@ fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCod
     log_to_stderr("warn,fuseml_engine=info,fuseml_server=info");
     let config = ServerConfig {
         data: options.folder()?.path().to_owned(),
+        database: arguments.database.clone(),
         listen: arguments.listen,
         hosts: arguments.hosts,
         program: std::env::current_exe().context("this program cannot find itself")?,
@@ -89,6 +94,9 @@ fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCod
         eprintln!("FuseML server");
         eprintln!("  url          {}", server.url());
         eprintln!("  data folder  {}", folder.path().display());
+        if let Some(database) = arguments.database {
+            eprintln!("  database     {database}");
+        }
         eprintln!("  admin token  {}", folder.token_file().display());
         eprintln!("Ready. Ctrl-C ends it.");
         server.run(interrupted()).await?;

@@ -46,7 +46,14 @@ pub(super) async fn show(State(app): State<Arc<App>>, Query(query): Query<Addres
     Ok(Json(app.catalog.artifact(&query.address).await?))
 }
 
-pub(super) async fn lineage(State(app): State<Arc<App>>, Query(query): Query<AddressQuery>) -> Answer<Json<Lineage>> {
+/// Whose lineage, and how many steps far; all of it if that is not said.
+#[derive(Deserialize)]
+pub(super) struct LineageQuery {
+    address: Address,
+    depth: Option<u32>,
+}
+
+pub(super) async fn lineage(State(app): State<Arc<App>>, Query(query): Query<LineageQuery>) -> Answer<Json<Lineage>> {
     let artifact = app.catalog.artifact(&query.address).await?;
-    Ok(Json(app.catalog.lineage(&artifact.address).await?))
+    Ok(Json(app.catalog.lineage(&artifact.address, query.depth).await?))
 }
