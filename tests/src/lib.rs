@@ -133,6 +133,8 @@ impl Mlflow {
 /// A server's folder and the commands of a person who uses it.
 pub struct World {
     pub folder: TempDir,
+    /// The address of the server's PostgreSQL database, if it has one.
+    database: Option<String>,
     server: Option<Group>,
 }
 
@@ -146,12 +148,23 @@ impl World {
 
     /// For commands that need none.
     pub fn without_server() -> Self {
-        Self { folder: tempfile::tempdir().expect("folder"), server: None }
+        Self { folder: tempfile::tempdir().expect("folder"), database: None, server: None }
     }
 
     /// A project `myproj` and the mlflow extension, with an endpoint if there is a server.
     pub fn with_mlflow(mlflow: Option<&Mlflow>) -> Self {
-        let world = Self::new();
+        Self::new().and_mlflow(mlflow)
+    }
+
+    /// The same on a PostgreSQL database.
+    pub fn on_postgres_with_mlflow(mlflow: &Mlflow) -> Self {
+        let mut world = Self { database: Some(postgres()), ..Self::without_server() };
+        world.start();
+        world.and_mlflow(Some(mlflow))
+    }
+
+    fn and_mlflow(self, mlflow: Option<&Mlflow>) -> Self {
+        let world = self;
         let extension = tool("FUSEML_TEST_EXTENSION").display().to_string();
         let mut install = vec!["extension", "install", &extension, "--grant", "all"];
         let endpoint = mlflow.map(|mlflow| format!("endpoint={}", mlflow.url));
@@ -168,10 +181,9 @@ impl World {
 
     pub fn start(&mut self) {
         let log = self.folder.path().join("server.log");
-        self.server = Some(Group::start(
-            self.command(&["server", "start", "--listen", "127.0.0.1:0"]).env("FUSEML_UV", tool("FUSEML_UV")),
-            &log,
-        ));
+        let mut command = self.command(&["server", "start", "--listen", "127.0.0.1:0"]);
+        command.env("FUSEML_UV", tool("FUSEML_UV")).envs(self.database.iter().map(|url| ("FUSEML_DATABASE", url)));
+        self.server = Some(Group::start(&mut command, &log));
         until("the server is ready", || fs::read_to_string(&log).is_ok_and(|log| log.contains("Ready.")));
     }
 

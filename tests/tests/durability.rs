@@ -24,7 +24,16 @@ fn state(world: &World) -> String {
 #[test]
 fn a_server_killed_in_the_middle_of_training_ends_the_run_right_and_nothing_twice() {
     let mlflow = Mlflow::start();
-    let mut world = World::with_mlflow(Some(&mlflow));
+    killed_in_the_middle(&mlflow, World::with_mlflow(Some(&mlflow)));
+}
+
+#[test]
+fn what_survives_on_a_file_survives_on_postgresql() {
+    let mlflow = Mlflow::start();
+    killed_in_the_middle(&mlflow, World::on_postgres_with_mlflow(&mlflow));
+}
+
+fn killed_in_the_middle(mlflow: &Mlflow, mut world: World) {
     let (code, go) = patient_example(&world);
     world.fuseml(&["pipeline", "add", "mlflow-end-to-end", "--name", "full", "--input", "mlflow_code=code://*"]).good();
     world.fuseml(&["push", &code, "--name", "myapp"]).good();

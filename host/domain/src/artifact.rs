@@ -38,6 +38,9 @@ pub enum Store {
     BuiltIn,
     /// An artifact-store component of an instance.
     Extension { instance: Name, id: String },
+    /// Nobody that FuseML knows: only the reference is recorded (S104). It is neither fetched nor verified, deleting it
+    /// here deletes the reference alone, and nobody notices when the contents change.
+    External,
 }
 
 /// Who made an artifact.
@@ -48,6 +51,8 @@ pub enum Origin {
     Push { reference: String, subject: String },
     /// Left by a step of a run: `<pipeline>/<number>`.
     Run { run: String, step: Name },
+    /// Registered by a person or a program.
+    Registered { by: String },
 }
 
 /// One immutable artifact version.
