@@ -158,21 +158,21 @@ impl World {
 
     /// The same on a PostgreSQL database.
     pub fn on_postgres_with_mlflow(mlflow: &Mlflow) -> Self {
-        let mut world = Self { database: Some(postgres()), ..Self::without_server() };
+        let mut world = Self::without_server();
+        world.database = Some(postgres());
         world.start();
         world.and_mlflow(Some(mlflow))
     }
 
     fn and_mlflow(self, mlflow: Option<&Mlflow>) -> Self {
-        let world = self;
         let extension = tool("FUSEML_TEST_EXTENSION").display().to_string();
         let mut install = vec!["extension", "install", &extension, "--grant", "all"];
         let endpoint = mlflow.map(|mlflow| format!("endpoint={}", mlflow.url));
         install.extend(endpoint.iter().flat_map(|endpoint| ["--set", endpoint]));
-        world.fuseml(&install).good();
-        world.fuseml(&["project", "create", "myproj"]).good();
-        world.fuseml(&["project", "set", "myproj"]).good();
-        world
+        self.fuseml(&install).good();
+        self.fuseml(&["project", "create", "myproj"]).good();
+        self.fuseml(&["project", "set", "myproj"]).good();
+        self
     }
 
     pub fn data(&self) -> PathBuf {

@@ -1,6 +1,6 @@
 //! Projects and artifact descriptors.
 
-use crate::{Catalog, all_from_json, failed, from_json, to_json};
+use crate::{Catalog, all_from_json, facts, failed, from_json, to_json};
 use fuseml_domain::{Address, Descriptor, Error, Kind, Name, Result, Selector, Store, Subject};
 use jiff::Timestamp;
 use sqlx::{Any, AnyConnection};
@@ -120,7 +120,9 @@ impl Catalog {
     pub(crate) async fn find(&self, address: &Address) -> Result<Descriptor> {
         self.check_project(&address.project).await?;
         if let Some(tag) = &address.tag {
-            return Err(Error::not_found("unknown-tag", format!("{address}: nothing is tagged `{tag}`")));
+            let tagged = self.tagged(&address.project, address.kind, Some(&address.name), tag).await?;
+            return tagged
+                .ok_or_else(|| Error::not_found("unknown-tag", format!("{address}: nothing is tagged `{tag}`")));
         }
         if address.version.is_none()
             && let Some(newest) = self.newest_of(&address.project, address.kind, Some(&address.name)).await?
@@ -171,7 +173,10 @@ impl Catalog {
 
     /// The newest artifact of the project that the selector matches.
     pub(crate) async fn newest_match(&self, project: &Name, selector: &Selector) -> Result<Option<Descriptor>> {
-        if let Some(address) = selector.exact().filter(|address| address.tag.is_none()) {
+        if let (Some(tag), None) = (&selector.tag, &selector.name) {
+            return self.tagged(project, selector.kind, None, tag).await;
+        }
+        if let Some(address) = selector.exact() {
             return match self.find(&address).await {
                 Err(error) if error.kind == fuseml_domain::ErrorKind::NotFound => Ok(None),
                 found => found.map(Some),
@@ -222,7 +227,7 @@ impl Catalog {
 /// Inserts a descriptor and its event; false when this version was already there.
 pub(crate) async fn insert(connection: &mut AnyConnection, artifact: &Descriptor, run: Option<&str>) -> Result<bool> {
     let (store_instance, store_id) = match &artifact.store {
-        Store::BuiltIn => (None, None),
+        Store::BuiltIn | Store::External => (None, None),
         Store::Extension { instance, id } => (Some(instance.to_string()), Some(id.clone())),
     };
     let row: Option<i64> = sqlx::query_scalar(
@@ -242,6 +247,7 @@ pub(crate) async fn insert(connection: &mut AnyConnection, artifact: &Descriptor
     .await
     .map_err(failed)?;
     let Some(row) = row else { return Ok(false) };
+    facts::keep(connection, row, artifact, true).await?;
     sqlx::query("INSERT INTO artifact_events (artifact, project, run) VALUES ($1, $2, $3)")
         .bind(row)
         .bind(&**artifact.project())

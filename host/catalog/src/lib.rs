@@ -6,18 +6,23 @@
 mod artifacts;
 mod calls;
 mod extensions;
+mod facts;
 mod instances;
 mod lineage;
 mod pipelines;
 mod port;
+mod references;
 mod runs;
+mod search;
 mod secrets;
 mod touched;
 
 pub use calls::{CallFilter, CallRecord, LogRecord, RefusalCount, RefusalRecord};
 pub use extensions::{InstalledExtension, InstalledVersion};
 pub use lineage::{Lineage, LineageCalls, LineageEdge};
+pub use references::{Author, HistoryEntry};
 pub use runs::RunFilter;
+pub use search::{ArtifactPage, ArtifactSearch};
 pub use secrets::SealedSecret;
 pub use touched::Touched;
 

@@ -62,7 +62,7 @@ enum Command {
     #[command(subcommand)]
     Artifact(command::artifact::ArtifactCommand),
     /// Show what an artifact was made from and what came of it
-    Lineage(command::artifact::LineageArguments),
+    Lineage(command::lineage::LineageArguments),
     /// Start, follow and cancel runs
     #[command(subcommand)]
     Run(command::run::RunCommand),
@@ -138,7 +138,7 @@ async fn ask(command: Command, options: &Options) -> anyhow::Result<ExitCode> {
         Command::Codeset(command) => command::codeset::execute(command, options).await,
         Command::Push(arguments) => command::codeset::push(arguments, options).await,
         Command::Artifact(command) => command::artifact::execute(command, options).await,
-        Command::Lineage(arguments) => command::artifact::lineage(arguments, options).await,
+        Command::Lineage(arguments) => command::lineage::lineage(arguments, options).await,
         Command::Run(command) => command::run::execute(command, options).await,
         Command::Service(command) => command::run::execute_service(command, options).await,
         Command::Server(_)

@@ -17,7 +17,7 @@
 mod matching;
 mod parsing;
 
-pub use matching::{Fact, facts};
+pub use matching::{Fact, facts, origin_name};
 
 use crate::{Error, Result};
 use jiff::Timestamp;

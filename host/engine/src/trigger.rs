@@ -102,6 +102,7 @@ fn cause_of(artifact: &Descriptor, maker: Option<&Run>) -> Cause {
         (_, Some(run)) => format!("{shown} was made by {}", run.label()),
         (Origin::Push { reference, .. }, None) => format!("{shown} was pushed to {reference}"),
         (Origin::Run { run, .. }, None) => format!("{shown} was made by {run}"),
+        (Origin::Registered { by }, None) => format!("{shown} was registered by {by}"),
     };
     let chain = maker.map(|run| run.cause.chain.iter().chain([&run.pipeline]).cloned().collect());
     Cause {

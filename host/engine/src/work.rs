@@ -351,7 +351,19 @@ fn output(name: &str, slot: &OutputSlot) -> WorkloadOutput {
 async fn locate(driver: &Driver, artifact: &Descriptor) -> Result<Contents> {
     let ports = &driver.engine.ports;
     let own = |location: Location| Contents { location, tree: None, files: Vec::new() };
-    let Store::Extension { instance, id } = &artifact.store else { return Ok(own(artifact.location.clone())) };
+    let (instance, id) = match &artifact.store {
+        Store::BuiltIn => return Ok(own(artifact.location.clone())),
+        Store::Extension { instance, id } => (instance, id),
+        Store::External => {
+            let message = format!(
+                "{} is external: FuseML knows where it lies ({}) and does not fetch it; register it with its contents, or \
+                 let a store bring it",
+                artifact.address.short(),
+                artifact.location.uri
+            );
+            return Err(Error::unsupported("external", message));
+        }
+    };
     let store = ports.extensions.store(instance, artifact.kind()).await?.ok_or_else(|| {
         Error::unavailable(
             "store-gone",

@@ -3,6 +3,7 @@
 pub(crate) mod artifact;
 pub(crate) mod codeset;
 pub(crate) mod extension;
+pub(crate) mod lineage;
 pub(crate) mod marketplace;
 pub(crate) mod pipeline;
 pub(crate) mod project;

@@ -56,7 +56,7 @@ impl Test {
                 Comparison::In(values) => values.iter().any(|value| artifact.id.starts_with(value.as_str())),
                 _ => self.is(&artifact.id),
             },
-            Field::Origin => self.is(origin(&artifact.origin)),
+            Field::Origin => self.is(origin_name(&artifact.origin)),
             Field::Created => match &self.comparison {
                 Comparison::Ordered(order, Limit::Time(time)) => order.holds(&artifact.created, time),
                 Comparison::Has => true,
@@ -104,7 +104,7 @@ fn ordered(order: Order, number: Option<f64>, limit: f64) -> bool {
 }
 
 /// How a condition names where it came from.
-pub(crate) fn origin(origin: &Origin) -> &'static str {
+pub fn origin_name(origin: &Origin) -> &'static str {
     match origin {
         Origin::Push { .. } => "push",
         Origin::Run { .. } => "run",

@@ -1,12 +1,13 @@
 //! Artifacts and their lineage.
 
 use crate::app::App;
-use axum::extract::State;
-use fuseml_catalog::Lineage;
-use fuseml_domain::{Address, Descriptor, Kind, Name, port::Catalog as _};
+use axum::{extract::State, http::StatusCode};
+use fuseml_catalog::{ArtifactPage, ArtifactSearch, Author, HistoryEntry, Lineage};
+use fuseml_domain::{Address, Condition, Descriptor, ExternalArtifact, Kind, Name, port::Catalog as _};
 use fuseml_rest::{Answer, Json, Path, Query};
+use jiff::Timestamp;
 use serde::Deserialize;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Artifacts in one answer when nobody says how many.
 const DEFAULT_LIMIT: u32 = 100;
@@ -51,6 +52,107 @@ pub(super) async fn show(State(app): State<Arc<App>>, Query(query): Query<Addres
 pub(super) struct LineageQuery {
     address: Address,
     depth: Option<u32>,
+}
+
+/// What is looked for; see `docs/artifacts.md` for conditions.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SearchQuery {
+    project: Option<Name>,
+    #[serde(rename = "where")]
+    condition: Option<Condition>,
+    limit: Option<u32>,
+    page_token: Option<String>,
+}
+
+pub(super) async fn search(
+    State(app): State<Arc<App>>,
+    Query(query): Query<SearchQuery>,
+) -> Answer<Json<ArtifactPage>> {
+    let SearchQuery { project, condition, limit, page_token } = query;
+    if let Some(project) = &project {
+        app.catalog.check_project(project).await?;
+    }
+    let limit = limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
+    Ok(Json(app.catalog.search(&ArtifactSearch { project, condition, limit, page_token }).await?))
+}
+
+/// Records what lies elsewhere.
+pub(super) async fn register(
+    State(app): State<Arc<App>>,
+    Path(project): Path<Name>,
+    Json(external): Json<ExternalArtifact>,
+) -> Answer<(StatusCode, Json<Descriptor>)> {
+    app.catalog.check_project(&project).await?;
+    let descriptor = external.describe(&project, Timestamp::now())?;
+    let is_new = app.catalog.register(std::slice::from_ref(&descriptor)).await? > 0;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    if is_new {
+        app.engine.wake();
+    }
+    Ok((status, Json(app.catalog.artifact(&descriptor.address).await?)))
+}
+
+/// Labels to set, and to remove where there is no value.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LabelRequest {
+    labels: BTreeMap<String, Option<String>>,
+    by: String,
+    reason: Option<String>,
+}
+
+pub(super) async fn label(
+    State(app): State<Arc<App>>,
+    Query(query): Query<AddressQuery>,
+    Json(request): Json<LabelRequest>,
+) -> Answer<Json<Descriptor>> {
+    let labels: Vec<_> = request.labels.into_iter().collect();
+    let author = Author { by: request.by, reason: request.reason };
+    Ok(Json(app.catalog.label(&query.address, &labels, &author).await?))
+}
+
+/// Who moves a tag, and why.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TagRequest {
+    by: String,
+    reason: Option<String>,
+}
+
+pub(super) async fn tag(
+    State(app): State<Arc<App>>,
+    Path(tag): Path<Name>,
+    Query(query): Query<AddressQuery>,
+    Json(request): Json<TagRequest>,
+) -> Answer<Json<Descriptor>> {
+    let author = Author { by: request.by, reason: request.reason };
+    Ok(Json(app.catalog.tag(&query.address, &tag, &author).await?))
+}
+
+pub(super) async fn untag(
+    State(app): State<Arc<App>>,
+    Path(tag): Path<Name>,
+    Query(query): Query<AddressQuery>,
+    Json(request): Json<TagRequest>,
+) -> Answer<Json<Descriptor>> {
+    let author = Author { by: request.by, reason: request.reason };
+    Ok(Json(app.catalog.untag(&query.address, &tag, &author).await?))
+}
+
+/// Whose history, and how much of it.
+#[derive(Deserialize)]
+pub(super) struct HistoryQuery {
+    address: Address,
+    limit: Option<u32>,
+}
+
+pub(super) async fn history(
+    State(app): State<Arc<App>>,
+    Query(query): Query<HistoryQuery>,
+) -> Answer<Json<Vec<HistoryEntry>>> {
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
+    Ok(Json(app.catalog.history(&query.address, limit).await?))
 }
 
 pub(super) async fn lineage(State(app): State<Arc<App>>, Query(query): Query<LineageQuery>) -> Answer<Json<Lineage>> {

@@ -13,7 +13,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
-    routing::{any, delete, get, post, put},
+    routing::{any, delete, get, patch, post, put},
 };
 use std::sync::Arc;
 
@@ -29,9 +29,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/projects/{project}/pipelines/{name}", delete(pipeline::remove))
         .route("/projects/{project}/pipelines/{name}/frozen", put(pipeline::freeze).delete(pipeline::thaw))
         .route("/projects/{project}/pipelines/{name}/runs", post(run::start))
-        .route("/projects/{project}/artifacts", get(artifact::list))
+        .route("/projects/{project}/artifacts", get(artifact::list).post(artifact::register))
         .route("/projects/{project}/codesets", get(artifact::current_codesets))
+        .route("/artifacts", get(artifact::search))
         .route("/artifact", get(artifact::show))
+        .route("/artifact/labels", patch(artifact::label))
+        .route("/artifact/tags/{tag}", put(artifact::tag).delete(artifact::untag))
+        .route("/artifact/history", get(artifact::history))
         .route("/lineage", get(artifact::lineage))
         .route("/activity", get(run::activity))
         .route("/projects/{project}/runs", get(run::list))

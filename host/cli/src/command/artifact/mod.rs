@@ -1,4 +1,9 @@
-//! `fuseml artifact` and `fuseml lineage`.
+//! `fuseml artifact`.
+
+mod history;
+mod references;
+mod register;
+mod search;
 
 use crate::{
     Options,
@@ -6,19 +11,29 @@ use crate::{
     output::{Rows, moment},
 };
 use clap::{Args, Subcommand};
-use fuseml_catalog::Lineage;
-use fuseml_domain::{Address, Descriptor, Kind, Name, Origin, Store};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    process::ExitCode,
-};
+use fuseml_domain::{Address, Descriptor, Kind, Origin, Store};
+use std::process::ExitCode;
 
 #[derive(Subcommand)]
 pub(crate) enum ArtifactCommand {
     /// Show the project's artifacts, newest first
     List(ListArguments),
+    /// Find artifacts by a condition, such as 'kind = model and accuracy > 0.9', newest first
+    Search(search::SearchArguments),
     /// Show all that is known of one artifact
     Show { address: String },
+    /// Show what happened to the versions of an artifact: where they came from, labels, moves of tags
+    History(history::HistoryArguments),
+    /// Record a model or dataset that lies elsewhere
+    Register(register::RegisterArguments),
+    /// Set labels
+    Label(references::LabelArguments),
+    /// Remove labels
+    Unlabel(references::UnlabelArguments),
+    /// Point a tag at a version; whichever had it before has it no more
+    Tag(references::TagArguments),
+    /// Take a tag away
+    Untag(references::TagArguments),
 }
 
 #[derive(Args)]
@@ -33,14 +48,6 @@ pub(crate) struct ListArguments {
     limit: u32,
 }
 
-#[derive(Args)]
-pub(crate) struct LineageArguments {
-    address: String,
-    /// So many steps far, up and down; all that is connected if not given
-    #[arg(long, value_name = "STEPS")]
-    depth: Option<u32>,
-}
-
 pub(crate) async fn execute(command: ArtifactCommand, options: &Options) -> anyhow::Result<ExitCode> {
     let client = Client::new(options)?;
     match command {
@@ -53,15 +60,15 @@ pub(crate) async fn execute(command: ArtifactCommand, options: &Options) -> anyh
             let path = format!("/api/v1/projects/{project}/artifacts");
             let artifacts: Vec<Descriptor> = client.get(&path, &query).await?;
             eprintln!("Artifacts of the project {project}, newest first, at most {}:", arguments.limit);
-            options.output.print(&artifacts, |artifacts| {
-                let mut rows = Rows::new(&["Address", "Name", "Created", "Origin"]);
-                for artifact in artifacts {
-                    let name = artifact.name.to_string();
-                    rows.push([artifact.address.short(), name, moment(artifact.created), origin(&artifact.origin)]);
-                }
-                rows
-            })?;
+            options.output.print(&artifacts, |artifacts| table(artifacts))?;
         }
+        ArtifactCommand::Search(arguments) => search::search(&client, arguments, options).await?,
+        ArtifactCommand::History(arguments) => history::history(&client, &arguments, options).await?,
+        ArtifactCommand::Register(arguments) => register::register(&client, arguments, options).await?,
+        ArtifactCommand::Label(arguments) => references::label(&client, &arguments, options).await?,
+        ArtifactCommand::Unlabel(arguments) => references::unlabel(&client, &arguments, options).await?,
+        ArtifactCommand::Tag(arguments) => references::tag(&client, &arguments, options).await?,
+        ArtifactCommand::Untag(arguments) => references::untag(&client, &arguments, options).await?,
         ArtifactCommand::Show { address } => {
             let artifact = find(&client, options, &address).await?;
             options.output.print(&artifact, show)?;
@@ -70,13 +77,22 @@ pub(crate) async fn execute(command: ArtifactCommand, options: &Options) -> anyh
     Ok(ExitCode::SUCCESS)
 }
 
+fn table(artifacts: &[Descriptor]) -> Rows {
+    let mut rows = Rows::new(&["Address", "Name", "Tags", "Created", "Origin"]);
+    for artifact in artifacts {
+        let (name, tags) = (artifact.name.to_string(), artifact.tags.join(", "));
+        rows.push([artifact.address.short(), name, tags, moment(artifact.created), origin(&artifact.origin)]);
+    }
+    rows
+}
+
 async fn find(client: &Client, options: &Options, text: &str) -> anyhow::Result<Descriptor> {
     let address = read_address(options, text)?;
     Ok(client.get("/api/v1/artifact", &[("address", address.to_string())]).await?)
 }
 
 /// A full address needs no chosen project; `model/<id>` and the like are short for one inside it.
-fn read_address(options: &Options, text: &str) -> anyhow::Result<Address> {
+pub(super) fn read_address(options: &Options, text: &str) -> anyhow::Result<Address> {
     if text.contains("://") {
         return Ok(text.parse()?);
     }
@@ -91,6 +107,7 @@ fn origin(origin: &Origin) -> String {
     match origin {
         Origin::Push { reference, subject } => format!("pushed to {reference}: {subject}"),
         Origin::Run { run, step } => format!("{run} {step}"),
+        Origin::Registered { by } => format!("registered by {by}"),
     }
 }
 
@@ -108,8 +125,15 @@ fn show(artifact: &Descriptor) -> Rows {
         match &artifact.store {
             Store::BuiltIn => "built in".to_owned(),
             Store::Extension { instance, id } => format!("{instance}: {id}"),
+            Store::External => "none: it is external, so it is neither fetched nor verified here".to_owned(),
         },
     );
+    if !artifact.tags.is_empty() {
+        row("tags", artifact.tags.join(", "));
+    }
+    for (name, value) in &artifact.labels {
+        row(&format!("label {name}"), value.clone());
+    }
     if let Some(digest) = &artifact.digest {
         row("digest", digest.to_string());
     }
@@ -142,43 +166,4 @@ fn shortened(value: &str) -> String {
         Some((end, _)) => format!("{}…", &value[..end]),
         None => value.to_owned(),
     }
-}
-
-pub(crate) async fn lineage(arguments: LineageArguments, options: &Options) -> anyhow::Result<ExitCode> {
-    let client = Client::new(options)?;
-    let address = read_address(options, &arguments.address)?;
-    let mut query = vec![("address", address.to_string())];
-    query.extend(arguments.depth.map(|depth| ("depth", depth.to_string())));
-    let lineage: Lineage = client.get("/api/v1/lineage", &query).await?;
-    options.output.print(&lineage, graph)?;
-    if lineage.is_cut {
-        eprintln!("There is more than is shown.");
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// One row a step, from the oldest ancestor to the newest descendant.
-fn graph(lineage: &Lineage) -> Rows {
-    let mut rows = Rows::new(&["Run", "Step", "Used", "Made", "Through"]);
-    let mut steps: BTreeMap<(i64, String, Name), [Vec<String>; 2]> = BTreeMap::new();
-    let mut through: BTreeMap<(i64, String, Name), BTreeSet<String>> = BTreeMap::new();
-    for edge in &lineage.edges {
-        let Some(run) = lineage.runs.iter().find(|run| run.id.to_string() == edge.run) else { continue };
-        let Ok(step) = edge.step.parse::<Name>() else { continue };
-        let url = run.step(&step).and_then(|step| step.outputs.get("url")).map(|url| format!("url: {}", url.shown()));
-        let calls = lineage.calls.iter().filter(|calls| calls.artifact == edge.artifact);
-        let names = calls.map(|calls| format!("{} {}: {}", calls.extension, calls.version, calls.component));
-        through.entry((edge.distance, run.label(), step.clone())).or_default().extend(names);
-        let cells =
-            steps.entry((edge.distance, run.label(), step)).or_insert_with(|| [Vec::new(), url.into_iter().collect()]);
-        let shown = edge.artifact.parse::<Address>().map_or_else(|_| edge.artifact.clone(), |address| address.short());
-        let mark = if edge.artifact == lineage.artifact.to_string() { " *" } else { "" };
-        cells[usize::from(edge.role == "made")].push(format!("{}: {shown}{mark}", edge.slot));
-    }
-    for (key, [used, made]) in steps {
-        let through: Vec<String> = through.remove(&key).into_iter().flatten().collect();
-        let (_, run, step) = key;
-        rows.push([run, step.to_string(), used.join("\n"), made.join("\n"), through.join("\n")]);
-    }
-    rows
 }
