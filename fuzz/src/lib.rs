@@ -20,7 +20,7 @@ const MANIFEST: &str = include_str!("../../plugins/mlflow/extension.toml");
 const TEMPLATE: &str = include_str!("../../plugins/mlflow/templates/mlflow-training.yaml");
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "manifest", run: text::manifest, seeds: &[MANIFEST] },
     Target { name: "template", run: text::template, seeds: &[TEMPLATE] },
     Target {
@@ -33,6 +33,21 @@ pub const TARGETS: [Target; 9] = [
             "https://tool.example:5000/api",
             "${steps.train.model}",
             "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ],
+    },
+    Target {
+        name: "condition",
+        run: text::condition,
+        seeds: &[
+            "kind = model and framework in (sklearn, torch) and accuracy > 0.9 or not (has label.team)",
+            "created >= 2026-11-23T10:00:00Z and text ~ 'white \\' wine' and tag != production",
+        ],
+    },
+    Target {
+        name: "lock",
+        run: text::lock,
+        seeds: &[
+            "schema_version = 1\n[[extension]]\nname = \"tool\"\nversion = \"0.1.0\"\ndigest = \"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"\n[extension.dependencies]\nbase = \"^0.1\"\n",
         ],
     },
     Target { name: "component", run: package::component, seeds: &["\0asm\x0d\0\x01\0", "\0asm\x01\0\0\0"] },

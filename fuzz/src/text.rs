@@ -1,7 +1,8 @@
 //! Texts that people and extensions write.
 
 use fuseml_domain::{
-    Address, AllowedHost, Digest, Manifest, Name, PackageReference, Reference, Selector, Template, widening,
+    Address, AllowedHost, Condition, Digest, ExtensionLock, LONGEST_CONDITION, Manifest, Name, PackageReference,
+    Reference, Selector, Template, widening,
 };
 use std::{fmt::Display, str::FromStr};
 
@@ -29,6 +30,22 @@ fn steady<T: FromStr + Display>(text: &str) {
         let again = written.parse::<T>().map(|again| again.to_string());
         assert_eq!(again.ok().as_deref(), Some(written.as_str()), "{text:?}");
     }
+}
+
+pub(crate) fn condition(bytes: &[u8]) {
+    let Some(Ok(condition)) = text(bytes).map(str::parse::<Condition>) else { return };
+    let written = condition.to_string();
+    // Quotes make some longer than what is read.
+    if written.len() <= LONGEST_CONDITION {
+        assert_eq!(written.parse(), Ok(condition), "{written}");
+    }
+}
+
+pub(crate) fn lock(bytes: &[u8]) {
+    let Some(Ok(lock)) = text(bytes).map(ExtensionLock::parse) else { return };
+    assert_eq!(lock.in_order().len(), lock.extensions.len());
+    let written = lock.render().expect("a lock is written");
+    assert_eq!(ExtensionLock::parse(&written), Ok(lock), "{written}");
 }
 
 pub(crate) fn name(bytes: &[u8]) {
