@@ -1,10 +1,13 @@
 //! The benchmarks, on what users run: the release build.
 
-use crate::setup::{self, cargo, run};
+use crate::{
+    postgres::{Durable, Postgres},
+    setup::{self, cargo, run},
+};
 use anyhow::Result;
 use std::{path::PathBuf, process::Command};
 
-/// All parts, or those that are named: `sandbox`, `engine`, `marketplace`.
+/// All parts, or those that are named: `sandbox`, `engine`, `artifacts`, `marketplace`.
 pub(crate) fn measure(parts: &[String]) -> Result<()> {
     let tools = setup::all()?;
     run(&mut cargo(&["build", "--release", "--package", "fuseml", "--package", "fuseml-bench"]))?;
@@ -29,10 +32,13 @@ pub(crate) fn measure(parts: &[String]) -> Result<()> {
         Ok(out)
     };
     let (python, javascript) = (built("python-mlflow-datasets")?, built("javascript-oci-registry")?);
+    let postgres = Postgres::start(Durable::Yes)?;
     run(Command::new(release.join("fuseml-bench"))
         .arg(release.join("fuseml"))
         .arg(extism)
-        .args([&tools.registry, &tools.mlflow_extension])
+        .args([&tools.registry, &tools.mlflow])
+        .arg(&postgres.url)
+        .arg(&tools.mlflow_extension)
         .args([python, javascript])
         .args(parts))
 }

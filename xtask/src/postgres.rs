@@ -20,8 +20,16 @@ pub(crate) struct Postgres {
 /// Debian keeps each version's programs in a folder of its own.
 const VERSIONS: &str = "/usr/lib/postgresql";
 
+/// Whether what is committed survives the machine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durable {
+    /// As operators run it: for measurements.
+    Yes,
+    No,
+}
+
 impl Postgres {
-    pub(crate) fn start() -> Result<Self> {
+    pub(crate) fn start(durable: Durable) -> Result<Self> {
         if programs().is_none() {
             guest::debian(&["postgresql"])?;
         }
@@ -37,8 +45,9 @@ impl Postgres {
         let init = ["-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"];
         run(server.command("initdb").arg("-D").arg(&data).args(init).stdout(Stdio::null()))?;
         let options = format!(
-            "-p {port} -k {} -c listen_addresses=127.0.0.1 -c max_connections=400 -c fsync=off",
-            server.folder.display()
+            "-p {port} -k {} -c listen_addresses=127.0.0.1 -c max_connections=400 -c fsync={}",
+            server.folder.display(),
+            if durable == Durable::Yes { "on" } else { "off" }
         );
         let log = server.folder.join("log");
         run(server

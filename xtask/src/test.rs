@@ -1,7 +1,7 @@
 //! All tests: the workspace's and the guests' own, with every tool they need.
 
 use crate::{
-    postgres::Postgres,
+    postgres::{Durable, Postgres},
     setup::{self, cargo, run},
 };
 use anyhow::{Context as _, Result};
@@ -12,7 +12,7 @@ pub(crate) fn run_all() -> Result<()> {
         run(&mut cargo(&["install", "--locked", "cargo-nextest"])).context("the test runner cannot be installed")?;
     }
     run(&mut cargo(&["nextest", "run", "--manifest-path", "plugins/Cargo.toml"]))?;
-    let postgres = Postgres::start()?;
+    let postgres = Postgres::start(Durable::No)?;
     // End-to-end tests drive the built program.
     run(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
     run(cargo(&["nextest", "run", "--workspace"])
