@@ -26,6 +26,8 @@ pub enum Event {
     Advised,
     /// An advisory was withdrawn.
     Withdrawn,
+    Deprecated,
+    Undeprecated,
 }
 
 /// One entry of the log.

@@ -6,6 +6,7 @@
 use crate::{
     advisory::Advisory,
     attestation::Envelope,
+    deprecation::Deprecation,
     key::{KeyId, PublicKey},
 };
 use fuseml_domain::{Digest, Error, Name, Result};
@@ -135,6 +136,9 @@ pub struct NamespaceFacts {
     /// Known vulnerabilities of its extensions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub advisories: Vec<Advisory>,
+    /// Extensions that nobody should begin with any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deprecations: Vec<Deprecation>,
 }
 
 /// A namespace as its verified metadata says.
@@ -210,6 +214,11 @@ impl NamespaceIndex {
     /// What is known to be wrong with a version.
     pub fn advisories(&self, extension: &Name, version: &Version) -> impl Iterator<Item = &Advisory> {
         self.facts.advisories.iter().filter(move |advisory| advisory.concerns(extension, version))
+    }
+
+    /// Why nobody should begin with an extension any more.
+    pub fn deprecation(&self, extension: &Name) -> Option<&Deprecation> {
+        self.facts.deprecations.iter().find(|deprecation| deprecation.extension == *extension)
     }
 
     /// The newest version that may be chosen, or exactly the one that is named.
@@ -342,7 +351,13 @@ mod tests {
             dependencies: BTreeMap::new(),
         };
         let namespace = "acme".parse().expect("name");
-        let facts = NamespaceFacts { namespace, keys: Vec::new(), marketplace: key.clone(), advisories: Vec::new() };
+        let facts = NamespaceFacts {
+            namespace,
+            keys: Vec::new(),
+            marketplace: key.clone(),
+            advisories: Vec::new(),
+            deprecations: Vec::new(),
+        };
         NamespaceIndex { facts, versions: versions.iter().map(published).collect() }
     }
 

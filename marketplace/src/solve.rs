@@ -254,7 +254,13 @@ mod tests {
             }
         };
         let namespace = "acme".parse().expect("name");
-        let facts = NamespaceFacts { namespace, keys: Vec::new(), marketplace: key.clone(), advisories: Vec::new() };
+        let facts = NamespaceFacts {
+            namespace,
+            keys: Vec::new(),
+            marketplace: key.clone(),
+            advisories: Vec::new(),
+            deprecations: Vec::new(),
+        };
         let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
         NamespaceIndex { facts, versions: lines.map(published).collect() }
     }

@@ -87,6 +87,43 @@ fn a_known_vulnerability_is_said_to_whoever_has_it_or_is_about_to() {
 }
 
 #[test]
+fn a_deprecated_extension_goes_on_working_is_found_last_and_says_what_to_use_instead() {
+    let world = World::new();
+    let market = Marketplace::start(&world, "market");
+    market.publisher(&world, "ada", "acme");
+    world.fuseml(&["extension", "publish", &first(&world), "--namespace", "acme"]).good();
+    let other = variant(&world, "other", &[("name = \"mlflow\"", "name = \"tracker\"")]);
+    world.fuseml(&["extension", "publish", &other, "--namespace", "acme"]).good();
+    world.fuseml(&["marketplace", "add", "hub", &market.url]).good();
+    world.fuseml(&["extension", "install", "acme/mlflow", "--grant", "all"]).good();
+    let found = |words: &str| {
+        let found = world.json(&["extension", "search", words, "--marketplace", &market.url]);
+        let names = found["extensions"].as_array().expect("list").iter();
+        names.map(|it| it["name"].as_str().expect("name").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found("registry").last().map(String::as_str), Some("tracker"));
+    let mut terminal = Terminal { world: &world, said: String::new() };
+
+    let words = ["extension", "deprecate", "acme/mlflow", "--reason", "It has a successor."];
+    terminal.says(2, &[&words[..], &["--instead", "tracker"]].concat());
+    terminal.says(0, &[&words[..], &["--instead", "acme/tracker"]].concat());
+    terminal.types(0, "extension audit");
+    terminal.types(0, "extension info acme/mlflow");
+    for words in ["registry", ""] {
+        assert_eq!(found(words), ["tracker", "mlflow"], "`{words}`");
+    }
+    let (_, page) = market.http(Method::GET, "/extensions/acme/mlflow", None, None);
+    assert!(page.contains("Deprecated: It has a successor; use acme/tracker instead"), "{page}");
+    let eve = market.account(&world, "eve", false);
+    let at = "/api/v1/extensions/acme/mlflow/deprecation";
+    assert_eq!(market.http(Method::DELETE, at, Some(&eve), None).0, 403);
+    terminal.types(0, "extension deprecate acme/mlflow --undo");
+    terminal.types(0, "extension audit");
+
+    insta::assert_snapshot!(terminal.steady());
+}
+
+#[test]
 fn what_would_embarrass_or_endanger_is_not_published() {
     let world = World::new();
     let market = Marketplace::start(&world, "market");

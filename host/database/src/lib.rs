@@ -9,15 +9,18 @@ mod place;
 mod sql;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod write;
 
 pub use document::{all_from_json, from_json, to_json};
 pub use place::DatabasePlace;
 pub use sql::Sql;
 pub use sqlx::migrate::Migrator;
+pub use write::WriteTransaction;
 
 use fuseml_domain::{Error, Result};
-use sqlx::{Any, AnyPool, Executor as _, Transaction, any::AnyPoolOptions};
-use std::{path::Path, time::Duration};
+use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, any::AnyPoolOptions};
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio::sync::Mutex;
 
 /// Which SQL is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub struct Migrations {
 pub struct Database {
     pub pool: AnyPool,
     dialect: Dialect,
+    /// Whose turn it is to write, where the database itself does not let writers queue.
+    turn: Arc<Mutex<()>>,
 }
 
 const CONNECTIONS: u32 = 8;
@@ -70,13 +75,17 @@ impl Database {
                 Ok(())
             })
         });
-        let pool = options.connect(&place.url()?).await.map_err(|error| unusable(&error))?;
+        let url = place.url()?;
+        // A pool tries again and again, and then says only that it took too long.
+        let first = AnyConnection::connect(&url).await.map_err(|error| unusable(&error))?;
+        first.close().await.map_err(|error| unusable(&error))?;
+        let pool = options.connect(&url).await.map_err(|error| unusable(&error))?;
         let migrator = match dialect {
             Dialect::Sqlite => &migrations.sqlite,
             Dialect::Postgres => &migrations.postgres,
         };
         migrator.run(&pool).await.map_err(|error| unusable(&error))?;
-        Ok(Self { pool, dialect })
+        Ok(Self { pool, dialect, turn: Arc::default() })
     }
 
     pub fn dialect(&self) -> Dialect {
@@ -87,9 +96,13 @@ impl Database {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn write(&self) -> Result<Transaction<'static, Any>> {
+    pub async fn write(&self) -> Result<WriteTransaction> {
         match self.dialect {
-            Dialect::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed),
+            Dialect::Sqlite => {
+                let turn = self.turn.clone().lock_owned().await;
+                let transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+                Ok(WriteTransaction::new(transaction, Some(turn)))
+            }
             Dialect::Postgres => {
                 let mut transaction = self.pool.begin().await.map_err(failed)?;
                 sqlx::query("SELECT pg_advisory_xact_lock($1)")
@@ -97,7 +110,7 @@ impl Database {
                     .execute(&mut *transaction)
                     .await
                     .map_err(failed)?;
-                Ok(transaction)
+                Ok(WriteTransaction::new(transaction, None))
             }
         }
     }
@@ -134,5 +147,37 @@ pub fn failed(error: sqlx::Error) -> Error {
             Error::unavailable("database", format!("the database does not answer: {error}"))
         }
         _ => Error::internal("database", format!("the database could not be read or written: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_with_an_odd_name_is_the_file_that_is_opened() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a market? 100% #1").join("it's.db");
+        std::fs::create_dir(path.parent().expect("folder")).expect("folder");
+        let none = Migrations { sqlite: Migrator::DEFAULT, postgres: Migrator::DEFAULT };
+
+        let database = Database::open(&DatabasePlace::Sqlite(path.clone()), &none).await.expect("database");
+
+        assert!(path.is_file());
+        let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&database.pool).await.expect("mode");
+        let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&database.pool).await.expect("mode");
+        let keys: i64 = sqlx::query_scalar("PRAGMA foreign_keys").fetch_one(&database.pool).await.expect("mode");
+        assert_eq!((mode.as_str(), synchronous, keys), ("wal", 2, 1), "what was acknowledged survives");
+    }
+
+    #[tokio::test]
+    async fn a_database_that_cannot_be_reached_is_named_without_its_password() {
+        let place: DatabasePlace = "postgres://ada:secret@127.0.0.1:1/market".parse().expect("place");
+        let none = Migrations { sqlite: Migrator::DEFAULT, postgres: Migrator::DEFAULT };
+
+        let refused = Database::open(&place, &none).await.expect_err("nobody is there");
+
+        assert!(refused.message.contains("postgres://127.0.0.1:1/market"), "{refused}");
+        assert!(!refused.message.contains("secret"), "{refused}");
     }
 }

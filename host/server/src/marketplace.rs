@@ -343,7 +343,8 @@ impl Marketplaces {
         let path = unpacked.path().join("extension.toml");
         let text = fs::read_to_string(&path).map_err(|error| Error::io(path.display(), &error))?;
         let advisories = index.advisories(&published.name, &published.version).cloned().collect();
-        let view = PackageView { origin, manifest: Manifest::parse(&text)?, advisories };
+        let deprecation = index.deprecation(&published.name).cloned();
+        let view = PackageView { origin, manifest: Manifest::parse(&text)?, advisories, deprecation };
         let text = serde_json::to_vec(&view.origin).map_err(|error| Error::internal("package", error.to_string()))?;
         fs::write(place.join("origin.json"), text).map_err(|error| Error::io(place.display(), &error))?;
         Ok(view)

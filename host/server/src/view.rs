@@ -4,7 +4,7 @@ use fuseml_catalog::RefusalCount;
 use fuseml_domain::{
     Attributes, Capability, Digest, Instance, Manifest, Name, PackageOrigin, Run, Scope, Template, Widening,
 };
-use fuseml_marketplace::Advisory;
+use fuseml_marketplace::{Advisory, Deprecation};
 use fuseml_sandbox::Replayed;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -291,6 +291,9 @@ pub struct PackageView {
     /// Its known vulnerabilities.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub advisories: Vec<Advisory>,
+    /// Why nobody should begin with it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deprecation: Option<Deprecation>,
 }
 
 /// A bundle that is taken in.

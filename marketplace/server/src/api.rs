@@ -15,7 +15,7 @@ use aide::{
 };
 use axum::{Extension, Router, extract::State, routing::get};
 use fuseml_domain::{Digest, Error, Name};
-use fuseml_marketplace::{Advisory, Envelope, KeyState, PublicKey, StatusChange, Vulnerability};
+use fuseml_marketplace::{Advisory, Deprecation, Envelope, KeyState, PublicKey, StatusChange, Vulnerability};
 use fuseml_registry::Collected;
 use fuseml_rest::{Answer, Created, Json, NoContent, Path, Query as Parameters};
 use jiff::Timestamp;
@@ -108,6 +108,11 @@ fn documented() -> ApiRouter<Arc<Marketplace>> {
         .api_route(
             "/api/v1/extensions/{namespace}/{name}/advisories/{id}",
             put_with(advise, says("Say that versions have a vulnerability, or that they do not")),
+        )
+        .api_route(
+            "/api/v1/extensions/{namespace}/{name}/deprecation",
+            put_with(deprecate, says("Say that nobody should begin with an extension any more"))
+                .delete_with(undeprecate, says("Recommend it again")),
         )
         .api_route("/api/v1/log/checkpoint", get_with(checkpoint, says("The public log's head, as a signed note")))
         .api_route("/api/v1/log/entries", get_with(entries, says("Entries of the public log")))
@@ -320,6 +325,8 @@ pub struct ExtensionView {
     /// Known vulnerabilities.
     #[serde(default)]
     pub advisories: Vec<Advisory>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deprecation: Option<Deprecation>,
 }
 
 pub(crate) async fn records(market: &Marketplace, namespace: &Name, name: &Name) -> Answer<Vec<VersionRecord>> {
@@ -336,7 +343,8 @@ async fn extension(
 ) -> Answer<Json<ExtensionView>> {
     let versions = records(&market, &namespace, &name).await?;
     let advisories = market.advisories(&namespace, Some(&name)).await?;
-    Ok(Json(ExtensionView { namespace, name, versions, advisories }))
+    let deprecation = market.deprecation(&namespace, &name).await?;
+    Ok(Json(ExtensionView { namespace, name, versions, advisories, deprecation }))
 }
 
 async fn version(
@@ -394,6 +402,37 @@ async fn advise(
 ) -> Answer<Json<Advisory>> {
     let advisory = Advisory { id, extension, published: Timestamp::now(), vulnerability };
     Ok(Json(market.advise(&caller, &namespace, advisory).await?))
+}
+
+/// Why nobody should begin with an extension any more.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeprecationRequest {
+    /// One line, for people.
+    pub reason: String,
+    /// `<namespace>/<extension>` to use instead.
+    #[serde(default)]
+    pub instead: Option<String>,
+}
+
+async fn deprecate(
+    State(market): Market,
+    caller: Caller,
+    Path(ExtensionPath { namespace, name }): Path<ExtensionPath>,
+    Json(DeprecationRequest { reason, instead }): Json<DeprecationRequest>,
+) -> Answer<NoContent> {
+    let deprecation = Deprecation { extension: name.clone(), reason, instead, since: Timestamp::now() };
+    market.deprecate(&caller, &namespace, &name, Some(deprecation)).await?;
+    Ok(NoContent)
+}
+
+async fn undeprecate(
+    State(market): Market,
+    caller: Caller,
+    Path(ExtensionPath { namespace, name }): Path<ExtensionPath>,
+) -> Answer<NoContent> {
+    market.deprecate(&caller, &namespace, &name, None).await?;
+    Ok(NoContent)
 }
 
 async fn checkpoint(State(market): Market) -> Answer<String> {

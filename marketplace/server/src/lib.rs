@@ -11,6 +11,7 @@ mod api;
 mod backup;
 mod check;
 mod database;
+mod deprecation;
 mod download;
 #[cfg(any(test, feature = "bench"))]
 mod fill;
@@ -29,7 +30,9 @@ mod verify;
 mod words;
 
 pub use account::{Caller, Scope, TokenRequest, TokenView};
-pub use api::{ExtensionView, KeyRequest, MemberRequest, PublishRequest, StatusRequest, VersionView};
+pub use api::{
+    DeprecationRequest, ExtensionView, KeyRequest, MemberRequest, PublishRequest, StatusRequest, VersionView,
+};
 pub use backup::{Restored, back_up, restore};
 #[cfg(feature = "bench")]
 pub use fill::fill;

@@ -9,11 +9,12 @@ use crate::{
 };
 use async_trait::async_trait;
 use aws_lc_rs::{rand::SystemRandom, signature::Ed25519KeyPair};
+use fuseml_database::WriteTransaction;
 use fuseml_domain::{Error, Name, Result, SecretText};
 use fuseml_marketplace::{FIELD, NamespaceFacts, SigningKey, target};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use sqlx::{Any, Row as _, Transaction};
+use sqlx::Row as _;
 use std::{
     collections::HashMap,
     fs,
@@ -238,7 +239,7 @@ impl KeySource for Source {
 
 impl Marketplace {
     /// Signs a namespace as it will be once the transaction is through.
-    pub(crate) async fn sign(&self, transaction: &mut Transaction<'static, Any>, namespace: &Name) -> Result<()> {
+    pub(crate) async fn sign(&self, transaction: &mut WriteTransaction, namespace: &Name) -> Result<()> {
         let version: i64 = sqlx::query_scalar(
             "UPDATE namespaces SET metadata_version = metadata_version + 1, signed = $1 WHERE name = $2 \
              RETURNING metadata_version",
@@ -255,6 +256,7 @@ impl Marketplace {
             keys: self::keys(transaction, namespace).await?,
             marketplace: keys.online.public()?,
             advisories: crate::advisory::advisories(transaction, namespace).await?,
+            deprecations: crate::deprecation::deprecations(transaction, namespace).await?,
         };
         let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM versions WHERE namespace = $1")
             .bind(&**namespace)

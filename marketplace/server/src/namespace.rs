@@ -6,12 +6,13 @@ use crate::{
     database::{all_from_json, failed, from_json, to_json},
     likeness::{alike, reserved, skeleton},
 };
+use fuseml_database::WriteTransaction;
 use fuseml_domain::{Error, Name, Result};
 use fuseml_marketplace::{Entry, Event, KeyId, KeyState, NamespaceKey, PublicKey};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sqlx::{Any, Row as _, Transaction};
+use sqlx::Row as _;
 
 /// What an account may do in a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -304,7 +305,7 @@ pub(crate) async fn keys(connection: &mut sqlx::AnyConnection, namespace: &Name)
 }
 
 async fn put_member(
-    transaction: &mut Transaction<'static, Any>,
+    transaction: &mut WriteTransaction,
     namespace: &Name,
     account: &Name,
     role: Role,
@@ -324,7 +325,7 @@ async fn put_member(
     Ok(())
 }
 
-async fn keep_an_owner(transaction: &mut Transaction<'static, Any>, namespace: &Name) -> Result<()> {
+async fn keep_an_owner(transaction: &mut WriteTransaction, namespace: &Name) -> Result<()> {
     let owners: i64 =
         sqlx::query_scalar("SELECT COUNT(*) FROM members WHERE namespace = $1 AND role = 'owner' AND accepted = 1")
             .bind(&**namespace)

@@ -7,6 +7,7 @@ use crate::{
     search::facets,
     words::{forget_words, put_words},
 };
+use fuseml_database::WriteTransaction;
 use fuseml_domain::{Digest, Error, Manifest, Name, Result, Template, needed_bump};
 use fuseml_marketplace::{
     Entry, Envelope, Event, KeyState, Published, STATUS, Statement, Status, StatusChange, TEST_RESULT,
@@ -16,7 +17,6 @@ use schemars::JsonSchema;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::{Any, Transaction};
 use std::{collections::BTreeSet, path::Path};
 
 /// A signed change of status counts for so long after it was signed, so that an old one cannot be sent again.
@@ -250,12 +250,7 @@ impl Marketplace {
     }
 
     /// Brings what is searched and listed up to date with the versions that may be chosen.
-    pub(crate) async fn show(
-        &self,
-        transaction: &mut Transaction<'static, Any>,
-        namespace: &Name,
-        name: &Name,
-    ) -> Result<()> {
+    pub(crate) async fn show(&self, transaction: &mut WriteTransaction, namespace: &Name, name: &Name) -> Result<()> {
         let records = versions_of(transaction, namespace, name).await?;
         let available = records.iter().filter(|record| record.published.status == Status::Available);
         let order =
@@ -291,7 +286,7 @@ impl Marketplace {
     }
 
     /// Takes an extension out of what is searched.
-    async fn forget(&self, transaction: &mut Transaction<'static, Any>, namespace: &Name, name: &Name) -> Result<()> {
+    async fn forget(&self, transaction: &mut WriteTransaction, namespace: &Name, name: &Name) -> Result<()> {
         for statement in [
             forget_words(self.database.dialect()),
             "DELETE FROM search_rows WHERE namespace = $1 AND name = $2",
@@ -308,7 +303,7 @@ impl Marketplace {
     }
 
     /// Commits with an entry in the public log.
-    pub(crate) async fn commit_with(&self, mut transaction: Transaction<'static, Any>, entry: Entry) -> Result<()> {
+    pub(crate) async fn commit_with(&self, mut transaction: WriteTransaction, entry: Entry) -> Result<()> {
         let bytes = to_json(&entry)?.into_bytes();
         // Held until both know it, so that the log in memory has the database's order.
         let mut log = self.log.lock().await;
@@ -370,7 +365,7 @@ async fn versions_of(
 }
 
 pub(crate) async fn put_version(
-    transaction: &mut Transaction<'static, Any>,
+    transaction: &mut WriteTransaction,
     namespace: &Name,
     record: &VersionRecord,
 ) -> Result<()> {

@@ -61,8 +61,11 @@ pub struct Found {
     pub description: String,
     pub downloads: i64,
     pub updated: Timestamp,
-    /// Whether an operator made sure who the namespace belongs to.
+    /// Whether it is made sure who the namespace belongs to.
     pub verified: bool,
+    /// Nobody should begin with it any more.
+    #[serde(default)]
+    pub deprecated: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -163,7 +166,7 @@ impl Marketplace {
         let from = self.begin_with(query, &wanted).await?;
         let dialect = self.database.dialect();
         let mut sql = Sql::new(
-            "SELECT e.namespace, e.name, e.latest, e.title, e.description, e.downloads, e.updated, n.verified FROM ",
+            "SELECT e.namespace, e.name, e.latest, e.title, e.description, e.downloads, e.updated, e.deprecated, n.verified FROM ",
         );
         match &from {
             Begin::Rare(words) => {
@@ -200,9 +203,9 @@ impl Marketplace {
         sql.push(match (query.order, &from) {
             // Who is verified and much used goes before who is not.
             (Order::Relevance, Begin::Rare(_)) => {
-                "w.score * (1 + n.verified + e.downloads / (e.downloads + 50.0)), e.name"
+                "w.score * (1 + n.verified + e.downloads / (e.downloads + 50.0)) / (1 + 4 * e.deprecated), e.name"
             }
-            (Order::Relevance | Order::Downloads, _) => "e.downloads DESC, e.updated DESC",
+            (Order::Relevance | Order::Downloads, _) => "e.deprecated, e.downloads DESC, e.updated DESC",
             (Order::Newest, _) => "e.updated DESC",
         });
         sql.push(", e.namespace, e.name");
@@ -251,6 +254,7 @@ fn found(row: &sqlx::any::AnyRow) -> Result<Found> {
         downloads: row.get("downloads"),
         updated: time(row.get("updated"))?,
         verified: row.get::<i64, _>("verified") != 0,
+        deprecated: row.get::<i64, _>("deprecated") != 0,
     })
 }
 

@@ -3,16 +3,16 @@
 //! Both stem English words, rank lower numbers better here, and weigh a name most.
 
 use crate::{VersionRecord, database::failed};
+use fuseml_database::WriteTransaction;
 use fuseml_database::{Dialect, Sql};
 use fuseml_domain::{Name, Result};
-use sqlx::{Any, Transaction};
 
 /// Characters of a readme that are searched: PostgreSQL keeps at most a mebibyte of words.
 const MOST_README: usize = 200_000;
 
 /// Makes the words of an extension's newest version searchable; it has none yet.
 pub(crate) async fn put_words(
-    transaction: &mut Transaction<'static, Any>,
+    transaction: &mut WriteTransaction,
     dialect: Dialect,
     namespace: &Name,
     record: &VersionRecord,

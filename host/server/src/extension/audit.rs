@@ -87,6 +87,7 @@ impl Registry {
         }
         let advisories: Vec<_> = index.advisories(name, &version.manifest.version).collect();
         findings.extend(advisories.iter().map(|advisory| format!("it is vulnerable: {advisory}")));
+        findings.extend(index.deprecation(name).map(|deprecation| format!("it is deprecated: {deprecation}")));
         findings.extend(self.drift(&version).await?);
         let state = match (&revoked, yanked) {
             (Some(_), _) => "revoked",

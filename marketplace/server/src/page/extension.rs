@@ -39,6 +39,7 @@ async fn show(market: &Marketplace, namespace: &Name, record: &VersionRecord, re
     let mut advisories = market.advisories(namespace, Some(&published.name)).await?;
     advisories.retain(|advisory| advisory.concerns(&published.name, &published.version));
     let about = market.namespace(namespace).await?.about;
+    let deprecation = market.deprecation(namespace, &published.name).await?;
     Ok(frame(
         &manifest.title,
         html! {
@@ -49,6 +50,7 @@ async fn show(market: &Marketplace, namespace: &Name, record: &VersionRecord, re
             }
             p.lead { (manifest.description) }
             (warning(record))
+            @if let Some(deprecation) = &deprecation { p.box.bad { "Deprecated: " (deprecation) } }
             @for advisory in &advisories { p.box.bad { "Vulnerable: " (advisory) } }
             div.columns {
                 div {

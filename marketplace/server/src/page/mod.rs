@@ -87,6 +87,7 @@ fn cards(found: &[Found]) -> Markup {
                     h2 {
                         a href={ "/extensions/" (&*one.namespace) "/" (&*one.name) } { (one.title) }
                         @if one.verified { span.badge title="It is made sure who this namespace belongs to" { "verified" } }
+                        @if one.deprecated { span.badge.bad { "deprecated" } }
                     }
                     p { (one.description) }
                     p.facts {

@@ -13,7 +13,7 @@ mod upgrade;
 
 pub(crate) use install::{form, read_manifest};
 
-use super::marketplace::{self, advise, publish};
+use super::marketplace::{self, advise, deprecate, publish};
 use crate::{Options, client::Client};
 use clap::{Args, Subcommand};
 use fuseml_domain::{Capability, Error, Result};
@@ -44,6 +44,8 @@ pub(crate) enum ExtensionCommand {
     Restore(publish::StatusArguments),
     /// Say that versions of an extension have a vulnerability
     Advise(advise::AdviseArguments),
+    /// Say that nobody should begin with an extension any more
+    Deprecate(deprecate::DeprecateArguments),
     /// Find extensions in a marketplace
     Search(publish::SearchArguments),
     /// List extensions of which their marketplace has a newer version
@@ -125,6 +127,7 @@ pub(crate) async fn execute(command: ExtensionCommand, options: &Options) -> any
         ExtensionCommand::Revoke(arguments) => publish::change_status(&arguments, Status::Revoked).await?,
         ExtensionCommand::Restore(arguments) => publish::change_status(&arguments, Status::Available).await?,
         ExtensionCommand::Advise(arguments) => advise::advise(arguments, options).await?,
+        ExtensionCommand::Deprecate(arguments) => deprecate::deprecate(arguments).await?,
         ExtensionCommand::Outdated => return marketplace::audit(true, options).await,
         ExtensionCommand::Audit => return marketplace::audit(false, options).await,
         ExtensionCommand::Dev(arguments) => dev::dev(&client()?, &arguments, options).await?,

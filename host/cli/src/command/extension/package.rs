@@ -74,6 +74,9 @@ impl Package {
         eprintln!(
             "{marketplace} has {namespace}/{name} {version}, signed by {key} of {namespace}; all of it verifies."
         );
+        if let Some(deprecation) = &view.deprecation {
+            eprintln!("{namespace}/{name} is deprecated: {deprecation}");
+        }
         for advisory in &view.advisories {
             eprintln!("{name} {version} is vulnerable: {advisory}");
         }

@@ -58,14 +58,17 @@ pub(crate) struct AdviseArguments {
     marketplace: Option<String>,
 }
 
+/// `<namespace>/<extension>`.
+pub(super) fn extension_name(text: &str) -> Result<(Name, Name), Error> {
+    let named = text.split_once('/').and_then(|(namespace, name)| Some((namespace.parse().ok()?, name.parse().ok()?)));
+    named
+        .ok_or_else(|| Error::invalid("extension", format!("`{}` is not <namespace>/<extension>", text.escape_debug())))
+}
+
 pub(crate) async fn advise(arguments: AdviseArguments, options: &Options) -> anyhow::Result<()> {
     let session = Session::open(arguments.marketplace.as_deref())?;
     let AdviseArguments { extension, id, affected, fixed, severity, title, url, .. } = arguments;
-    let named =
-        extension.split_once('/').and_then(|(namespace, name)| Some((namespace.parse().ok()?, name.parse().ok()?)));
-    let (namespace, name): (Name, Name) = named.ok_or_else(|| {
-        Error::invalid("extension", format!("`{}` is not <namespace>/<extension>", extension.escape_debug()))
-    })?;
+    let (namespace, name) = extension_name(&extension)?;
     let path = format!("/api/v1/extensions/{namespace}/{name}");
     let vulnerability = match (affected, severity, title) {
         (Some(affected), Some(severity), Some(title)) => {

@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod advise;
 mod backup;
 mod carry;
+pub(crate) mod deprecate;
 mod key;
 mod login;
 mod mirror;
