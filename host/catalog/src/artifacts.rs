@@ -1,6 +1,7 @@
 //! Projects and artifact descriptors.
 
 use crate::{Catalog, all_from_json, facts, failed, from_json, to_json};
+use fuseml_database::Sql;
 use fuseml_domain::{Address, Descriptor, Error, Kind, Name, Result, Selector, Store, Subject};
 use jiff::Timestamp;
 use sqlx::{Any, AnyConnection};
@@ -53,10 +54,7 @@ impl Catalog {
     /// Answers how many are new.
     pub async fn register(&self, descriptors: &[Descriptor]) -> Result<usize> {
         let mut transaction = self.database.write().await?;
-        let mut new = 0;
-        for descriptor in descriptors {
-            new += usize::from(insert(&mut transaction, descriptor, None).await?);
-        }
+        let new = insert(&mut transaction, descriptors, None).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(new)
     }
@@ -224,13 +222,36 @@ impl Catalog {
     }
 }
 
-/// Inserts a descriptor and its event; false when this version was already there.
-pub(crate) async fn insert(connection: &mut AnyConnection, artifact: &Descriptor, run: Option<&str>) -> Result<bool> {
+/// Inserts descriptors with their events; answers how many were not there.
+pub(crate) async fn insert(
+    connection: &mut AnyConnection,
+    artifacts: &[Descriptor],
+    run: Option<&str>,
+) -> Result<usize> {
+    let mut new = Vec::new();
+    for artifact in artifacts {
+        new.extend(insert_document(connection, artifact).await?.map(|row| (row, artifact)));
+    }
+    facts::add(connection, &new).await?;
+    for some in new.chunks(500) {
+        let mut sql = Sql::new("INSERT INTO artifact_events (artifact, project, run) VALUES ");
+        for (at, (row, artifact)) in some.iter().enumerate() {
+            sql.push(if at == 0 { "(" } else { ", (" }).push_bind(*row);
+            sql.push(", ").push_bind(artifact.project().to_string());
+            sql.push(", ").push_bind(run.map(ToOwned::to_owned)).push(")");
+        }
+        sql.query().execute(&mut *connection).await.map_err(failed)?;
+    }
+    Ok(new.len())
+}
+
+/// The row of a descriptor that was not there.
+async fn insert_document(connection: &mut AnyConnection, artifact: &Descriptor) -> Result<Option<i64>> {
     let (store_instance, store_id) = match &artifact.store {
         Store::BuiltIn | Store::External => (None, None),
         Store::Extension { instance, id } => (Some(instance.to_string()), Some(id.clone())),
     };
-    let row: Option<i64> = sqlx::query_scalar(
+    sqlx::query_scalar(
         "INSERT INTO artifacts (project, kind, name, id, created, subkind, store_instance, store_id, document)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING row",
     )
@@ -243,17 +264,7 @@ pub(crate) async fn insert(connection: &mut AnyConnection, artifact: &Descriptor
     .bind(store_instance)
     .bind(store_id)
     .bind(to_json(artifact)?)
-    .fetch_optional(&mut *connection)
+    .fetch_optional(connection)
     .await
-    .map_err(failed)?;
-    let Some(row) = row else { return Ok(false) };
-    facts::keep(connection, row, artifact, true).await?;
-    sqlx::query("INSERT INTO artifact_events (artifact, project, run) VALUES ($1, $2, $3)")
-        .bind(row)
-        .bind(&**artifact.project())
-        .bind(run)
-        .execute(connection)
-        .await
-        .map_err(failed)?;
-    Ok(true)
+    .map_err(failed)
 }

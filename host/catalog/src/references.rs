@@ -217,7 +217,7 @@ async fn write(
         .execute(&mut *connection)
         .await
         .map_err(failed)?;
-    facts::keep(connection, row, artifact, false).await?;
+    facts::replace(connection, row, artifact).await?;
     for what in changes {
         let Author { by, reason } = author.clone();
         let change = ArtifactChange { at: Timestamp::now(), by, reason, what };

@@ -184,9 +184,7 @@ impl Catalog {
         let run = &change.run;
         update_run(&mut transaction, run).await?;
         let id = run.id.to_string();
-        for artifact in &change.artifacts {
-            artifacts::insert(&mut transaction, artifact, Some(&id)).await?;
-        }
+        artifacts::insert(&mut transaction, &change.artifacts, Some(&id)).await?;
         for participation in &change.lineage {
             insert_participation(&mut transaction, &id, participation).await?;
         }

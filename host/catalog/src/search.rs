@@ -31,9 +31,10 @@ pub struct ArtifactPage {
 
 /// What more artifacts have than this is common.
 const COMMON: i64 = 2_000;
-/// Candidates in a portion, and portions for a page.
+/// Candidates in the first portion for each artifact that is wanted, and in the largest one; portions for a page.
+const FIRST_PORTION: i64 = 4;
 const PORTION: i64 = 4_000;
-const PORTIONS: usize = 10;
+const PORTIONS: usize = 12;
 
 /// What a search looks through.
 enum Begin {
@@ -41,6 +42,8 @@ enum Begin {
     Texts(String, Vec<String>),
     /// Artifacts with a number in a field.
     Numbers(String, Order, f64),
+    /// Versions of one series.
+    Name(String),
     Everything,
 }
 
@@ -63,10 +66,12 @@ impl Catalog {
         let begin = self.begin_with(&needed).await?;
         let fits = |artifact: &Descriptor| condition.as_ref().is_none_or(|condition| condition.matches(artifact));
         let mut artifacts = Vec::new();
+        let mut next_portion = (wanted as i64 * FIRST_PORTION).min(PORTION);
         for _ in 0..PORTIONS {
-            let top = before;
+            let (top, portion) = (before, next_portion);
+            next_portion = (portion * 4).min(PORTION);
             let mut sql = Sql::new("SELECT a.row, a.document FROM artifacts a WHERE a.row IN (SELECT d.row FROM (");
-            candidates(&mut sql, &begin, project.as_ref(), &needed, top);
+            candidates(&mut sql, &begin, project.as_ref(), &needed, top, portion);
             sql.push(") d)");
             if let Some(project) = project {
                 sql.push(" AND a.project = ").push_bind(project.to_string());
@@ -94,11 +99,11 @@ impl Catalog {
             }
             // What was not chosen was looked at too: the portion's end says how far.
             let mut sql = Sql::new("SELECT COALESCE(MIN(d.row), 0), COUNT(*) FROM (");
-            candidates(&mut sql, &begin, project.as_ref(), &needed, top);
+            candidates(&mut sql, &begin, project.as_ref(), &needed, top, portion);
             sql.push(") d");
             let ends: Vec<(i64, i64)> = sql.rows().fetch_all(&self.database.pool).await.map_err(failed)?;
             match ends.first() {
-                Some((row, PORTION)) => before = *row,
+                Some((row, count)) if *count == portion => before = *row,
                 _ => return Ok(page(artifacts, None)),
             }
         }
@@ -110,13 +115,18 @@ impl Catalog {
         let mut best = (COMMON, Begin::Everything);
         for test in needed {
             let Some(begin) = beginning(test) else { continue };
-            let mut sql = Sql::new("SELECT COUNT(*) FROM (SELECT 1 FROM facts f WHERE ");
+            let table = if matches!(begin, Begin::Name(_)) { "artifacts c" } else { "facts f" };
+            let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {table} WHERE "));
             beginning_condition(&mut sql, &begin);
             sql.push(" LIMIT ").push_bind(best.0 + 1).push(") n");
             let count: Vec<i64> = sql.scalar().fetch_all(&self.database.pool).await.map_err(failed)?;
             let count = count.first().copied().unwrap_or_default();
             // Texts are in the order of artifacts, also where there are many of them; numbers have to be sorted.
-            let is_ordered = matches!(&begin, Begin::Texts(_, texts) if texts.len() == 1);
+            let is_ordered = match &begin {
+                Begin::Texts(_, texts) => texts.len() == 1,
+                Begin::Name(_) => true,
+                Begin::Numbers(..) | Begin::Everything => false,
+            };
             if count <= best.0 || is_ordered && matches!(best.1, Begin::Everything) {
                 best = (count.min(best.0), begin);
             }
@@ -141,6 +151,10 @@ fn needed(condition: &Condition) -> Vec<&Test> {
 /// An index of facts that serves a test.
 fn beginning(test: &Test) -> Option<Begin> {
     let field = match &test.field {
+        Field::Name => match &test.comparison {
+            Comparison::Equals(value) => return Some(Begin::Name(value.clone())),
+            _ => return None,
+        },
         Field::Tag | Field::Origin | Field::Attribute(_) | Field::Label(_) | Field::Metric(_) => {
             cut(&test.field.path())
         }
@@ -167,14 +181,15 @@ fn beginning_condition(sql: &mut Sql, begin: &Begin) {
             sql.push("f.field = ").push_bind(field.clone());
             sql.push(format!(" AND f.number {} ", order.sign())).push_bind(*number);
         }
+        Begin::Name(name) => drop(sql.push("c.name = ").push_bind(name.clone())),
         Begin::Everything => drop(sql.push("1 = 1")),
     }
 }
 
 /// The next rows, newest first.
-fn candidates(sql: &mut Sql, begin: &Begin, project: Option<&Name>, needed: &[&Test], before: i64) {
+fn candidates(sql: &mut Sql, begin: &Begin, project: Option<&Name>, needed: &[&Test], before: i64, portion: i64) {
     match begin {
-        Begin::Everything => {
+        Begin::Everything | Begin::Name(_) => {
             sql.push("SELECT c.row FROM artifacts c WHERE c.row < ").push_bind(before);
             if let Some(project) = project {
                 sql.push(" AND c.project = ").push_bind(project.to_string());
@@ -186,13 +201,13 @@ fn candidates(sql: &mut Sql, begin: &Begin, project: Option<&Name>, needed: &[&T
                     sql.push(format!(" AND c.{} = ", test.field.path())).push_bind(named(&test.field, value));
                 }
             }
-            sql.push(" ORDER BY c.row DESC LIMIT ").push_bind(PORTION);
+            sql.push(" ORDER BY c.row DESC LIMIT ").push_bind(portion);
         }
         _ => {
             sql.push("SELECT DISTINCT f.artifact AS row FROM facts f WHERE ");
             beginning_condition(sql, begin);
             sql.push(" AND f.artifact < ").push_bind(before);
-            sql.push(" ORDER BY f.artifact DESC LIMIT ").push_bind(PORTION);
+            sql.push(" ORDER BY f.artifact DESC LIMIT ").push_bind(portion);
         }
     }
 }
