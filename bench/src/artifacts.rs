@@ -54,7 +54,7 @@ fn artifact(project: &Name, number: usize) -> Result<Descriptor> {
         attributes: texts.map(|(name, value)| (name.to_owned(), value)).into(),
         metrics: numbers.map(|(name, value)| (name.to_owned(), value as f64 / 100_000.0)).into(),
         labels: Attributes::from([("team".to_owned(), format!("team-{}", number % 500))]),
-        tags: if number % 10_007 == 0 { vec!["production".to_owned()] } else { Vec::new() },
+        tags: if number.is_multiple_of(10_007) { vec!["production".to_owned()] } else { Vec::new() },
         location: Location::new("contents", "x"),
         store: Store::BuiltIn,
         runnable: None,

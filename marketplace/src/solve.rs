@@ -265,8 +265,11 @@ mod tests {
         NamespaceIndex { facts, versions: lines.map(published).collect() }
     }
 
-    fn installed(lines: &[(&str, &str, &[(&str, &str)])]) -> Vec<Manifest> {
-        let manifest = |(name, version, needs): &(&str, &str, &[(&str, &str)])| {
+    /// Name, version, and what it needs.
+    type Present<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
+    fn installed(lines: &[Present]) -> Vec<Manifest> {
+        let manifest = |(name, version, needs): &Present| {
             let needs: Vec<_> = needs.iter().map(|(name, wanted)| format!("{name} = \"{wanted}\"")).collect();
             let text = format!(
                 "schema_version = 1\nname = \"{name}\"\nversion = \"{version}\"\ntitle = \"T\"\ndescription = \"D\"\n\

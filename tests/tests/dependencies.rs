@@ -82,7 +82,7 @@ fn another_package_than_the_locked_one_changes_nothing() {
     for name in ["workbench", "mlflow"] {
         world.fuseml(&["extension", "remove", name]).good();
     }
-    let package = lock.lines().filter(|line| line.starts_with("digest")).next_back().expect("digest").to_owned();
+    let package = lock.lines().rfind(|line| line.starts_with("digest")).expect("digest").to_owned();
     let place = world.folder.path().join("changed.lock");
     fs::write(&place, lock.replace(&package, &format!("digest = \"sha256:{}\"", "0".repeat(64)))).expect("file");
 

@@ -167,7 +167,7 @@ impl Catalog {
             change: None,
             origin: Some(version.origin),
         }));
-        entries.sort_by(|a, b| b.at.cmp(&a.at));
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.at));
         entries.truncate(limit as usize);
         Ok(entries)
     }

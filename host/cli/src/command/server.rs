@@ -11,7 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 #[derive(Subcommand)]
 pub(crate) enum ServerCommand {
     /// Run a server until it is interrupted
-    Start(StartArguments),
+    Start(Box<StartArguments>),
     /// Show where the server of the data folder answers
     Status,
     /// Seal all secrets with a new key
@@ -46,7 +46,7 @@ pub(crate) struct StartArguments {
 
 pub(crate) fn execute(command: ServerCommand, options: &Options) -> anyhow::Result<ExitCode> {
     match command {
-        ServerCommand::Start(arguments) => start(arguments, options),
+        ServerCommand::Start(arguments) => start(*arguments, options),
         ServerCommand::Status => status(options),
         ServerCommand::RotateSecretKey => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
