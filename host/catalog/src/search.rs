@@ -106,6 +106,9 @@ impl Catalog {
                 Some((row, count)) if *count == portion => before = *row,
                 _ => return Ok(page(artifacts, None)),
             }
+            if artifacts.len() == wanted {
+                break;
+            }
         }
         Ok(page(artifacts, Some(before)))
     }

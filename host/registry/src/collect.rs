@@ -4,7 +4,7 @@
 //! young; a blob while a manifest that is kept names it, or it is young. Pushes go on meanwhile: whatever one of them
 //! relies on from the moment that a collection begins is not deleted by it.
 
-use crate::{RegistryError, Repository, Store, Tag, error::Result, store::Document};
+use crate::{RegistryError, Repository, Store, Tag, document::Document, error::Result};
 use fuseml_domain::Digest;
 use futures::TryStreamExt as _;
 use jiff::Timestamp;

@@ -6,6 +6,7 @@
 
 mod access;
 mod collect;
+mod document;
 mod error;
 mod name;
 mod route;
