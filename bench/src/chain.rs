@@ -102,7 +102,9 @@ impl World {
         let project: Name = "bench".parse()?;
         catalog.create_project(&project).await?;
         let repositories = Arc::new(Repositories::new(folder.path().join("git"))?);
-        let trees = Arc::new(TreeStore::new(folder.path().join("contents"))?);
+        let place = folder.path().join("contents");
+        let blobs = fuseml_registry::Store::on_disk(place.clone())?;
+        let trees = Arc::new(TreeStore::new(blobs, Arc::new(catalog.clone()), place.join("incoming"))?);
         let contents = Arc::new(Contents::new(trees, repositories.clone())?);
         let supervisor =
             SupervisorCommand { program: program.to_owned(), arguments: vec!["process-supervisor".into()] };

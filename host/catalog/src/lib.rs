@@ -9,6 +9,7 @@ mod extensions;
 mod facts;
 mod instances;
 mod lineage;
+mod packs;
 mod pipelines;
 mod port;
 mod references;

@@ -2,7 +2,7 @@
 
 use crate::Options;
 use fuseml_domain::{Error, ErrorKind, Result};
-use reqwest::{Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder, Response};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub(crate) struct Client {
@@ -51,17 +51,29 @@ impl Client {
         self.read(self.request(method, path).json(body)).await
     }
 
+    fn gone(&self, error: &reqwest::Error) -> Error {
+        Error::unavailable("server-silent", format!("the server {} does not answer: {}", self.url, causes(error)))
+    }
+
+    /// Whatever the server answers.
+    pub(crate) async fn answer(&self, request: RequestBuilder) -> Result<Response> {
+        request.send().await.map_err(|error| self.gone(&error))
+    }
+
     /// For answers without contents.
     pub(crate) async fn call(&self, request: RequestBuilder) -> Result<Vec<u8>> {
-        let gone = |error: reqwest::Error| {
-            Error::unavailable("server-silent", format!("the server {} does not answer: {}", self.url, causes(&error)))
-        };
-        let response = request.send().await.map_err(gone)?;
+        let response = self.succeeded(request).await?;
+        Ok(response.bytes().await.map_err(|error| self.gone(&error))?.to_vec())
+    }
+
+    /// An answer that is still to be read.
+    pub(crate) async fn succeeded(&self, request: RequestBuilder) -> Result<Response> {
+        let response = self.answer(request).await?;
         let status = response.status();
-        let bytes = response.bytes().await.map_err(gone)?;
         if status.is_success() {
-            return Ok(bytes.to_vec());
+            return Ok(response);
         }
+        let bytes = response.bytes().await.map_err(|error| self.gone(&error))?;
         if let Ok(problem) = serde_json::from_slice::<Problem>(&bytes) {
             return Err(Error { kind: problem.kind, code: problem.title, message: problem.detail });
         }

@@ -4,9 +4,10 @@ mod client;
 mod command;
 mod config;
 mod output;
+mod transfer;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use fuseml_domain::{Error, ErrorKind};
+use fuseml_domain::{Error, ErrorKind, Kind};
 use output::Format;
 use std::{path::PathBuf, process::ExitCode};
 
@@ -58,6 +59,12 @@ enum Command {
     Codeset(command::codeset::CodesetCommand),
     /// The same as `codeset push`
     Push(command::codeset::PushArguments),
+    /// Push, fetch and list datasets
+    #[command(subcommand)]
+    Dataset(command::contents::ContentsCommand),
+    /// Push, fetch and list models
+    #[command(subcommand)]
+    Model(command::contents::ContentsCommand),
     /// Find artifacts of every kind
     #[command(subcommand)]
     Artifact(command::artifact::ArtifactCommand),
@@ -137,6 +144,8 @@ async fn ask(command: Command, options: &Options) -> anyhow::Result<ExitCode> {
         Command::Pipeline(command) => command::pipeline::execute(command, options).await,
         Command::Codeset(command) => command::codeset::execute(command, options).await,
         Command::Push(arguments) => command::codeset::push(arguments, options).await,
+        Command::Dataset(command) => command::contents::execute(command, Kind::Dataset, options).await,
+        Command::Model(command) => command::contents::execute(command, Kind::Model, options).await,
         Command::Artifact(command) => command::artifact::execute(command, options).await,
         Command::Lineage(arguments) => command::lineage::lineage(arguments, options).await,
         Command::Run(command) => command::run::execute(command, options).await,

@@ -80,6 +80,21 @@ pub(crate) fn shown(duration: Duration) -> String {
     }
 }
 
+/// `512 B`, `1.5 KiB`, `2.0 GiB`.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
 /// `84µs`, `12.3ms`, `1.25s`.
 pub(crate) fn micros(micros: u64) -> String {
     match micros {

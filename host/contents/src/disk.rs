@@ -123,6 +123,16 @@ impl Staging {
         self.folder.path()
     }
 
+    /// Makes the folders that hold nothing.
+    pub(crate) fn make_empty_folders(&self, tree: &Tree) -> Result<()> {
+        let make = |folder: &String| {
+            let place = self.path().join(folder);
+            fs::create_dir_all(&place)
+                .map_err(|error| Error::io(format!("{} cannot be made", place.display()), &error))
+        };
+        tree.empty_folders().iter().try_for_each(make)
+    }
+
     /// Makes every file, still empty, and answers where each is: what fills them later can only write into files
     /// that are there.
     pub(crate) fn lay_out(&self, tree: &Tree) -> Result<Vec<PathBuf>> {
@@ -132,6 +142,7 @@ impl Staging {
             create(&place, file.executable)?;
             Ok(place)
         };
+        self.make_empty_folders(tree)?;
         tree.files().iter().map(place).collect()
     }
 

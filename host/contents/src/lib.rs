@@ -5,9 +5,14 @@
 //! for the files that a component reads.
 
 mod codeset;
+mod collect;
 mod disk;
 mod fetch;
+mod form;
 mod git;
+mod manifest;
+mod pack;
+mod receive;
 mod repository;
 mod smart_http;
 mod stage;
@@ -15,8 +20,12 @@ mod store;
 mod verify;
 mod walk;
 
+pub use form::{DESCRIPTOR, DIRECTORY, LISTING, TREE};
 pub use git::CommitInfo;
+pub use pack::{PACK_BYTES, PackWriter, read_pack};
+pub use receive::Missing;
 pub use repository::Repositories;
 pub use smart_http::{ByteStream, GitRequest, GitResponse};
 pub use stage::Contents;
-pub use store::{Damage, TreeStore};
+pub use store::{Damage, Listed, TreeStore, list, list_file};
+pub use walk::Found;

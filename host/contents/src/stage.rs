@@ -4,11 +4,13 @@ use crate::{
     Repositories, TreeStore,
     disk::{Staging, blocking, parallel},
     fetch,
-    store::copy_checked,
+    store::copy_file,
     verify::Source,
 };
 use async_trait::async_trait;
-use fuseml_domain::{Contents as Wanted, Digest, Error, Location, Name, Result, Tree, TreeFile, port::ContentStore};
+use fuseml_domain::{
+    Contents as Wanted, Descriptor, Digest, Error, Location, Name, Result, Series, Tree, TreeFile, port::ContentStore,
+};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -65,12 +67,16 @@ impl ContentStore for Contents {
         .await
     }
 
-    async fn store_tree(&self, directory: &Path) -> Result<Tree> {
-        self.trees.store(directory).await
+    async fn store_tree(&self, series: &Series, directory: &Path) -> Result<Tree> {
+        self.trees.store(series, directory).await
     }
 
-    async fn store_listing(&self, directory: &Path) -> Result<Tree> {
-        self.trees.store_listing(directory).await
+    async fn store_listing(&self, series: &Series, directory: &Path) -> Result<Tree> {
+        self.trees.store_listing(series, directory).await
+    }
+
+    async fn publish(&self, descriptor: &Descriptor, tree: &Tree) -> Result<()> {
+        self.trees.publish(descriptor, tree).await
     }
 
     async fn tree(&self, digest: &Digest) -> Result<Tree> {
@@ -124,8 +130,9 @@ async fn copy(contents: &Wanted, staging: &Staging) -> Result<()> {
             if !real.starts_with(&root) || !real.is_file() {
                 return Err(source.missing(file));
             }
-            copy_checked(&real, file, &source, &staging.path().join(&file.path))
+            copy_file(&real, file, &source, &staging.path().join(&file.path))
         };
+        staging.make_empty_folders(&tree)?;
         parallel(tree.files(), fetch).map(drop)
     })
     .await

@@ -1,34 +1,46 @@
-//! The built-in content store: blobs on the local disk, each known by the digest of its bytes, and trees of them.
+//! The built-in content store: directories as lists of files with digests, whose bytes an OCI registry keeps.
 //!
-//! A blob is on disk before its name is, and a tree's list is stored after everything that it names: what has a
-//! digest here is whole. A stored blob is never written again, unless it was damaged: storing the same bytes once
-//! more heals it.
+//! A file lies in the registry as a blob of its own or, where many are small, in a pack with others. Blobs are there
+//! before their names are, and a tree's list is stored after everything that it names: what has a digest here is
+//! whole. Whatever a tree is read from, each byte is checked against the digest in its list.
 
 use crate::{
     disk::{Copied, Staging, blocking, copy_hashed, create, hash_file, parallel},
+    pack::{PACK_BYTES, PackWriter},
     verify::Source,
     walk::{Found, walk},
 };
-use fuseml_domain::{Digest, Error, Location, Result, Tree, TreeFile};
+use fuseml_domain::{Digest, Error, Location, Result, SMALL_FILE, Series, Tree, TreeFile, port::PackIndex};
+use fuseml_registry::{Repository, Store as Registry};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, HashMap, HashSet},
     fs,
     io::{ErrorKind, Read},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
+use tokio::runtime::Handle;
+use tokio_util::io::{StreamReader, SyncIoBridge};
 
 /// What a server that died left half received is swept away at a start this much later, so that another server
 /// on the same folder is not disturbed.
 const LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Files below this size are read whole before they are written.
-const SMALL: u64 = 1 << 20;
+/// Trees with fewer small files are kept without packs, whatever they are.
+const WITHOUT_PACKS: usize = 64;
 
-#[derive(Debug, Clone)]
+/// Where small files lie: the pack, and the place in it.
+pub(crate) type Places = HashMap<Digest, (Digest, fuseml_domain::port::PackedFile)>;
+
+#[derive(Clone)]
 pub struct TreeStore {
-    root: PathBuf,
+    pub(crate) registry: Registry,
+    pub(crate) index: Arc<dyn PackIndex>,
+    /// For files in the making, on this machine.
+    pub(crate) incoming: PathBuf,
+    runtime: Handle,
 }
 
 /// One stored file that is not what its tree says.
@@ -41,42 +53,53 @@ pub struct Damage {
 }
 
 impl TreeStore {
-    pub fn new(root: impl Into<PathBuf>) -> Result<Self> {
-        let root = root.into();
-        for folder in ["blobs/sha256", "incoming"] {
-            let path = root.join(folder);
-            fs::create_dir_all(&path)
-                .map_err(|error| Error::io(format!("the folder {} cannot be made", path.display()), &error))?;
-        }
-        sweep(&root.join("incoming"));
-        Ok(Self { root })
-    }
-
-    /// Where the bytes of a digest are, if they are here.
-    fn blob(&self, digest: &Digest) -> PathBuf {
-        self.root.join("blobs/sha256").join(&digest.hex()[..2]).join(digest.hex())
+    /// Over a registry's blobs; `incoming` is a folder of this machine, best on the same disk.
+    ///
+    /// # Errors
+    /// When that cannot be made.
+    ///
+    /// # Panics
+    /// Outside an async runtime.
+    pub fn new(registry: Registry, index: Arc<dyn PackIndex>, incoming: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&incoming)
+            .map_err(|error| Error::io(format!("the folder {} cannot be made", incoming.display()), &error))?;
+        sweep(&incoming);
+        Ok(Self { registry, index, incoming, runtime: Handle::current() })
     }
 
     /// Stores every file of a directory, then their list.
-    pub async fn store(&self, directory: &Path) -> Result<Tree> {
-        let (store, directory) = (self.clone(), directory.to_owned());
+    pub async fn store(&self, series: &Series, directory: &Path) -> Result<Tree> {
+        let (store, series, directory) = (self.clone(), series.clone(), directory.to_owned());
         blocking(move || {
-            let tree = tree_of(&directory, |real| store.take_in(&mut open(real)?))?;
-            let folders: BTreeSet<_> =
-                tree.files().iter().filter_map(|file| Some(store.blob(&file.digest).parent()?.to_owned())).collect();
-            parallel(&Vec::from_iter(folders), |folder| sync_folder(folder))?;
-            store.keep_list(&tree)?;
+            let repository = repository(&series)?;
+            let walked = walk(&directory)?;
+            let is_small = |found: &Found| found.metadata.len() < SMALL_FILE;
+            let small = walked.files.iter().filter(|found| is_small(found)).count();
+            let packs = series.packs(walked.files.len(), small);
+            let files = parallel(&walked.files, |found| {
+                let copied = match packs && is_small(found) {
+                    true => hash_file(&found.real).map_err(|error| unreadable(&found.real, &error))?,
+                    false => store.take_in(&repository, &mut open(&found.real)?)?,
+                };
+                Ok(tree_file(found, copied))
+            })?;
+            if packs {
+                let small = files.iter().zip(&walked.files).filter(|(_, found)| is_small(found));
+                store.pack(&repository, small.map(|(file, found)| (file, found.real.as_path())))?;
+            }
+            let tree = Tree::with_empty_folders(files, walked.empty_folders)?;
+            store.keep_list(&repository, &tree)?;
             Ok(tree)
         })
         .await
     }
 
     /// Stores the list alone: the contents lie elsewhere.
-    pub async fn store_listing(&self, directory: &Path) -> Result<Tree> {
-        let (store, directory) = (self.clone(), directory.to_owned());
+    pub async fn store_listing(&self, series: &Series, directory: &Path) -> Result<Tree> {
+        let (store, series, directory) = (self.clone(), series.clone(), directory.to_owned());
         blocking(move || {
-            let tree = tree_of(&directory, |real| hash_file(real).map_err(|error| unreadable(real, &error)))?;
-            store.keep_list(&tree)?;
+            let tree = list(&directory, |_| None)?.tree;
+            store.keep_list(&repository(&series)?, &tree)?;
             Ok(tree)
         })
         .await
@@ -98,12 +121,13 @@ impl TreeStore {
         let (store, digest) = (self.clone(), digest.clone());
         blocking(move || {
             let tree = store.read_list(&digest)?;
+            let places = store.places(&tree)?;
             let damages = parallel(tree.files(), |file| {
-                let found = match hash_file(&store.blob(&file.digest)) {
-                    Ok(copied) => Some(copied.digest),
-                    Err(error) if error.kind() == ErrorKind::NotFound => None,
-                    Err(error) => return Err(unreadable(&store.blob(&file.digest), &error)),
-                };
+                let read = store.open_file(file, &places).and_then(|reader| match reader {
+                    Some(mut reader) => copy_hashed(&mut reader, &mut std::io::sink()).map(Some).map_err(unstorable),
+                    None => Ok(None),
+                })?;
+                let found = read.map(|copied| copied.digest);
                 let damage =
                     || Damage { path: file.path.clone(), registered: file.digest.clone(), found: found.clone() };
                 Ok((found.as_ref() != Some(&file.digest)).then(damage))
@@ -119,20 +143,23 @@ impl TreeStore {
         blocking(move || {
             let source = Source::own(format!("the stored tree {digest}"));
             let tree = store.read_list(&digest)?;
+            let places = store.places(&tree)?;
+            staging.make_empty_folders(&tree)?;
             let restore = |file: &TreeFile| {
-                let blob = store.blob(&file.digest);
-                copy_checked(&blob, file, &source, &staging.path().join(&file.path))
+                let reader = store.open_file(file, &places)?.ok_or_else(|| source.missing(file))?;
+                copy_checked(reader, file, &source, &staging.path().join(&file.path))
             };
             parallel(tree.files(), restore).map(drop)
         })
         .await
     }
 
-    fn read_list(&self, digest: &Digest) -> Result<Tree> {
-        let bytes = fs::read(self.blob(digest)).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::not_found("unknown-tree", format!("nothing is stored under {digest}")),
-            _ => Error::io(format!("the list of files {digest} cannot be read"), &error),
-        })?;
+    pub(crate) fn read_list(&self, digest: &Digest) -> Result<Tree> {
+        let mut bytes = Vec::new();
+        let size = self.runtime.block_on(self.registry.size_anywhere(digest))?;
+        let size =
+            size.ok_or_else(|| Error::not_found("unknown-tree", format!("nothing is stored under {digest}")))?;
+        self.open_blob(digest, 0..size)?.read_to_end(&mut bytes).map_err(unstorable)?;
         let found = Digest::of(&bytes);
         if found != *digest {
             let message = format!("the stored list of files {digest} is damaged: its digest is {found}");
@@ -141,77 +168,219 @@ impl TreeStore {
         Tree::parse(&bytes)
     }
 
-    fn keep_list(&self, tree: &Tree) -> Result<()> {
-        let copied = self.take_in(&mut tree.to_json().as_slice())?;
-        self.blob(&copied.digest).parent().map_or(Ok(()), sync_folder)
+    pub(crate) fn keep_list(&self, repository: &Repository, tree: &Tree) -> Result<Copied> {
+        self.take_in(repository, &mut tree.to_json().as_slice())
     }
 
-    /// Makes the bytes a blob. Its folder is still to be synced.
-    fn take_in(&self, reader: &mut impl Read) -> Result<Copied> {
-        let take = || -> std::io::Result<Copied> {
-            let mut begin = Vec::new();
-            reader.by_ref().take(SMALL).read_to_end(&mut begin)?;
-            if (begin.len() as u64) < SMALL {
-                // All of it: a file that is known already is seen to be before anything is written.
-                let copied = Copied { digest: Digest::of(&begin), size_bytes: begin.len() as u64 };
-                if self.is_kept(&copied) {
-                    return Ok(copied);
-                }
-            }
-            let mut incoming = tempfile::NamedTempFile::new_in(self.root.join("incoming"))?;
-            let copied = copy_hashed(begin.as_slice().chain(reader), &mut incoming)?;
-            if !self.is_kept(&copied) {
-                self.keep(incoming, &copied.digest)?;
-            }
-            Ok(copied)
-        };
-        take().map_err(|error| Error::io("contents cannot be stored", &error))
-    }
-
-    /// Whether the blob is there and whole: one that was damaged is written again.
-    fn is_kept(&self, copied: &Copied) -> bool {
-        hash_file(&self.blob(&copied.digest)).is_ok_and(|kept| kept == *copied)
-    }
-
-    fn keep(&self, incoming: tempfile::NamedTempFile, digest: &Digest) -> std::io::Result<()> {
-        let place = self.blob(digest);
-        let folder = place.parent().unwrap_or(&self.root);
-        if !folder.is_dir() {
-            fs::create_dir_all(folder)?;
-            fs::File::open(self.root.join("blobs/sha256"))?.sync_all()?;
+    /// In which packs a tree's small files lie, for those that lie in one.
+    pub(crate) fn places(&self, tree: &Tree) -> Result<Places> {
+        let small: HashSet<&Digest> =
+            tree.files().iter().filter(|file| file.size_bytes < SMALL_FILE).map(|file| &file.digest).collect();
+        match small.len() > WITHOUT_PACKS {
+            true => self.runtime.block_on(self.index.find(&Vec::from_iter(small))),
+            false => Ok(Places::new()),
         }
-        incoming.as_file().set_permissions(fs::Permissions::from_mode(0o444))?;
-        incoming.as_file().sync_all()?;
-        incoming.persist(&place).map_err(|error| error.error)?;
-        Ok(())
+    }
+
+    /// A file's bytes from wherever they lie, at most a byte more than it should have; `None` when they are nowhere.
+    pub(crate) fn open_file(&self, file: &TreeFile, places: &Places) -> Result<Option<Box<dyn Read>>> {
+        if let Some((pack, place)) = places.get(&file.digest)
+            && self.has_blob(pack)?
+        {
+            return self.open_blob(pack, place.offset..place.offset + place.size_bytes).map(Some);
+        }
+        match self.has_blob(&file.digest)? {
+            true => self.open_blob(&file.digest, 0..file.size_bytes + 1).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn has_blob(&self, digest: &Digest) -> Result<bool> {
+        match self.registry.file_of(digest) {
+            Some(file) => Ok(file.is_file()),
+            None => Ok(self.runtime.block_on(self.registry.size_anywhere(digest))?.is_some()),
+        }
+    }
+
+    pub(crate) fn open_blob(&self, digest: &Digest, range: std::ops::Range<u64>) -> Result<Box<dyn Read>> {
+        if let Some(path) = self.registry.file_of(digest) {
+            let mut file = open(&path)?;
+            std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(range.start)).map_err(unstorable)?;
+            return Ok(Box::new(file.take(range.end - range.start)));
+        }
+        let stream = self.runtime.block_on(self.registry.read_blob(digest, range))?;
+        Ok(Box::new(SyncIoBridge::new_with_handle(StreamReader::new(stream), self.runtime.clone())))
+    }
+
+    /// Makes the bytes a blob of the repository. One that is there already is not written again, unless it was
+    /// damaged: storing the same bytes once more heals it.
+    pub(crate) fn take_in(&self, repository: &Repository, reader: &mut impl Read) -> Result<Copied> {
+        let mut begin = Vec::new();
+        reader.by_ref().take(SMALL_FILE).read_to_end(&mut begin).map_err(unstorable)?;
+        if (begin.len() as u64) < SMALL_FILE {
+            // All of it: a file that is known already is seen to be before anything is written.
+            let copied = Copied { digest: Digest::of(&begin), size_bytes: begin.len() as u64 };
+            if self.is_kept(repository, &copied)? {
+                return Ok(copied);
+            }
+        }
+        let mut incoming = tempfile::NamedTempFile::new_in(&self.incoming).map_err(unstorable)?;
+        let copied = copy_hashed(begin.as_slice().chain(reader), &mut incoming).map_err(unstorable)?;
+        if !self.is_kept(repository, &copied)? {
+            self.keep(repository, incoming, &copied)?;
+        }
+        Ok(copied)
+    }
+
+    /// Whether the blob is there and whole, and then the repository's too.
+    fn is_kept(&self, repository: &Repository, copied: &Copied) -> Result<bool> {
+        let whole = match self.registry.file_of(&copied.digest) {
+            Some(file) => hash_file(&file).is_ok_and(|kept| kept == *copied),
+            None => self.runtime.block_on(self.registry.size_anywhere(&copied.digest))? == Some(copied.size_bytes),
+        };
+        Ok(whole && self.runtime.block_on(self.registry.hold(repository, &copied.digest))?)
+    }
+
+    pub(crate) fn keep(
+        &self,
+        repository: &Repository,
+        incoming: tempfile::NamedTempFile,
+        copied: &Copied,
+    ) -> Result<()> {
+        incoming.as_file().set_permissions(fs::Permissions::from_mode(0o444)).map_err(unstorable)?;
+        let path = incoming.into_temp_path().keep().map_err(|error| unstorable(error.error))?;
+        let kept = self.registry.take_known(repository, path, copied.digest.clone(), copied.size_bytes);
+        Ok(self.runtime.block_on(kept)?)
+    }
+
+    /// Puts files that lie in no pack yet into new ones.
+    fn pack<'f>(
+        &self,
+        repository: &Repository,
+        files: impl Iterator<Item = (&'f TreeFile, &'f Path)>,
+    ) -> Result<()> {
+        let real: BTreeMap<&Digest, (&TreeFile, &Path)> =
+            files.map(|(file, path)| (&file.digest, (file, path))).collect();
+        let held = self.hold_packs(repository, &Vec::from_iter(real.keys().copied()))?;
+        let mut packs: Vec<Vec<(&TreeFile, &Path)>> = Vec::new();
+        let mut bytes = PACK_BYTES;
+        for (_, (file, path)) in real.into_iter().filter(|(digest, _)| !held.contains_key(*digest)) {
+            if bytes >= PACK_BYTES {
+                packs.push(Vec::new());
+                bytes = 0;
+            }
+            bytes += file.size_bytes;
+            packs.last_mut().into_iter().for_each(|pack| pack.push((file, path)));
+        }
+        parallel(&packs, |files| {
+            let incoming = tempfile::NamedTempFile::new_in(&self.incoming).map_err(unstorable)?;
+            let mut writer = PackWriter::new(std::io::BufWriter::new(incoming));
+            for (file, path) in files {
+                writer.append(&file.digest, file.size_bytes, open(path)?)?;
+            }
+            let (writer, files) = writer.finish()?;
+            let incoming = writer.into_inner().map_err(|error| unstorable(error.into_error()))?;
+            let copied = hash_file(incoming.path()).map_err(unstorable)?;
+            self.keep_pack(repository, incoming, &copied, &files)
+        })
+        .map(drop)
+    }
+
+    pub(crate) fn keep_pack(
+        &self,
+        repository: &Repository,
+        incoming: tempfile::NamedTempFile,
+        copied: &Copied,
+        files: &[fuseml_domain::port::PackedFile],
+    ) -> Result<()> {
+        self.keep(repository, incoming, copied)?;
+        self.runtime.block_on(self.index.add(&copied.digest, files))
+    }
+
+    /// Which of the files lie in packs that are there; the repository has those packs from here on.
+    pub(crate) fn hold_packs(&self, repository: &Repository, files: &[&Digest]) -> Result<Places> {
+        let mut places = self.runtime.block_on(self.index.find(files))?;
+        let packs: HashSet<Digest> = places.values().map(|(pack, _)| pack.clone()).collect();
+        for pack in packs {
+            if !self.runtime.block_on(self.registry.hold(repository, &pack))? {
+                self.runtime.block_on(self.index.remove(&pack))?;
+                places.retain(|_, (there, _)| *there != pack);
+            }
+        }
+        Ok(places)
+    }
+
+    pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
     }
 }
 
-/// Copies a file that must be what the tree says, reading no more than a byte beyond that.
-pub(crate) fn copy_checked(from: &Path, file: &TreeFile, source: &Source, target: &Path) -> Result<()> {
+/// A directory's files where they lie, and their list.
+#[derive(Debug)]
+pub struct Listed {
+    pub tree: Tree,
+    /// In the order of the tree's files.
+    pub real: Vec<PathBuf>,
+}
+
+/// Reads every file of a directory whose digest nobody `known` can tell.
+///
+/// # Errors
+/// When it holds what cannot be stored, or cannot be read.
+pub fn list(directory: &Path, known: impl Fn(&Found) -> Option<Digest> + Sync) -> Result<Listed> {
+    let walked = walk(directory)?;
+    let mut files = parallel(&walked.files, |found| {
+        let copied = match known(found) {
+            Some(digest) => Copied { digest, size_bytes: found.metadata.len() },
+            None => hash_file(&found.real).map_err(|error| unreadable(&found.real, &error))?,
+        };
+        Ok((tree_file(found, copied), found.real.clone()))
+    })?;
+    files.sort();
+    let (files, real) = files.into_iter().unzip();
+    Ok(Listed { tree: Tree::with_empty_folders(files, walked.empty_folders)?, real })
+}
+
+/// One file, as a tree names it under that path.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn list_file(real: &Path, path: &str) -> Result<TreeFile> {
+    let metadata = fs::metadata(real).map_err(|error| unreadable(real, &error))?;
+    let copied = hash_file(real).map_err(|error| unreadable(real, &error))?;
+    Ok(tree_file(&Found { path: path.to_owned(), real: real.to_owned(), metadata }, copied))
+}
+
+fn tree_file(found: &Found, Copied { digest, size_bytes }: Copied) -> TreeFile {
+    TreeFile { path: found.path.clone(), size_bytes, digest, executable: found.executable() }
+}
+
+/// The series' repository.
+pub(crate) fn repository(series: &Series) -> Result<Repository> {
+    Ok(series.repository().parse::<Repository>()?)
+}
+
+/// Copies a file that must be what the tree says.
+pub(crate) fn copy_file(from: &Path, file: &TreeFile, source: &Source, target: &Path) -> Result<()> {
     let reader = fs::File::open(from).map_err(|error| match error.kind() {
         ErrorKind::NotFound => source.missing(file),
         _ => unreadable(from, &error),
     })?;
+    copy_checked(reader, file, source, target)
+}
+
+/// Writes what must be as the tree says, reading no more than a byte beyond that.
+pub(crate) fn copy_checked(reader: impl Read, file: &TreeFile, source: &Source, target: &Path) -> Result<()> {
     let mut writer = create(target, file.executable)?;
-    let reader = reader.take(file.size_bytes + 1);
-    let copied = copy_hashed(reader, &mut writer)
-        .map_err(|error| Error::io(format!("{} cannot be copied", from.display()), &error))?;
+    let copied = copy_hashed(reader.take(file.size_bytes + 1), &mut writer)
+        .map_err(|error| Error::io(format!("{} cannot be copied to {}", file.path, target.display()), &error))?;
     if copied.size_bytes > file.size_bytes {
         return Err(source.too_long(file));
     }
     source.check(file, &copied)
 }
 
-fn tree_of(directory: &Path, read: impl Fn(&Path) -> Result<Copied> + Sync) -> Result<Tree> {
-    let files = parallel(&walk(directory)?, |found: &Found| {
-        let Copied { digest, size_bytes } = read(&found.real)?;
-        Ok(TreeFile { path: found.path.clone(), size_bytes, digest, executable: found.executable })
-    })?;
-    Tree::new(files)
-}
-
-fn open(path: &Path) -> Result<fs::File> {
+pub(crate) fn open(path: &Path) -> Result<fs::File> {
     fs::File::open(path).map_err(|error| unreadable(path, &error))
 }
 
@@ -219,10 +388,8 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     Error::io(format!("{} cannot be read", path.display()), error)
 }
 
-/// A name is on disk only once its folder is.
-fn sync_folder(folder: impl AsRef<Path>) -> Result<()> {
-    let sync = fs::File::open(folder.as_ref()).and_then(|folder| folder.sync_all());
-    sync.map_err(|error| Error::io("contents cannot be stored", &error))
+pub(crate) fn unstorable(error: std::io::Error) -> Error {
+    Error::io("contents cannot be stored or read", &error)
 }
 
 fn sweep(incoming: &Path) {

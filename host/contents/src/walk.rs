@@ -1,7 +1,7 @@
 //! The files of a directory that a workload left, as its tree will name them.
 //!
 //! A link counts as what it leads to, as long as that lies in the same directory; one that leads out is refused,
-//! for it could show any file of this machine to whoever reads the artifact. Empty folders are no part of a tree.
+//! for it could show any file of this machine to whoever reads the artifact.
 
 use fuseml_domain::{Error, Result};
 use std::{
@@ -13,13 +13,27 @@ use std::{
 /// More files than this are no artifact but an accident.
 const MAX_FILES: usize = 1_000_000;
 
+/// One file of a directory.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub struct Found {
     /// Relative, `/`-separated.
-    pub(crate) path: String,
+    pub path: String,
     /// Where the bytes are, with every link resolved.
-    pub(crate) real: PathBuf,
-    pub(crate) executable: bool,
+    pub real: PathBuf,
+    pub metadata: fs::Metadata,
+}
+
+impl Found {
+    pub(crate) fn executable(&self) -> bool {
+        self.metadata.permissions().mode() & 0o100 != 0
+    }
+}
+
+/// Everything below a directory.
+#[derive(Debug, Default)]
+pub(crate) struct Walked {
+    pub(crate) files: Vec<Found>,
+    pub(crate) empty_folders: Vec<String>,
 }
 
 struct Folder {
@@ -29,20 +43,25 @@ struct Folder {
     above: Vec<PathBuf>,
 }
 
-pub(crate) fn walk(directory: &Path) -> Result<Vec<Found>> {
+pub(crate) fn walk(directory: &Path) -> Result<Walked> {
     let metadata = directory.symlink_metadata().map_err(|error| unreadable(directory, &error))?;
     if !metadata.is_dir() {
         return Err(Error::invalid("no-directory", format!("{} is not a directory", directory.display())));
     }
     let root = directory.canonicalize().map_err(|error| unreadable(directory, &error))?;
-    let mut found = Vec::new();
+    let mut found = Walked::default();
     let mut folders = vec![Folder { real: root.clone(), prefix: String::new(), above: Vec::new() }];
     while let Some(folder) = folders.pop() {
+        let mut is_empty = true;
         for entry in fs::read_dir(&folder.real).map_err(|error| unreadable(&folder.real, &error))? {
             let entry = entry.map_err(|error| unreadable(&folder.real, &error))?;
+            is_empty = false;
             look_at(&entry, &folder, &root, &mut found, &mut folders)?;
         }
-        if found.len() > MAX_FILES {
+        if is_empty && !folder.prefix.is_empty() {
+            found.empty_folders.push(folder.prefix.trim_end_matches('/').to_owned());
+        }
+        if found.files.len() > MAX_FILES {
             let message = format!("{} holds more than {MAX_FILES} files", directory.display());
             return Err(Error::invalid("too-many-files", message));
         }
@@ -54,7 +73,7 @@ fn look_at(
     entry: &fs::DirEntry,
     folder: &Folder,
     root: &Path,
-    found: &mut Vec<Found>,
+    found: &mut Walked,
     folders: &mut Vec<Folder>,
 ) -> Result<()> {
     let name = entry.file_name();
@@ -71,7 +90,7 @@ fn look_at(
     };
     let metadata = fs::symlink_metadata(&real).map_err(io)?;
     if metadata.is_file() {
-        found.push(Found { path, real, executable: metadata.permissions().mode() & 0o100 != 0 });
+        found.files.push(Found { path, real, metadata });
     } else if metadata.is_dir() {
         let mut above = folder.above.clone();
         if link {

@@ -3,12 +3,12 @@
 
 mod support;
 
-use fuseml_contents::{Contents, Repositories, TreeStore};
+use fuseml_contents::{Contents, Repositories};
 use fuseml_domain::{
     ErrorKind,
     port::{CodesetFiles, Codesets as _, ContentStore as _},
 };
-use std::{fs, os::unix::fs::symlink, sync::Arc};
+use std::{fs, os::unix::fs::symlink};
 use support::{World, at, codeset, contents_of, make_executable, name, write};
 
 fn paths(files: &dyn CodesetFiles, glob: &str) -> Vec<String> {
@@ -140,8 +140,8 @@ async fn many_retained_commits_stay_retained() {
 }
 
 fn store(world: &World) -> Contents {
-    let trees = TreeStore::new(world.path("contents")).unwrap();
-    Contents::new(Arc::new(trees), world.repositories.clone()).unwrap()
+    let trees = support::trees(&world.path("contents"));
+    Contents::new(trees, world.repositories.clone()).unwrap()
 }
 
 #[tokio::test]

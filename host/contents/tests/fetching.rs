@@ -11,7 +11,7 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
-use fuseml_contents::{Contents, Repositories, TreeStore};
+use fuseml_contents::{Contents, Repositories};
 use fuseml_domain::{Contents as Wanted, Digest, Error, ErrorKind, Tree, TreeFile, port::ContentStore as _};
 use futures::StreamExt as _;
 use std::{fs, path::PathBuf, sync::Arc};
@@ -27,7 +27,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let trees = Arc::new(TreeStore::new(folder.path().join("contents")).unwrap());
+        let trees = support::trees(&folder.path().join("contents"));
         let repositories = Arc::new(Repositories::new(folder.path().join("git")).unwrap());
         fs::create_dir(folder.path().join("work")).unwrap();
         Self { contents: Contents::new(trees, repositories).unwrap(), folder }

@@ -11,7 +11,7 @@ use std::{
     path::PathBuf,
     sync::Arc,
 };
-use support::{at, contents_of, make_executable, stored, write};
+use support::{at, contents_of, make_executable, series, stored, trees, write};
 use tempfile::TempDir;
 
 struct World {
@@ -23,7 +23,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let trees = Arc::new(TreeStore::new(folder.path().join("contents")).unwrap());
+        let trees = trees(&folder.path().join("contents"));
         let repositories = Arc::new(Repositories::new(folder.path().join("git")).unwrap());
         let contents = Contents::new(trees.clone(), repositories).unwrap();
         fs::create_dir(folder.path().join("in")).unwrap();
@@ -37,7 +37,7 @@ impl World {
 
     async fn store(&self, files: &[(&str, &str)]) -> Tree {
         write(&self.path("in"), files);
-        self.contents.store_tree(&self.path("in")).await.unwrap()
+        self.contents.store_tree(&series(), &self.path("in")).await.unwrap()
     }
 
     fn blob(&self, digest: &Digest) -> PathBuf {
@@ -69,7 +69,7 @@ async fn a_directory_comes_back_as_it_was() {
         &[("model.pkl", "weights"), ("a/b/c.txt", "deep"), ("empty", ""), ("ü \n-", "odd"), ("run", "#!")],
     );
     make_executable(&world.path("in/run"));
-    let tree = world.contents.store_tree(&world.path("in")).await.unwrap();
+    let tree = world.contents.store_tree(&series(), &world.path("in")).await.unwrap();
     assert_eq!(paths(&tree), ["a/b/c.txt", "empty", "model.pkl", "run", "ü \n-"]);
     assert_eq!(world.contents.tree(&tree.digest()).await.unwrap(), tree);
     world.contents.stage(&stored(&tree), &world.path("work/input")).await.unwrap();
@@ -82,13 +82,13 @@ async fn a_directory_comes_back_as_it_was() {
 }
 
 #[tokio::test]
-async fn empty_folders_are_no_part_of_a_tree() {
+async fn empty_folders_come_back_too() {
     let world = World::new();
     fs::create_dir_all(world.path("in/empty/deeper")).unwrap();
-    let tree = world.store(&[]).await;
-    assert_eq!(paths(&tree), [""; 0]);
+    let tree = world.store(&[("other/file", "text")]).await;
+    assert_eq!((paths(&tree), tree.empty_folders()), (vec!["other/file"], &["empty/deeper".to_owned()][..]));
     world.contents.stage(&stored(&tree), &world.path("work/input")).await.unwrap();
-    assert_eq!(contents_of(&world.path("work/input")), [""; 0]);
+    assert_eq!(contents_of(&world.path("work/input")), contents_of(&world.path("in")));
 }
 
 #[tokio::test]
@@ -182,8 +182,8 @@ async fn what_is_no_file_of_the_directory_is_refused_by_name() {
         write(&world.path("in"), &[("a/b", "1")]);
         make(&world);
         for error in [
-            world.contents.store_tree(&world.path("in")).await.unwrap_err(),
-            world.contents.store_listing(&world.path("in")).await.unwrap_err(),
+            world.contents.store_tree(&series(), &world.path("in")).await.unwrap_err(),
+            world.contents.store_listing(&series(), &world.path("in")).await.unwrap_err(),
         ] {
             assert_eq!(error.kind, ErrorKind::Invalid, "{error}");
             assert!(error.message.contains(&format!("`{path}`")) && error.message.contains(why), "{error}");
@@ -191,7 +191,7 @@ async fn what_is_no_file_of_the_directory_is_refused_by_name() {
     }
     let world = World::new();
     symlink("/etc", world.path("output")).unwrap();
-    assert_eq!(world.contents.store_tree(&world.path("output")).await.unwrap_err().code, "no-directory");
+    assert_eq!(world.contents.store_tree(&series(), &world.path("output")).await.unwrap_err().code, "no-directory");
 }
 
 #[tokio::test]
@@ -200,14 +200,14 @@ async fn two_folders_that_link_to_each_other_end() {
     write(&world.path("in"), &[("x/1", "1"), ("y/2", "2")]);
     symlink("../y", world.path("in/x/y")).unwrap();
     symlink("../x", world.path("in/y/x")).unwrap();
-    assert_eq!(world.contents.store_tree(&world.path("in")).await.unwrap_err().code, "link");
+    assert_eq!(world.contents.store_tree(&series(), &world.path("in")).await.unwrap_err().code, "link");
 }
 
 #[tokio::test]
 async fn a_listing_knows_the_files_without_keeping_them() {
     let world = World::new();
     write(&world.path("in"), &[("model.pkl", "weights")]);
-    let listing = world.contents.store_listing(&world.path("in")).await.unwrap();
+    let listing = world.contents.store_listing(&series(), &world.path("in")).await.unwrap();
     assert_eq!(world.contents.tree(&listing.digest()).await.unwrap(), listing);
     assert_eq!(world.trees.verify(&listing.digest()).await.unwrap()[0].found, None);
     assert_eq!(world.refused(&stored(&listing)).await.code, "missing-file");
@@ -218,7 +218,7 @@ async fn a_listing_knows_the_files_without_keeping_them() {
 async fn a_local_directory_is_taken_as_it_was_registered() {
     let world = World::new();
     write(&world.path("in"), &[("a/model", "weights"), ("b", "b")]);
-    let tree = world.contents.store_listing(&world.path("in")).await.unwrap();
+    let tree = world.contents.store_listing(&series(), &world.path("in")).await.unwrap();
     write(&world.path("in"), &[("later", "not part of it")]);
     let plain = world.path("in").display().to_string();
     let wanted = |uri: &str| Wanted { tree: Some(tree.clone()), ..at("file", uri) };

@@ -22,6 +22,13 @@ impl Digest {
         Self(hex::encode(hash))
     }
 
+    /// The 32 bytes.
+    pub fn to_hash(&self) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hex::decode_to_slice(&self.0, &mut hash).expect("a digest is 64 hex digits");
+        hash
+    }
+
     /// The 64 hex digits without the algorithm.
     pub fn hex(&self) -> &str {
         &self.0

@@ -90,16 +90,22 @@ impl ExternalArtifact {
         if matches!(kind, Kind::Codeset | Kind::Runnable) {
             return invalid(format!("a {kind} cannot be external: FuseML runs only what it keeps"));
         }
-        let mut texts = attributes.iter().flat_map(|(name, value)| [name, value]).chain(metrics.keys());
-        if attributes.len() + metrics.len() > MOST_FACTS || texts.any(|text| text.len() > LONGEST_FACT) {
-            return invalid(format!(
-                "at most {MOST_FACTS} attributes and metrics, of at most {LONGEST_FACT} bytes each"
-            ));
+        check_facts(attributes, metrics)
+    }
+}
+
+/// Refuses what a person or a program says of an artifact when it is too much, or no number.
+pub(crate) fn check_facts(attributes: &Attributes, metrics: &BTreeMap<String, f64>) -> Result<()> {
+    let mut texts = attributes.iter().flat_map(|(name, value)| [name, value]).chain(metrics.keys());
+    if attributes.len() + metrics.len() > MOST_FACTS || texts.any(|text| text.len() > LONGEST_FACT) {
+        let message = format!("at most {MOST_FACTS} attributes and metrics, of at most {LONGEST_FACT} bytes each");
+        return Err(Error::invalid("facts", message));
+    }
+    match metrics.iter().find(|(_, value)| !value.is_finite()) {
+        Some((name, _)) => {
+            Err(Error::invalid("facts", format!("the metric {} is no number", name.escape_debug())))
         }
-        if let Some(name) = metrics.iter().find(|(_, value)| !value.is_finite()).map(|(name, _)| name) {
-            return invalid(format!("the metric {} is no number", name.escape_debug()));
-        }
-        Ok(())
+        None => Ok(()),
     }
 }
 

@@ -23,10 +23,12 @@ mod package;
 mod permission;
 mod pipeline;
 pub mod port;
+mod pushed;
 mod reference;
 mod run;
 mod runnable;
 mod secret;
+mod series;
 mod setting;
 mod stored;
 mod surface;
@@ -55,12 +57,14 @@ pub use network::{is_public, never_meant};
 pub use package::{PackageOrigin, PackageReference, exactly};
 pub use permission::{AllowedHost, BoundSecret, Capability, Request, Rights, fill_setting, host_rendering};
 pub use pipeline::{Binding, InputValue, Pipeline, Value, find_loop};
+pub use pushed::{PushedArtifact, check_pushed};
 pub use reference::Reference;
 pub use run::{Cause, Run, RunState, StepEvent, StepRun, StepState};
 pub use runnable::{
     BuildPlan, Delivery, Environment, InputSlot, OutputReport, OutputSlot, Parameter, Runnable, ServiceSpec, ValueType,
 };
 pub use secret::SecretText;
+pub use series::{SMALL_FILE, Series};
 pub use setting::{Setting, SettingType};
 pub use stored::{StoreChange, StoreCondition, StoreInfo, StorePage, StorePattern, StoreQuery, StoredArtifact};
 pub use surface::Surface;

@@ -3,7 +3,7 @@
 
 use crate::{
     Address, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, EngineInfo, EngineLog, EngineStatus,
-    EngineWorkload, InstanceChoice, Kind, Location, LogChunk, Name, Result, SecretText, StoreChange, StoreInfo,
+    EngineWorkload, InstanceChoice, Kind, Location, LogChunk, Name, Result, SecretText, Series, StoreChange, StoreInfo,
     StorePage, StoreQuery, StoredArtifact, Tree, Workload, WorkloadStatus,
 };
 use async_trait::async_trait;
@@ -16,13 +16,40 @@ pub trait ContentStore: Send + Sync {
     /// the digest. Nothing is left behind when it fails.
     async fn stage(&self, contents: &Contents, target: &Path) -> Result<()>;
     /// Stores a directory and answers its tree. Storing it again changes nothing.
-    async fn store_tree(&self, directory: &Path) -> Result<Tree>;
+    async fn store_tree(&self, series: &Series, directory: &Path) -> Result<Tree>;
     /// Stores only the list of files: the contents lie elsewhere.
-    async fn store_listing(&self, directory: &Path) -> Result<Tree>;
+    async fn store_listing(&self, series: &Series, directory: &Path) -> Result<Tree>;
+    /// A stored tree is an artifact's from here on: it is kept until that is deleted, and registries' clients find it.
+    async fn publish(&self, descriptor: &Descriptor, tree: &Tree) -> Result<()>;
     /// The tree of a digest that one of the two stored.
     async fn tree(&self, digest: &crate::Digest) -> Result<Tree>;
     /// Where the built-in store keeps a stored tree.
     fn location(&self, tree: &Tree) -> Location;
+}
+
+/// Where a small file lies that is kept together with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackedFile {
+    pub digest: crate::Digest,
+    /// Of the first byte in the pack, in bytes.
+    pub offset: u64,
+    pub size_bytes: u64,
+}
+
+/// Which small file lies in which pack of the content store, and where.
+#[async_trait]
+pub trait PackIndex: Send + Sync {
+    /// The pack and the place of each file that is in one.
+    async fn find(
+        &self,
+        files: &[&crate::Digest],
+    ) -> Result<std::collections::HashMap<crate::Digest, (crate::Digest, PackedFile)>>;
+    /// Whoever is in a pack already stays there.
+    async fn add(&self, pack: &crate::Digest, files: &[PackedFile]) -> Result<()>;
+    /// The pack is gone.
+    async fn remove(&self, pack: &crate::Digest) -> Result<()>;
+    /// All packs.
+    async fn packs(&self) -> Result<Vec<crate::Digest>>;
 }
 
 /// The files of a codeset, read straight from its commit.

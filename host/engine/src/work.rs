@@ -4,7 +4,7 @@ use crate::driver::{Driver, Outcome, key_of};
 use fuseml_domain::{
     Action, Address, Attributes, CollectedOutput, Contents, DEFAULT_TIMEOUT, Delivery, Descriptor, Error, InputSlot,
     Kind, Location, Name, Origin, OutputSlot, Reference, Result, Run, Runnable, RunnableChoice, StepEvent, StepRun,
-    Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, fill_setting,
+    Series, Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, fill_setting,
     port::{Participation, Role, StoreDraft},
 };
 use jiff::Timestamp;
@@ -101,11 +101,13 @@ async fn register(driver: &Driver, maker: &Maker<'_>, slot: &OutputSlot, left: &
         }
         _ => None,
     };
+    let name = series(maker.inputs).unwrap_or(&maker.run.pipeline);
+    let series = Series::new(&maker.run.project, slot.kind, name);
     let tree = match store {
-        Some(_) => ports.contents.store_listing(&left.path).await?,
-        None => ports.contents.store_tree(&left.path).await?,
+        Some(_) => ports.contents.store_listing(&series, &left.path).await?,
+        None => ports.contents.store_tree(&series, &left.path).await?,
     };
-    let mut made = describe(maker, slot, left, &tree, ports.contents.location(&tree))?;
+    let mut made = describe(maker, series, slot, left, &tree, ports.contents.location(&tree))?;
     if let (Some((instance, store)), Some(held)) = (store, held) {
         let draft = StoreDraft {
             location: Location::new(held.split(':').next().unwrap_or_default(), held).with_digest(tree.digest()),
@@ -121,11 +123,13 @@ async fn register(driver: &Driver, maker: &Maker<'_>, slot: &OutputSlot, left: &
         made.location = draft.location;
         made.store = Store::Extension { instance, id: stored.id };
     }
+    ports.contents.publish(&made, &tree).await.map_err(|error| error.context(made.address.short()))?;
     Ok(made)
 }
 
 fn describe(
     maker: &Maker<'_>,
+    series: Series,
     slot: &OutputSlot,
     left: &CollectedOutput,
     tree: &Tree,
@@ -133,14 +137,13 @@ fn describe(
 ) -> Result<Descriptor> {
     let digest = tree.digest();
     let id: Name = digest.hex().parse()?;
-    let series = series(maker.inputs).unwrap_or(&maker.run.pipeline).clone();
     let mut attributes = slot.provides.clone();
     attributes.extend(left.report.attributes.clone());
     attributes.extend(left.report.parameters.iter().map(|(name, value)| (format!("parameter.{name}"), value.clone())));
     attributes.insert("size-bytes".to_owned(), tree.size_bytes().to_string());
     Ok(Descriptor {
-        address: Address::of_version(slot.kind, &maker.run.project, &series, &id),
-        name: series,
+        address: Address::of_version(slot.kind, &series.project, &series.name, &id),
+        name: series.name,
         id,
         digest: Some(digest),
         created: Timestamp::now(),

@@ -1,6 +1,6 @@
 //! Who may do what in the registry.
 
-use crate::{Repository, Tag};
+use crate::{RegistryError, Repository, StoredManifest, Tag};
 use async_trait::async_trait;
 use axum::http::HeaderMap;
 
@@ -35,6 +35,14 @@ pub trait Access: Send + Sync + 'static {
     /// # Errors
     /// Why not.
     async fn greet(&self, headers: &HeaderMap) -> Result<(), Refusal>;
+
+    /// Something was pushed, and is about to be tagged so; it is answered after this.
+    ///
+    /// # Errors
+    /// What is wrong with it: the push fails then, and the tag stays as it was.
+    async fn pushed(&self, _repository: &Repository, _tag: &Tag, _manifest: &StoredManifest) -> Result<(), RegistryError> {
+        Ok(())
+    }
 
     /// Whether a tag stays where it was put first.
     fn is_fixed(&self, _repository: &Repository, _tag: &Tag) -> bool {

@@ -106,6 +106,20 @@ impl From<crate::Refusal> for RegistryError {
     }
 }
 
+impl From<RegistryError> for fuseml_domain::Error {
+    fn from(error: RegistryError) -> Self {
+        let kind = match error.code {
+            Code::BlobUnknown | Code::ManifestUnknown | Code::BlobUploadUnknown => fuseml_domain::ErrorKind::NotFound,
+            Code::Unauthorized | Code::Denied => fuseml_domain::ErrorKind::Denied,
+            Code::TooManyRequests => fuseml_domain::ErrorKind::Unavailable,
+            Code::Unsupported => fuseml_domain::ErrorKind::Unsupported,
+            Code::Unknown => fuseml_domain::ErrorKind::Internal,
+            _ => fuseml_domain::ErrorKind::Invalid,
+        };
+        Self { kind, code: error.code.text().to_lowercase().replace('_', "-"), message: error.message }
+    }
+}
+
 impl std::fmt::Display for RegistryError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)

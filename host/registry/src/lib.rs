@@ -18,7 +18,7 @@ pub use collect::Collected;
 pub use error::{Code, RegistryError};
 pub use name::{Repository, Tag};
 pub use route::router;
-pub use store::{Referrer, Store, StoredManifest};
+pub use store::{Referrer, Store, StoredManifest, Stream};
 
 /// Largest manifest or index that is taken, in bytes (the distribution specification asks for 4 MiB at least).
 pub const MOST_MANIFEST: usize = 4 << 20;

@@ -53,7 +53,8 @@ pub struct Referrer {
     pub descriptor: Descriptor,
 }
 
-pub(crate) type Stream = BoxStream<'static, std::io::Result<Bytes>>;
+/// A blob on its way.
+pub type Stream = BoxStream<'static, std::io::Result<Bytes>>;
 
 impl Store {
     /// In a folder of this machine.
@@ -88,6 +89,11 @@ impl Store {
         let objects = object_store::prefix::PrefixStore::new(objects, prefix);
         let uploads = Arc::new(Uploads::new(uploads)?);
         Ok(Self { objects: Arc::new(objects), disk: None, uploads, relied: Relied::default() })
+    }
+
+    /// The file that a blob is, where that is a disk; it need not be there.
+    pub fn file_of(&self, digest: &Digest) -> Option<PathBuf> {
+        self.disk.as_ref().map(|disk| disk.join(Self::blob_key(digest).as_ref()))
     }
 
     fn blob_key(digest: &Digest) -> Key {
@@ -136,8 +142,37 @@ impl Store {
         }
     }
 
-    /// The bytes of a blob whose size was asked for before.
-    pub(crate) async fn read_blob(&self, digest: &Digest, range: Range<u64>) -> Result<Stream> {
+    /// The size in bytes of a blob that any repository has.
+    ///
+    /// # Errors
+    /// When nobody can tell.
+    pub async fn size_anywhere(&self, digest: &Digest) -> Result<Option<u64>> {
+        match self.objects.head(&Self::blob_key(digest)).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(RegistryError::machine("looking a blob up", &error)),
+        }
+    }
+
+    /// The repository has a blob, if it is there: from here on it is not collected for as long as new ones are not.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn hold(&self, repository: &Repository, digest: &Digest) -> Result<bool> {
+        if self.size_anywhere(digest).await?.is_none() {
+            return Ok(false);
+        }
+        // Written anew, the note is young: a collection that begins later sees that, an earlier one is told.
+        self.link(repository, digest).await?;
+        self.relied.on(digest).await;
+        Ok(self.size_anywhere(digest).await?.is_some())
+    }
+
+    /// The bytes of a blob, whoever has it.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn read_blob(&self, digest: &Digest, range: Range<u64>) -> Result<Stream> {
         let key = Self::blob_key(digest);
         if let Some(disk) = &self.disk {
             return read_file(disk.join(key.as_ref()), range).await;
@@ -198,6 +233,14 @@ impl Store {
         self.put(&Self::blob_key(&digest), bytes).await?;
         self.link(repository, &digest).await?;
         Ok(digest)
+    }
+
+    /// Takes a file whose digest and size in bytes are known over as a blob of the repository; it is gone afterwards.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    pub async fn take_known(&self, repository: &Repository, path: PathBuf, digest: Digest, size: u64) -> Result<()> {
+        self.adopt(repository, Finished { path, digest, size }).await
     }
 
     /// Takes a file over as a blob of the repository; it is gone afterwards.
@@ -424,7 +467,10 @@ impl Store {
     }
 
     /// Forgets a manifest with its tags.
-    pub(crate) async fn delete_manifest(&self, repository: &Repository, digest: &Digest) -> Result<()> {
+    ///
+    /// # Errors
+    /// `ManifestUnknown`.
+    pub async fn delete_manifest(&self, repository: &Repository, digest: &Digest) -> Result<()> {
         let manifest = self.manifest(repository, digest).await?;
         for tag in self.names(&Self::folder(repository, "tags")).await? {
             let tag: Tag = tag.parse()?;
@@ -440,7 +486,10 @@ impl Store {
     }
 
     /// Forgets a tag.
-    pub(crate) async fn delete_tag(&self, repository: &Repository, tag: &Tag) -> Result<()> {
+    ///
+    /// # Errors
+    /// `ManifestUnknown`.
+    pub async fn delete_tag(&self, repository: &Repository, tag: &Tag) -> Result<()> {
         self.resolve(repository, tag).await?;
         self.delete(&Self::key(repository, "tags", tag.as_str())).await
     }

@@ -2,7 +2,7 @@
 
 use crate::{extension::Registry, folder::DataFolder, marketplace::Marketplaces};
 use fuseml_catalog::Catalog;
-use fuseml_contents::Repositories;
+use fuseml_contents::{Repositories, TreeStore};
 use fuseml_domain::port::RuntimeAgent;
 use fuseml_engine::Engine;
 use std::sync::Arc;
@@ -14,6 +14,9 @@ pub(crate) struct App {
     /// Names under which the server answers, without port.
     pub(crate) hosts: Vec<String>,
     pub(crate) catalog: Catalog,
+    pub(crate) trees: Arc<TreeStore>,
+    /// The registry below the trees.
+    pub(crate) blobs: fuseml_registry::Store,
     pub(crate) repositories: Arc<Repositories>,
     pub(crate) agent: Arc<dyn RuntimeAgent>,
     pub(crate) registry: Arc<Registry>,

@@ -5,6 +5,7 @@
 
 mod app;
 mod auth;
+mod contents;
 mod extension;
 mod folder;
 mod marketplace;

@@ -126,8 +126,9 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
     let token = folder.token()?;
     let catalog = Catalog::open(&config.database.clone().unwrap_or_else(|| folder.catalog().as_path().into())).await?;
     let repositories = Arc::new(Repositories::new(folder.repositories())?);
-    let trees = Arc::new(TreeStore::new(folder.contents())?);
-    let contents = Arc::new(Contents::new(trees, repositories.clone())?);
+    let blobs = fuseml_registry::Store::on_disk(folder.contents())?;
+    let trees = Arc::new(TreeStore::new(blobs.clone(), Arc::new(catalog.clone()), folder.contents().join("incoming"))?);
+    let contents = Arc::new(Contents::new(trees.clone(), repositories.clone())?);
     let sandbox = Sandbox::new(SandboxConfig {
         cache: folder.compiled(),
         compiler: CompilerCommand {
@@ -173,6 +174,8 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
         token,
         hosts,
         catalog,
+        trees,
+        blobs,
         repositories,
         agent,
         registry,

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use fuseml_agents::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};
 use fuseml_domain::{
-    Attributes, Contents, Digest, Error, Location, LogChunk, Result, Tree, Workload, WorkloadKind, WorkloadStatus,
+    Attributes, Contents, Descriptor, Digest, Error, Location, LogChunk, Result, Series, Tree, Workload, WorkloadKind, WorkloadStatus,
     port::{ContentStore, RuntimeAgent},
 };
 use std::{
@@ -34,10 +34,13 @@ impl ContentStore for Folders {
         }
         Ok(())
     }
-    async fn store_tree(&self, _: &Path) -> Result<Tree> {
+    async fn store_tree(&self, _: &Series, _: &Path) -> Result<Tree> {
         unreachable!("agents store nothing")
     }
-    async fn store_listing(&self, _: &Path) -> Result<Tree> {
+    async fn publish(&self, _: &Descriptor, _: &Tree) -> Result<()> {
+        unreachable!("the agent publishes nothing")
+    }
+    async fn store_listing(&self, _: &Series, _: &Path) -> Result<Tree> {
         unreachable!("agents store nothing")
     }
     async fn tree(&self, _: &Digest) -> Result<Tree> {

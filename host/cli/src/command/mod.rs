@@ -2,6 +2,7 @@
 
 pub(crate) mod artifact;
 pub(crate) mod codeset;
+pub(crate) mod contents;
 pub(crate) mod extension;
 pub(crate) mod lineage;
 pub(crate) mod marketplace;

@@ -10,20 +10,62 @@ use axum::{
     routing::any,
     serve::ListenerExt as _,
 };
-use fuseml_contents::{GitRequest, Repositories};
-use fuseml_domain::{Address, Attributes, Contents, Descriptor, ErrorKind, Kind, Location, Name, Origin, Store, Tree};
+use fuseml_contents::{GitRequest, Repositories, TreeStore};
+use fuseml_domain::{
+    Address, Attributes, Contents, Descriptor, Digest, ErrorKind, Kind, Location, Name, Origin, Series, Store, Tree,
+    port::{PackIndex, PackedFile},
+};
 use futures::TryStreamExt as _;
 use std::{
+    collections::{BTreeSet, HashMap},
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
 use tempfile::TempDir;
+
+/// Where small files lie, in memory.
+#[derive(Default)]
+pub struct MemoryIndex(Mutex<HashMap<Digest, (Digest, PackedFile)>>);
+
+#[async_trait::async_trait]
+impl PackIndex for MemoryIndex {
+    async fn find(&self, files: &[&Digest]) -> fuseml_domain::Result<HashMap<Digest, (Digest, PackedFile)>> {
+        let places = self.0.lock().unwrap();
+        Ok(files.iter().filter_map(|file| Some(((*file).clone(), places.get(*file)?.clone()))).collect())
+    }
+    async fn add(&self, pack: &Digest, files: &[PackedFile]) -> fuseml_domain::Result<()> {
+        let mut places = self.0.lock().unwrap();
+        for file in files {
+            places.entry(file.digest.clone()).or_insert_with(|| (pack.clone(), file.clone()));
+        }
+        Ok(())
+    }
+    async fn remove(&self, pack: &Digest) -> fuseml_domain::Result<()> {
+        self.0.lock().unwrap().retain(|_, (there, _)| there != pack);
+        Ok(())
+    }
+    async fn packs(&self) -> fuseml_domain::Result<Vec<Digest>> {
+        let packs: BTreeSet<Digest> = self.0.lock().unwrap().values().map(|(pack, _)| pack.clone()).collect();
+        Ok(packs.into_iter().collect())
+    }
+}
+
+/// A store over a folder.
+pub fn trees(folder: &Path) -> Arc<TreeStore> {
+    let blobs = fuseml_registry::Store::on_disk(folder.to_owned()).unwrap();
+    Arc::new(TreeStore::new(blobs, Arc::new(MemoryIndex::default()), folder.join("incoming")).unwrap())
+}
+
+/// Versions of a dataset.
+pub fn series() -> Series {
+    Series::new(&name("p"), Kind::Dataset, &name("wine"))
+}
 
 pub fn name(text: &str) -> Name {
     text.parse().unwrap()

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use fuseml_domain::{
     Address, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, Digest, Environment, Error, InstanceChoice,
     Kind, Location, LogChunk, Name, Origin, OutputReport, OutputSlot, Phase, Pipeline, Result, Run, Runnable, Selector,
-    ServiceSpec, Store, Tree, TreeFile, Workload, WorkloadStatus,
+    Series, ServiceSpec, Store, Tree, TreeFile, Workload, WorkloadStatus,
     port::{self, *},
 };
 use indexmap::IndexMap;
@@ -353,12 +353,15 @@ impl ContentStore for MemoryContents {
     async fn stage(&self, _: &Contents, _: &Path) -> Result<()> {
         Ok(())
     }
-    async fn store_tree(&self, directory: &Path) -> Result<Tree> {
+    async fn store_tree(&self, _: &Series, directory: &Path) -> Result<Tree> {
         let digest = Digest::of(directory.to_string_lossy().as_bytes());
         Tree::new(vec![TreeFile { path: "model".into(), size_bytes: 1, digest, executable: false }])
     }
-    async fn store_listing(&self, directory: &Path) -> Result<Tree> {
-        self.store_tree(directory).await
+    async fn store_listing(&self, series: &Series, directory: &Path) -> Result<Tree> {
+        self.store_tree(series, directory).await
+    }
+    async fn publish(&self, _: &Descriptor, _: &Tree) -> Result<()> {
+        Ok(())
     }
     async fn tree(&self, digest: &Digest) -> Result<Tree> {
         Err(Error::not_found("tree", digest.to_string()))

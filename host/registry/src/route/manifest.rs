@@ -1,7 +1,7 @@
 //! Manifests, tags and referrers.
 
 use super::{CONTENT_DIGEST, Registry, created, query, value};
-use crate::{Code, MOST_MANIFEST, RegistryError, Repository, error::Result, name::Reference};
+use crate::{Code, MOST_MANIFEST, RegistryError, Repository, StoredManifest, error::Result, name::Reference};
 use axum::{
     Json,
     body::Body,
@@ -52,8 +52,10 @@ impl Registry {
         {
             return Err(RegistryError::new(Code::DigestInvalid, format!("what came is not {expected}")));
         }
-        let (digest, subject) = self.store.put_manifest(repository, media_type, bytes).await?;
+        let (digest, subject) = self.store.put_manifest(repository, media_type, bytes.clone()).await?;
         if let Reference::Tag(tag) = &reference {
+            let manifest = StoredManifest { digest: digest.clone(), media_type: media_type.to_owned(), bytes };
+            self.access.pushed(repository, tag, &manifest).await?;
             self.store.tag(repository, tag, &digest, self.access.is_fixed(repository, tag)).await?;
         }
         let mut response = created(format!("/v2/{repository}/manifests/{digest}"), &digest)?;

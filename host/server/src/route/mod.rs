@@ -1,6 +1,7 @@
 //! Which path is answered by what.
 
 mod artifact;
+mod contents;
 mod extension;
 mod gateway;
 mod git;
@@ -8,7 +9,7 @@ mod instance;
 mod pipeline;
 mod run;
 
-use crate::{app::App, auth};
+use crate::{app::App, auth, contents::Pushes};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
@@ -20,6 +21,10 @@ use std::sync::Arc;
 /// The largest request to the REST interface but for packages, in bytes.
 const MAX_BODY: usize = 4 << 20;
 const MAX_PACKAGE: usize = 512 << 20;
+/// A list of a million files with long paths.
+const MAX_TREE: usize = 256 << 20;
+/// The largest file of an artifact, in bytes: what S3 keeps as one object.
+const MAX_BLOB: u64 = 5 << 40;
 
 pub(crate) fn router(app: Arc<App>) -> Router {
     let api = Router::new()
@@ -36,6 +41,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/artifact/labels", patch(artifact::label))
         .route("/artifact/tags/{tag}", put(artifact::tag).delete(artifact::untag))
         .route("/artifact/history", get(artifact::history))
+        .route("/artifact/tree", get(contents::tree))
+        .route("/artifact/pack", post(contents::send_pack))
+        .route("/projects/{project}/versions/{kind}/{name}", post(contents::register))
+        .route("/contents/collect", post(contents::collect))
         .route("/lineage", get(artifact::lineage))
         .route("/activity", get(run::activity))
         .route("/projects/{project}/runs", get(run::list))
@@ -68,13 +77,19 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/calls/{id}/tape", get(instance::tape))
         .route("/calls/{id}/replay", post(instance::replay))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .route("/projects/{project}/trees/{kind}/{name}", post(contents::expect).layer(DefaultBodyLimit::max(MAX_TREE)))
+        .route("/projects/{project}/packs/{kind}/{name}", post(contents::take_pack).layer(DefaultBodyLimit::disable()))
         .route("/marketplaces-import", post(extension::import).layer(DefaultBodyLimit::max(MAX_PACKAGE)))
         .route("/extensions", post(extension::install).layer(DefaultBodyLimit::max(MAX_PACKAGE)))
         .route("/extensions/{name}/upgrade", post(extension::upgrade).layer(DefaultBodyLimit::max(MAX_PACKAGE)));
+    let pushes = Pushes::new(app.catalog.clone(), app.trees.clone(), app.engine.clone());
+    let registry = fuseml_registry::router(app.blobs.clone(), Arc::new(pushes), MAX_BLOB);
     let guarded = Router::new()
         .nest("/api/v1", api)
         .route("/git/{project}/{name}/{*service}", any(git::serve).layer(DefaultBodyLimit::disable()))
         .route("/serve/{project}/{pipeline}/{name}/{*path}", any(gateway::forward).layer(DefaultBodyLimit::disable()))
-        .layer(middleware::from_fn_with_state(app.clone(), auth::guard));
-    Router::new().route("/healthz", get(|| async { "ok\n" })).merge(guarded).with_state(app)
+        .with_state(app.clone())
+        .merge(registry)
+        .layer(middleware::from_fn_with_state(app, auth::guard));
+    Router::new().route("/healthz", get(|| async { "ok\n" })).merge(guarded)
 }

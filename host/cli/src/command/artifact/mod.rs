@@ -1,9 +1,13 @@
 //! `fuseml artifact`.
 
+mod facts;
 mod history;
 mod references;
 mod register;
 mod search;
+
+pub(super) use facts::{FactArguments, Facts};
+pub(super) use references::person;
 
 use crate::{
     Options,
@@ -77,7 +81,7 @@ pub(crate) async fn execute(command: ArtifactCommand, options: &Options) -> anyh
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(artifacts: &[Descriptor]) -> Rows {
+pub(super) fn table(artifacts: &[Descriptor]) -> Rows {
     let mut rows = Rows::new(&["Address", "Name", "Tags", "Created", "Origin"]);
     for artifact in artifacts {
         let (name, tags) = (artifact.name.to_string(), artifact.tags.join(", "));
@@ -86,7 +90,7 @@ fn table(artifacts: &[Descriptor]) -> Rows {
     rows
 }
 
-async fn find(client: &Client, options: &Options, text: &str) -> anyhow::Result<Descriptor> {
+pub(super) async fn find(client: &Client, options: &Options, text: &str) -> anyhow::Result<Descriptor> {
     let address = read_address(options, text)?;
     Ok(client.get("/api/v1/artifact", &[("address", address.to_string())]).await?)
 }

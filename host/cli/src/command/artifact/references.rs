@@ -43,7 +43,7 @@ struct WhyArguments {
 }
 
 /// Whoever sits at the keyboard, as they call themselves.
-pub(super) fn person() -> String {
+pub(crate) fn person() -> String {
     std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
 

@@ -1,11 +1,10 @@
 //! `fuseml artifact register`.
 
-use super::{references::person, show};
-use crate::{Options, client::Client, command::pairs};
+use super::{FactArguments, Facts, references::person, show};
+use crate::{Options, client::Client};
 use clap::Args;
-use fuseml_domain::{Descriptor, Error, ExternalArtifact, Kind, Name};
+use fuseml_domain::{Descriptor, ExternalArtifact, Kind, Name};
 use reqwest::Method;
-use std::collections::BTreeMap;
 
 #[derive(Args)]
 pub(crate) struct RegisterArguments {
@@ -17,32 +16,21 @@ pub(crate) struct RegisterArguments {
     /// Of its contents, as sha256:…
     #[arg(long)]
     digest: Option<String>,
-    /// Such as framework=sklearn
-    #[arg(long = "attribute", value_name = "NAME=VALUE")]
-    attributes: Vec<String>,
-    /// Such as accuracy=0.93
-    #[arg(long = "metric", value_name = "NAME=NUMBER")]
-    metrics: Vec<String>,
-    #[arg(long = "label", value_name = "NAME=VALUE")]
-    labels: Vec<String>,
+    #[command(flatten)]
+    facts: FactArguments,
 }
 
 pub(super) async fn register(client: &Client, arguments: RegisterArguments, options: &Options) -> anyhow::Result<()> {
-    let RegisterArguments { kind, name, uri, digest, attributes, metrics, labels } = arguments;
-    let number = |(name, value): (String, String)| {
-        let number = value.parse::<f64>();
-        let number =
-            number.map_err(|_| Error::invalid("argument", format!("the metric {name} is `{value}`, no number")))?;
-        Ok::<_, Error>((name, number))
-    };
+    let RegisterArguments { kind, name, uri, digest, facts } = arguments;
+    let Facts { attributes, metrics, labels } = facts.read()?;
     let external = ExternalArtifact {
         kind: kind.parse::<Kind>()?,
         name,
         uri,
         digest: digest.map(|digest| digest.parse()).transpose()?,
-        attributes: pairs(&attributes, "an attribute")?,
-        metrics: pairs(&metrics, "a metric")?.into_iter().map(number).collect::<Result<BTreeMap<_, _>, _>>()?,
-        labels: pairs(&labels, "a label")?,
+        attributes,
+        metrics,
+        labels,
         by: person(),
     };
     let path = format!("/api/v1/projects/{}/artifacts", options.project()?);

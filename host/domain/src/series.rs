@@ -1,0 +1,85 @@
+//! The versions of one artifact, and how the built-in store keeps their files.
+
+use crate::{Descriptor, Kind, Name};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What an artifact is a version of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Series {
+    pub project: Name,
+    pub kind: Kind,
+    pub name: Name,
+}
+
+/// Models with at most so many files have a layer a file, as ModelPack asks.
+const MOST_LAYERS: usize = 4000;
+/// Directories with at most so many small files are kept file by file: nothing is won by keeping them together.
+const FEW: usize = 64;
+
+/// Files below this size, in bytes, are small.
+pub const SMALL_FILE: u64 = 1 << 20;
+
+impl Series {
+    pub fn new(project: &Name, kind: Kind, name: &Name) -> Self {
+        Self { project: project.clone(), kind, name: name.clone() }
+    }
+
+    pub fn of(descriptor: &Descriptor) -> Self {
+        Self::new(descriptor.project(), descriptor.kind(), &descriptor.name)
+    }
+
+    /// The repository of its versions behind the OCI endpoint: `<project>/<scheme>/<name>`. A name that OCI does not
+    /// allow (such as `a_-b`) is replaced by its digest.
+    pub fn repository(&self) -> String {
+        format!("{}/{}/{}", segment(&self.project), self.kind.scheme(), segment(&self.name))
+    }
+
+    /// Whether small files among so many lie together in packs, rather than each by itself.
+    pub fn packs(&self, files: usize, small_files: usize) -> bool {
+        small_files > FEW && (self.kind != Kind::Model || files > MOST_LAYERS)
+    }
+}
+
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}/{}", self.kind.scheme(), self.project, self.name)
+    }
+}
+
+/// A name as a path segment of the distribution specification: words joined by `.`, `_`, `__` or dashes.
+fn segment(name: &Name) -> String {
+    let separators = name.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let fits = separators
+        .filter(|separator| !separator.is_empty())
+        .all(|separator| matches!(separator, "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-'));
+    match fits {
+        true => name.to_string(),
+        false => format!("n-{}", &crate::Digest::of(name.as_bytes()).hex()[..32]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_a_repository_that_oci_allows() {
+        let of = |name: &str| {
+            let name: Name = name.parse().expect("name");
+            Series::new(&name, Kind::Dataset, &name).repository()
+        };
+        assert_eq!(of("wine"), "wine/data/wine");
+        assert_eq!(of("a.b_c__d-e--f"), "a.b_c__d-e--f/data/a.b_c__d-e--f");
+        let odd = of("a_-b");
+        assert!(odd.starts_with("n-") && odd.len() < 255 && odd != of("a-_b"), "{odd}");
+    }
+
+    #[test]
+    fn many_small_files_lie_together_unless_a_model_has_them() {
+        let name: Name = "a".parse().expect("name");
+        let packs = |kind, files, small| Series::new(&name, kind, &name).packs(files, small);
+        assert!(!packs(Kind::Dataset, 64, 64) && packs(Kind::Dataset, 65, 65) && !packs(Kind::Dataset, 100, 0));
+        assert!(!packs(Kind::Model, 4000, 4000) && packs(Kind::Model, 4001, 4001));
+    }
+}
