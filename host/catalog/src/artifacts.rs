@@ -1,6 +1,6 @@
 //! Projects and artifact descriptors.
 
-use crate::{Catalog, all_from_json, facts, failed, from_json, to_json};
+use crate::{Catalog, all_from_json, deletions::Deletion, facts, failed, from_json, to_json};
 use fuseml_database::Sql;
 use fuseml_domain::{Address, Descriptor, Error, Kind, Name, Result, Selector, Store, Subject};
 use jiff::Timestamp;
@@ -133,10 +133,25 @@ impl Catalog {
         };
         match found.as_slice() {
             [one] => from_json(one),
-            [] => Err(Error::not_found(
-                "unknown-artifact",
-                format!("there is no {address}; `fuseml artifact list --kind {}` shows what there is", address.kind),
-            )),
+            [] => {
+                let prefix = address.version.as_ref().unwrap_or(&address.name);
+                let deletion = self.deletion(&address.project, address.kind, prefix).await?;
+                Err(Error::not_found(
+                    "unknown-artifact",
+                    match deletion {
+                        Some(Deletion { change, .. }) => format!(
+                            "{address} was deleted by {} on {}{}",
+                            change.by,
+                            change.at.strftime("%Y-%m-%d %H:%M:%S"),
+                            change.reason.map(|reason| format!(": {reason}")).unwrap_or_default()
+                        ),
+                        None => format!(
+                            "there is no {address}; `fuseml artifact list --kind {}` shows what there is",
+                            address.kind
+                        ),
+                    },
+                ))
+            }
             _ => Err(Error::invalid(
                 "ambiguous",
                 format!("{address} begins the id of several versions; give more digits"),

@@ -5,6 +5,7 @@
 
 mod artifacts;
 mod calls;
+mod deletions;
 mod extensions;
 mod facts;
 mod instances;

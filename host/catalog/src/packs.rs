@@ -67,6 +67,16 @@ impl PackIndex for Catalog {
         transaction.commit().await.map_err(failed)
     }
 
+    async fn forget(&self, file: &Digest) -> Result<()> {
+        let mut transaction = self.database.write().await?;
+        sqlx::query("DELETE FROM packed_files WHERE digest = $1")
+            .bind(file.to_hash().to_vec())
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        transaction.commit().await.map_err(failed)
+    }
+
     async fn remove(&self, pack: &Digest) -> Result<()> {
         let mut transaction = self.database.write().await?;
         sqlx::query("DELETE FROM packs WHERE digest = $1")

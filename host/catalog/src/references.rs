@@ -167,13 +167,19 @@ impl Catalog {
             change: None,
             origin: Some(version.origin),
         }));
+        entries.extend(self.deletions(&found, limit).await?.into_iter().map(|deletion| HistoryEntry {
+            at: deletion.change.at,
+            artifact: deletion.artifact,
+            change: Some(deletion.change),
+            origin: None,
+        }));
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.at));
         entries.truncate(limit as usize);
         Ok(entries)
     }
 }
 
-async fn read(connection: &mut AnyConnection, artifact: &Descriptor) -> Result<(i64, Descriptor)> {
+pub(crate) async fn read(connection: &mut AnyConnection, artifact: &Descriptor) -> Result<(i64, Descriptor)> {
     let found: Option<(i64, String)> = sqlx::query_as(
         "SELECT row, document FROM artifacts WHERE project = $1 AND kind = $2 AND name = $3 AND id = $4",
     )

@@ -2,7 +2,7 @@
 
 use crate::store::{TreeStore, repository};
 use fuseml_domain::{Descriptor, Result, Series};
-use fuseml_registry::Collected;
+use fuseml_registry::{Collected, Repository, Tag};
 use jiff::Timestamp;
 
 impl TreeStore {
@@ -17,6 +17,22 @@ impl TreeStore {
             Err(error) if error.code == fuseml_registry::Code::ManifestUnknown => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Every tag of the registry, with its repository, that was written before that time.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub async fn tags_before(&self, before: Timestamp) -> Result<Vec<(Repository, Tag)>> {
+        Ok(self.registry.tags_before(before).await?)
+    }
+
+    /// The tag goes; its manifest is collected when nothing else leads to it.
+    ///
+    /// # Errors
+    /// When the registry cannot be written.
+    pub async fn forget_tag(&self, repository: &Repository, tag: &Tag) -> Result<()> {
+        Ok(self.registry.delete_tag(repository, tag).await?)
     }
 
     /// Deletes what was stored before that time and is in no published tree.

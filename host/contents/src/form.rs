@@ -14,7 +14,7 @@ use crate::{
     store::{Places, TreeStore, repository},
 };
 use bytes::Bytes;
-use fuseml_domain::{Descriptor, Digest, Error, Kind, Result, SMALL_FILE, Series, Store, Tree, TreeFile};
+use fuseml_domain::{Descriptor, Digest, Error, Kind, Name, Result, SMALL_FILE, Series, Store, Tree, TreeFile};
 use fuseml_registry::{Repository, Tag};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +33,8 @@ const PACK: &str = "application/vnd.fuseml.pack.v1.tar";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 pub(crate) const MODEL: &str = "application/vnd.cncf.model.manifest.v1+json";
+/// The tag of the newest version.
+pub const LATEST: &str = "latest";
 const MODEL_CONFIG: &str = "application/vnd.cncf.model.config.v1+json";
 /// Where a layer's file belongs, as ModelPack and as ORAS say it.
 pub(crate) const FILE_PATH: &str = "org.cncf.model.filepath";
@@ -81,7 +83,34 @@ impl TreeStore {
         let about = layer(MANIFEST, &digest, size, None);
         self.publish_descriptor(&repository, descriptor, &about, &list)?;
         self.wait(self.registry.tag(&repository, &tag, &digest, false))?;
+        // What registries' clients mean when they name no tag: the newest.
+        self.wait(self.registry.tag(&repository, &LATEST.parse()?, &digest, false))?;
         Ok(())
+    }
+
+    /// A tag of the series stands here, for registries' clients too.
+    ///
+    /// # Errors
+    /// When the registry cannot be written.
+    pub async fn point(&self, descriptor: &Descriptor, tag: &Name) -> Result<()> {
+        let (repository, tag) = (repository(&Series::of(descriptor))?, tag.parse::<Tag>()?);
+        let Ok(digest) = self.registry.resolve(&repository, &self::tag(descriptor)?).await else { return Ok(()) };
+        if self.registry.resolve(&repository, &tag).await.is_ok_and(|there| there == digest) {
+            return Ok(());
+        }
+        Ok(self.registry.tag(&repository, &tag, &digest, false).await?)
+    }
+
+    /// A tag of the series stands nowhere.
+    ///
+    /// # Errors
+    /// When the registry cannot be written.
+    pub async fn unpoint(&self, series: &Series, tag: &Name) -> Result<()> {
+        let (repository, tag) = (repository(series)?, tag.parse::<Tag>()?);
+        match self.registry.delete_tag(&repository, &tag).await {
+            Err(error) if error.code != fuseml_registry::Code::ManifestUnknown => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     fn publish_descriptor(
@@ -130,7 +159,7 @@ impl TreeStore {
         let (together, alone): (Vec<_>, Vec<_>) =
             tree.files().iter().partition(|file| places.contains_key(&file.digest));
         let files = alone.iter().map(|file| {
-            if !self.wait(self.registry.hold(repository, &file.digest))? {
+            if !self.holds(repository, &file.digest, file.size_bytes)? {
                 return Err(incomplete(file));
             }
             let media_type = if series.kind == Kind::Model { part_of_model(&file.path) } else { FILE };
@@ -173,7 +202,7 @@ fn layer(media_type: &str, digest: &Digest, size: u64, path: Option<&str>) -> Va
     layer
 }
 
-pub(crate) fn incomplete(file: &TreeFile) -> Error {
+fn incomplete(file: &TreeFile) -> Error {
     Error::conflict("incomplete", format!("{} ({}) is not stored; push it again", file.path, file.digest))
 }
 

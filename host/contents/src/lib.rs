@@ -20,12 +20,12 @@ mod store;
 mod verify;
 mod walk;
 
-pub use form::{DESCRIPTOR, DIRECTORY, LISTING, TREE};
+pub use form::{DESCRIPTOR, DIRECTORY, LATEST, LISTING, TREE};
 pub use git::CommitInfo;
 pub use pack::{PACK_BYTES, PackWriter, read_pack};
 pub use receive::Missing;
 pub use repository::Repositories;
 pub use smart_http::{ByteStream, GitRequest, GitResponse};
-pub use stage::Contents;
+pub use stage::{Contents, fetch_from_tool};
 pub use store::{Damage, Listed, TreeStore, list, list_file};
 pub use walk::Found;

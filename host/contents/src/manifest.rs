@@ -48,6 +48,10 @@ impl Layer {
     fn packing(&self) -> Result<Packing> {
         let media_type = self.media_type.as_str();
         let folder = self.annotations.get(UNPACK).is_some_and(|value| value == "true");
+        // ORAS calls any file an image's layer; one that it packed itself it says to be unpacked.
+        if media_type.starts_with("application/vnd.oci.image.layer.") && self.annotations.contains_key(TITLE) && !folder {
+            return Ok(Packing::File);
+        }
         if media_type.ends_with("tar+gzip") || media_type.ends_with("tar.gzip") || folder {
             Ok(Packing::Gzip)
         } else if media_type.ends_with(".tar") {

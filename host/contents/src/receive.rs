@@ -2,13 +2,12 @@
 
 use crate::{
     disk::{Copied, blocking},
-    form::incomplete,
     pack::{PackWriter, read_pack, skim},
     store::{TreeStore, repository, unstorable},
     verify::Source,
 };
 use bytes::Bytes;
-use fuseml_domain::{Digest, Error, Result, SMALL_FILE, Series, Tree};
+use fuseml_domain::{Digest, Error, Result, SMALL_FILE, Series, Tree, TreeFile};
 use futures::{Stream, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -28,11 +27,11 @@ pub struct Missing {
 
 impl TreeStore {
     /// Keeps a list of files and says which of them are still to come. What is here already stays for as long as
-    /// new uploads do.
+    /// new uploads do. For a `repair` all of it is read again, and what is damaged is still to come too.
     ///
     /// # Errors
     /// When it cannot be kept.
-    pub async fn expect(&self, series: &Series, tree: &Tree) -> Result<Missing> {
+    pub async fn expect(&self, series: &Series, tree: &Tree, repair: bool) -> Result<Missing> {
         let (store, series, tree) = (self.clone(), series.clone(), tree.clone());
         blocking(move || {
             let repository = repository(&series)?;
@@ -42,14 +41,21 @@ impl TreeStore {
                 tree.files().iter().filter(|file| is_small(file.size_bytes)).map(|file| &file.digest).collect();
             let packs = series.packs(tree.files().len(), small.len());
             let places = if packs { store.hold_packs(&repository, &small)? } else { Default::default() };
+            let is_damaged = |file: &TreeFile| match repair {
+                true => Ok(store.found(file, &places)?.as_ref() != Some(&file.digest)),
+                false => Ok::<_, Error>(false),
+            };
             let mut missing = Missing::default();
             let mut seen = std::collections::HashSet::new();
             for (number, file) in tree.files().iter().enumerate().filter(|(_, file)| seen.insert(&file.digest)) {
                 if packs && is_small(file.size_bytes) {
                     if !places.contains_key(&file.digest) {
                         missing.together.push(number);
+                    } else if is_damaged(file)? {
+                        store.wait(store.index.forget(&file.digest))?;
+                        missing.together.push(number);
                     }
-                } else if !store.wait(store.registry.hold(&repository, &file.digest))? {
+                } else if !store.holds(&repository, &file.digest, file.size_bytes)? || is_damaged(file)? {
                     missing.alone.push(number);
                 }
             }
@@ -110,15 +116,5 @@ impl TreeStore {
                 .map_err(|error| if error.code == "changed" { source.changed(file, "other bytes", "these") } else { error })?;
         }
         pack.finish().map(drop)
-    }
-
-    /// Whether everything that a tree names is here.
-    ///
-    /// # Errors
-    /// `conflict` naming a file that is not.
-    pub async fn check_complete(&self, series: &Series, tree: &Tree) -> Result<()> {
-        let missing = self.expect(series, tree).await?;
-        let lost = missing.together.iter().chain(&missing.alone).next();
-        lost.map_or(Ok(()), |number| Err(incomplete(&tree.files()[*number])))
     }
 }

@@ -173,6 +173,22 @@ impl Repositories {
         git::output(write, &what).await.map(drop)
     }
 
+    /// Checks a commit and all that it leads to; answers what is wrong, a line each.
+    ///
+    /// # Errors
+    /// `not-found` without the repository, and when git cannot be run.
+    pub async fn verify(&self, project: &Name, name: &Name, commit: &str) -> Result<Vec<String>> {
+        check_commit(commit)?;
+        let repository = self.existing(project, name)?;
+        let mut fsck = git::command(&repository, ["fsck", "--no-dangling", "--no-progress", commit]);
+        let done = fsck.output().await.map_err(|error| git::not_started(&error))?;
+        if done.status.success() {
+            return Ok(Vec::new());
+        }
+        let said = [done.stdout, done.stderr].concat();
+        Ok(String::from_utf8_lossy(&said).lines().map(ToOwned::to_owned).collect())
+    }
+
     pub(crate) fn existing(&self, project: &Name, name: &Name) -> Result<PathBuf> {
         let path = self.path(project, name);
         match path.is_dir() {

@@ -50,21 +50,44 @@ impl Contents {
     }
 }
 
+/// Makes `target` the directory that a tool keeps, every file verified: what needs none of the server's own stores.
+///
+/// # Errors
+/// `unsupported` for other places than directories of this machine and files served over HTTP; nothing is left behind
+/// when it fails.
+pub async fn fetch_from_tool(contents: &Wanted, target: &Path) -> Result<()> {
+    let staging = begin(target).await?;
+    let filled = match contents.location.scheme.as_str() {
+        "http" | "https" => fetch::tree(&fetch::client(fetch::SILENCE)?, contents, &staging).await,
+        "file" => copy(contents, &staging).await,
+        other => Err(Error::unsupported("scheme", format!("contents at {other}: locations are not fetched from here"))),
+    };
+    end(staging, filled).await
+}
+
+async fn begin(target: &Path) -> Result<Staging> {
+    let target = target.to_owned();
+    blocking(move || Staging::beside(&target)).await
+}
+
+async fn end(staging: Staging, filled: Result<()>) -> Result<()> {
+    // Clearing away a large directory takes its time, as much as filling it.
+    blocking(move || match filled {
+        Ok(()) => staging.finish(),
+        Err(error) => {
+            drop(staging);
+            Err(error)
+        }
+    })
+    .await
+}
+
 #[async_trait]
 impl ContentStore for Contents {
     async fn stage(&self, contents: &Wanted, target: &Path) -> Result<()> {
-        let target = target.to_owned();
-        let staging = blocking(move || Staging::beside(&target)).await?;
+        let staging = begin(target).await?;
         let filled = self.fill(contents, &staging).await;
-        // Clearing away a large directory takes its time, as much as filling it.
-        blocking(move || match filled {
-            Ok(()) => staging.finish(),
-            Err(error) => {
-                drop(staging);
-                Err(error)
-            }
-        })
-        .await
+        end(staging, filled).await
     }
 
     async fn store_tree(&self, series: &Series, directory: &Path) -> Result<Tree> {

@@ -123,11 +123,7 @@ impl TreeStore {
             let tree = store.read_list(&digest)?;
             let places = store.places(&tree)?;
             let damages = parallel(tree.files(), |file| {
-                let read = store.open_file(file, &places).and_then(|reader| match reader {
-                    Some(mut reader) => copy_hashed(&mut reader, &mut std::io::sink()).map(Some).map_err(unstorable),
-                    None => Ok(None),
-                })?;
-                let found = read.map(|copied| copied.digest);
+                let found = store.found(file, &places)?;
                 let damage =
                     || Damage { path: file.path.clone(), registered: file.digest.clone(), found: found.clone() };
                 Ok((found.as_ref() != Some(&file.digest)).then(damage))
@@ -195,6 +191,13 @@ impl TreeStore {
         }
     }
 
+    /// What a file's bytes are now; `None` when they are nowhere.
+    pub(crate) fn found(&self, file: &TreeFile, places: &Places) -> Result<Option<Digest>> {
+        let Some(mut reader) = self.open_file(file, places)? else { return Ok(None) };
+        let copied = copy_hashed(&mut reader, &mut std::io::sink()).map_err(unstorable)?;
+        Ok(Some(copied.digest))
+    }
+
     fn has_blob(&self, digest: &Digest) -> Result<bool> {
         match self.registry.file_of(digest) {
             Some(file) => Ok(file.is_file()),
@@ -238,7 +241,12 @@ impl TreeStore {
             Some(file) => hash_file(&file).is_ok_and(|kept| kept == *copied),
             None => self.runtime.block_on(self.registry.size_anywhere(&copied.digest))? == Some(copied.size_bytes),
         };
-        Ok(whole && self.runtime.block_on(self.registry.hold(repository, &copied.digest))?)
+        Ok(whole && self.holds(repository, &copied.digest, copied.size_bytes)?)
+    }
+
+    /// Whether the blob is there in its length, and the repository's from here on.
+    pub(crate) fn holds(&self, repository: &Repository, digest: &Digest, size_bytes: u64) -> Result<bool> {
+        Ok(self.runtime.block_on(self.registry.hold(repository, digest))? == Some(size_bytes))
     }
 
     pub(crate) fn keep(
@@ -302,7 +310,7 @@ impl TreeStore {
         let mut places = self.runtime.block_on(self.index.find(files))?;
         let packs: HashSet<Digest> = places.values().map(|(pack, _)| pack.clone()).collect();
         for pack in packs {
-            if !self.runtime.block_on(self.registry.hold(repository, &pack))? {
+            if self.runtime.block_on(self.registry.hold(repository, &pack))?.is_none() {
                 self.runtime.block_on(self.index.remove(&pack))?;
                 places.retain(|_, (there, _)| *there != pack);
             }

@@ -43,6 +43,7 @@ pub enum Changed {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<Address>,
     },
+    Deleted,
 }
 
 impl Descriptor {

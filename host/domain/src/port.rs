@@ -46,6 +46,8 @@ pub trait PackIndex: Send + Sync {
     ) -> Result<std::collections::HashMap<crate::Digest, (crate::Digest, PackedFile)>>;
     /// Whoever is in a pack already stays there.
     async fn add(&self, pack: &crate::Digest, files: &[PackedFile]) -> Result<()>;
+    /// The file is in no pack, whatever was said before.
+    async fn forget(&self, file: &crate::Digest) -> Result<()>;
     /// The pack is gone.
     async fn remove(&self, pack: &crate::Digest) -> Result<()>;
     /// All packs.

@@ -35,6 +35,17 @@ impl Series {
         format!("{}/{}/{}", segment(&self.project), self.kind.scheme(), segment(&self.name))
     }
 
+    /// The series of a repository; `None` where that is no artifact's, or does not say its name.
+    pub fn of_repository(repository: &str) -> Option<Self> {
+        let mut parts = repository.split('/');
+        let (project, scheme, name) = (parts.next()?, parts.next()?, parts.next()?);
+        let kind = Kind::from_scheme(scheme)?;
+        let stands_for_itself = |name: &&str| !(name.len() == 34 && name.starts_with("n-"));
+        let name_of = |text: &str| Some(text).filter(stands_for_itself)?.parse().ok();
+        parts.next().is_none().then_some(())?;
+        Some(Self { project: name_of(project)?, kind, name: name_of(name)? })
+    }
+
     /// Whether small files among so many lie together in packs, rather than each by itself.
     pub fn packs(&self, files: usize, small_files: usize) -> bool {
         small_files > FEW && (self.kind != Kind::Model || files > MOST_LAYERS)
@@ -71,6 +82,10 @@ mod tests {
         };
         assert_eq!(of("wine"), "wine/data/wine");
         assert_eq!(of("a.b_c__d-e--f"), "a.b_c__d-e--f/data/a.b_c__d-e--f");
+        assert_eq!(Series::of_repository("wine/data/wine").expect("series").repository(), "wine/data/wine");
+        for other in ["wine/data", "wine/data/wine/x", "wine/image/wine", &of("a_-b"), "", "a//b"] {
+            assert!(Series::of_repository(other).is_none(), "{other}");
+        }
         let odd = of("a_-b");
         assert!(odd.starts_with("n-") && odd.len() < 255 && odd != of("a-_b"), "{odd}");
     }

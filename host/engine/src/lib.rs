@@ -11,6 +11,7 @@ mod trigger;
 mod work;
 
 pub use service::base_path;
+pub use work::Kept;
 
 use driver::Driver;
 use fuseml_domain::{
@@ -86,6 +87,22 @@ impl Engine {
         }
         tokio::spawn(trigger::follow(engine.clone()));
         Ok(engine)
+    }
+
+    /// Where an artifact's contents are and how to reach them (S96–S97).
+    ///
+    /// # Errors
+    /// `unsupported` for external artifacts; what the store says otherwise.
+    pub async fn locate(&self, artifact: &fuseml_domain::Descriptor) -> Result<fuseml_domain::Contents> {
+        work::locate(&self.ports, artifact).await
+    }
+
+    /// The store that keeps an artifact in a tool, and its id there; `None` for what the built-in ones keep.
+    ///
+    /// # Errors
+    /// `unavailable` when the instance is not configured any more.
+    pub async fn store_of(&self, artifact: &fuseml_domain::Descriptor) -> Result<Option<Kept>> {
+        work::store_of(&self.ports, artifact).await
     }
 
     /// Something was registered: look now.

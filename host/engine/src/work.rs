@@ -1,14 +1,17 @@
 //! Jobs: from a step and its inputs to a workload, and from what it left to registered artifacts (S32–S34).
 
-use crate::driver::{Driver, Outcome, key_of};
+use crate::{
+    Ports,
+    driver::{Driver, Outcome, key_of},
+};
 use fuseml_domain::{
     Action, Address, Attributes, CollectedOutput, Contents, DEFAULT_TIMEOUT, Delivery, Descriptor, Error, InputSlot,
     Kind, Location, Name, Origin, OutputSlot, Reference, Result, Run, Runnable, RunnableChoice, StepEvent, StepRun,
     Series, Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, fill_setting,
-    port::{Participation, Role, StoreDraft},
+    port::{ArtifactStore, Participation, Role, StoreDraft},
 };
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
     let work = work_of(run, step)?;
@@ -50,7 +53,7 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Resu
     deliver(&mut workload, &runnable, &parameters(run, step, work)?)?;
     for (name, artifact) in &artifacts {
         if let Some(slot) = runnable.inputs.get(name) {
-            let contents = locate(driver, artifact).await?;
+            let contents = locate(ports, artifact).await?;
             workload.inputs.push(WorkloadInput { name: name.clone(), path: slot.path.clone(), contents });
         }
     }
@@ -350,30 +353,35 @@ fn output(name: &str, slot: &OutputSlot) -> WorkloadOutput {
     WorkloadOutput { name: name.to_owned(), path: slot.path.clone(), report: slot.report.clone() }
 }
 
-/// How the workload's side reaches an artifact's contents.
-async fn locate(driver: &Driver, artifact: &Descriptor) -> Result<Contents> {
-    let ports = &driver.engine.ports;
-    let own = |location: Location| Contents { location, tree: None, files: Vec::new() };
-    let (instance, id) = match &artifact.store {
-        Store::BuiltIn => return Ok(own(artifact.location.clone())),
-        Store::Extension { instance, id } => (instance, id),
-        Store::External => {
-            let message = format!(
-                "{} is external: FuseML knows where it lies ({}) and does not fetch it; register it with its contents, or \
-                 let a store bring it",
-                artifact.address.short(),
-                artifact.location.uri
-            );
-            return Err(Error::unsupported("external", message));
-        }
-    };
+/// A tool's store and the id by which it knows an artifact.
+pub type Kept = (Arc<dyn ArtifactStore>, String);
+
+pub(crate) async fn store_of(ports: &Ports, artifact: &Descriptor) -> Result<Option<Kept>> {
+    let Store::Extension { instance, id } = &artifact.store else { return Ok(None) };
     let store = ports.extensions.store(instance, artifact.kind()).await?.ok_or_else(|| {
         Error::unavailable(
             "store-gone",
             format!("{} lies in the store of {instance}, which is not configured any more", artifact.address.short()),
         )
     })?;
-    let (location, files) = store.locate(id).await.map_err(|error| error.context(artifact.address.short()))?;
+    Ok(Some((store, id.clone())))
+}
+
+/// How whoever uses an artifact reaches its contents (S96).
+pub(crate) async fn locate(ports: &Ports, artifact: &Descriptor) -> Result<Contents> {
+    if artifact.store == Store::External {
+        let message = format!(
+            "{} is external: FuseML knows where it lies ({}) and does not fetch it; register it with its contents, or \
+             let a store bring it",
+            artifact.address.short(),
+            artifact.location.uri
+        );
+        return Err(Error::unsupported("external", message));
+    }
+    let Some((store, id)) = store_of(ports, artifact).await? else {
+        return Ok(Contents { location: artifact.location.clone(), tree: None, files: Vec::new() });
+    };
+    let (location, files) = store.locate(&id).await.map_err(|error| error.context(artifact.address.short()))?;
     let tree = match &artifact.digest {
         Some(digest) => Some(ports.contents.tree(digest).await?),
         None => None,

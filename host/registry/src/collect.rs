@@ -134,6 +134,22 @@ impl Store {
         Ok(parts.collect())
     }
 
+    /// Every tag that was written before that time, with its repository.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub async fn tags_before(&self, before: Timestamp) -> Result<Vec<(Repository, Tag)>> {
+        let listed = self.objects.list(Some(&Key::from("repositories")));
+        let listed: Vec<_> = listed.try_collect().await.map_err(|error| RegistryError::machine("listing", &error))?;
+        let tags = listed.iter().filter_map(|object| {
+            let (repository, tag) = object.location.as_ref().strip_prefix("repositories/")?.split_once("/_tags/")?;
+            let at = Timestamp::from_second(object.last_modified.timestamp()).ok()?;
+            (at < before).then_some(())?;
+            Some((repository.parse().ok()?, tag.parse().ok()?))
+        });
+        Ok(tags.collect())
+    }
+
     async fn repositories(&self) -> Result<BTreeMap<String, Found>> {
         let mut repositories: BTreeMap<String, Found> = BTreeMap::new();
         for (key, digest, at, _) in self.listed("repositories").await? {

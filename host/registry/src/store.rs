@@ -155,17 +155,18 @@ impl Store {
     }
 
     /// The repository has a blob, if it is there: from here on it is not collected for as long as new ones are not.
+    /// Answers its size in bytes.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn hold(&self, repository: &Repository, digest: &Digest) -> Result<bool> {
+    pub async fn hold(&self, repository: &Repository, digest: &Digest) -> Result<Option<u64>> {
         if self.size_anywhere(digest).await?.is_none() {
-            return Ok(false);
+            return Ok(None);
         }
         // Written anew, the note is young: a collection that begins later sees that, an earlier one is told.
         self.link(repository, digest).await?;
         self.relied.on(digest).await;
-        Ok(self.size_anywhere(digest).await?.is_some())
+        self.size_anywhere(digest).await
     }
 
     /// The bytes of a blob, whoever has it.

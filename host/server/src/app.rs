@@ -2,7 +2,7 @@
 
 use crate::{extension::Registry, folder::DataFolder, marketplace::Marketplaces};
 use fuseml_catalog::Catalog;
-use fuseml_contents::{Repositories, TreeStore};
+use fuseml_contents::{Contents, Repositories, TreeStore};
 use fuseml_domain::port::RuntimeAgent;
 use fuseml_engine::Engine;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ pub(crate) struct App {
     pub(crate) hosts: Vec<String>,
     pub(crate) catalog: Catalog,
     pub(crate) trees: Arc<TreeStore>,
+    pub(crate) contents: Arc<Contents>,
     /// The registry below the trees.
     pub(crate) blobs: fuseml_registry::Store,
     pub(crate) repositories: Arc<Repositories>,

@@ -1,11 +1,13 @@
 //! The content store as the server keeps it: what is pushed becomes artifacts, and what nothing names is collected.
 
-use crate::app::App;
+use crate::{app::App, view::VerificationView};
 use async_trait::async_trait;
 use axum::http::HeaderMap;
-use fuseml_catalog::{ArtifactSearch, Catalog};
-use fuseml_contents::TreeStore;
-use fuseml_domain::{Attributes, Descriptor, Error, Kind, Name, PushedArtifact, Result, Series, Store, check_pushed, port::Catalog as _};
+use fuseml_catalog::{ArtifactSearch, Author, Catalog};
+use fuseml_contents::{LATEST, TreeStore};
+use fuseml_domain::{Attributes, Descriptor, Error, Kind, Name, PushedArtifact, Result, Series, Store, check_pushed,
+    port::{Catalog as _, ContentStore as _},
+};
 use fuseml_engine::Engine;
 use fuseml_registry::{Access, Action, Code, Collected, Refusal, RegistryError, Repository, StoredManifest, Tag};
 use jiff::{SignedDuration, Timestamp};
@@ -71,10 +73,11 @@ impl Pushes {
         // Clients say `latest` when nobody says anything; the newest version needs no tag.
         if let Ok(name) = tag.as_str().parse::<Name>()
             && *name != *descriptor.id
-            && &*name != "latest"
+            && &*name != LATEST
         {
-            let author = fuseml_catalog::Author { by: "an OCI client".to_owned(), reason: None };
+            let author = Author { by: "an OCI client".to_owned(), reason: None };
             self.catalog.tag(&descriptor.address, &name, &author).await?;
+            self.trees.point(&descriptor, &name).await?;
         }
         Ok(())
     }
@@ -102,18 +105,67 @@ impl Access for Pushes {
 
 /// `<project>/<scheme>/<name>`.
 fn series_of(repository: &Repository) -> Result<Series> {
-    let parts: Vec<_> = repository.as_str().split('/').collect();
-    if let [project, scheme, name] = parts.as_slice()
-        && let Some(kind) = Kind::from_scheme(scheme)
-    {
-        return Ok(Series { project: project.parse()?, kind, name: name.parse()? });
+    Series::of_repository(repository.as_str()).ok_or_else(|| {
+        let message = format!("`{repository}` is no repository here: <project>/model/<name> or <project>/data/<name>");
+        Error::invalid("repository", message)
+    })
+}
+
+/// Reads an artifact's contents again, wherever they lie, and says what is not as it was registered.
+pub(crate) async fn verify(app: &App, artifact: &Descriptor) -> Result<VerificationView> {
+    let faults = match (artifact.kind(), &artifact.store, &artifact.digest) {
+        (Kind::Codeset, ..) => {
+            app.repositories.verify(artifact.project(), &artifact.name, &artifact.id).await?
+        }
+        (_, Store::BuiltIn, Some(digest)) if artifact.runnable.is_none() => {
+            let damages = app.trees.verify(digest).await?;
+            damages.iter().map(damage).collect()
+        }
+        (_, Store::Extension { .. }, Some(_)) => {
+            let contents = app.engine.locate(artifact).await?;
+            let folder = tempfile::tempdir_in(app.folder.path()).map_err(|error| Error::io("a folder", &error))?;
+            match app.contents.stage(&contents, &folder.path().join("contents")).await {
+                Ok(()) => Vec::new(),
+                Err(error) if matches!(error.code.as_str(), "digest-mismatch" | "missing-file") => vec![error.message],
+                Err(error) => return Err(error),
+            }
+        }
+        (_, Store::External, _) => {
+            let message = format!("{} is external: nobody here knows what it should be", artifact.address.short());
+            return Err(Error::unsupported("external", message));
+        }
+        _ => Vec::new(),
+    };
+    Ok(VerificationView { artifact: artifact.address.clone(), whole: faults.is_empty(), faults })
+}
+
+fn damage(damage: &fuseml_contents::Damage) -> String {
+    match &damage.found {
+        Some(found) => format!("{} is {found}, not {}", damage.path, damage.registered),
+        None => format!("{} ({}) is gone", damage.path, damage.registered),
     }
-    let message = format!("`{repository}` is no repository here: <project>/model/<name> or <project>/data/<name>");
-    Err(Error::invalid("repository", message))
+}
+
+/// Deletes an artifact: its descriptor, its contents where only it names them, and what a tool keeps of it.
+pub(crate) async fn delete(app: &App, artifact: &Descriptor, author: &Author, force: bool) -> Result<()> {
+    if artifact.kind() == Kind::Codeset {
+        let message = "registered commits stay: their branch is deleted with git, and lineage still finds them";
+        return Err(Error::unsupported("codeset", message));
+    }
+    // The tool first: what it no longer has is no error when this is tried again.
+    let store = app.engine.store_of(artifact).await?;
+    app.catalog.check_deletable(artifact, force).await?;
+    if let Some((store, id)) = store {
+        store.delete(&id).await.map_err(|error| error.context(artifact.address.short()))?;
+    }
+    app.catalog.delete(&artifact.address, author, force).await?;
+    app.trees.withdraw(artifact).await
 }
 
 /// What was pushed so lately is not collected: somebody may be about to name it.
 const YOUNG: SignedDuration = SignedDuration::from_hours(24);
+/// Between two collections, the first of which waits so long too.
+pub(crate) const COLLECT_EVERY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 /// Artifacts looked at together.
 const PORTION: u32 = 500;
 
@@ -132,11 +184,44 @@ pub(crate) async fn collect(app: &App) -> Result<Collected> {
             break;
         }
     }
-    app.trees.collect(Timestamp::now() - YOUNG).await
+    let before = Timestamp::now() - YOUNG;
+    for (repository, tag) in app.trees.tags_before(before).await? {
+        if !is_named(&app.catalog, &repository, &tag).await? {
+            app.trees.forget_tag(&repository, &tag).await?;
+        }
+    }
+    app.trees.collect(before).await
+}
+
+/// Whether the catalog knows what a tag of the registry is.
+async fn is_named(catalog: &Catalog, repository: &Repository, tag: &Tag) -> Result<bool> {
+    // Who cannot be asked about is kept.
+    let Ok(Series { project, kind, name }) = series_of(repository) else { return Ok(true) };
+    let address = |version: Option<Name>, tag: Option<Name>| fuseml_domain::Address {
+        kind,
+        project: project.clone(),
+        name: name.clone(),
+        version,
+        tag,
+    };
+    let address = match tag.as_str().parse::<Name>() {
+        _ if tag.as_str() == LATEST => address(None, None),
+        Ok(id) if id.len() == 64 => fuseml_domain::Address::of_version(kind, &project, &name, &id),
+        Ok(tag) => address(None, Some(tag)),
+        Err(_) => return Ok(false),
+    };
+    match catalog.artifact(&address).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind == fuseml_domain::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 async fn keep(trees: &TreeStore, artifact: &Descriptor, digest: &fuseml_domain::Digest) -> Result<()> {
     if trees.is_published(artifact).await? {
+        for tag in &artifact.tags {
+            trees.point(artifact, &tag.parse()?).await?;
+        }
         return Ok(());
     }
     let published = match trees.tree(digest).await {

@@ -22,5 +22,5 @@ pub use view::{
     ActivityView, AuditView, ComparisonView, ConfigureRequest, DifferenceView, EnableRequest, ExtensionView,
     GrantRequest, ImportRequest, ImportView, InstallOptions, InstanceRequest, InstanceView, MarketplaceRequest,
     MarketplaceView, PackageView, PipelineRequest, ProjectView, ReplayView, RunRequest, SecretRequest, ServiceView,
-    TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerifiedFile, VersionView,
+    TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerificationView, VerifiedFile, VersionView,
 };

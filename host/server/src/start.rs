@@ -2,6 +2,7 @@
 
 use crate::{
     app::App,
+    contents,
     extension::{Registry, Vault},
     folder::DataFolder,
     marketplace::Marketplaces,
@@ -89,6 +90,7 @@ impl Server {
             }
             () = stop => {}
             () = audit(&app) => {}
+            () = collect(&app) => {}
         }
         app.engine.stop();
         app.engine.stop_services().await;
@@ -109,6 +111,17 @@ async fn audit(app: &App) {
             tracing::warn!(%error, "installed extensions could not be looked at");
         }
         tokio::time::sleep(AUDIT_EVERY).await;
+    }
+}
+
+/// Deletes contents that nothing names, daily. Never ends.
+async fn collect(app: &App) {
+    loop {
+        tokio::time::sleep(contents::COLLECT_EVERY).await;
+        match contents::collect(app).await {
+            Ok(collected) => tracing::info!(?collected, "contents were collected"),
+            Err(error) => tracing::warn!(%error, "contents could not be collected"),
+        }
     }
 }
 
@@ -158,7 +171,7 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
     let engine = Engine::start(
         Ports {
             catalog: Arc::new(catalog.clone()),
-            contents,
+            contents: contents.clone(),
             codesets: repositories.clone(),
             agent: agent.clone(),
             extensions: registry.clone(),
@@ -175,6 +188,7 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
         hosts,
         catalog,
         trees,
+        contents,
         blobs,
         repositories,
         agent,

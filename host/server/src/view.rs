@@ -312,3 +312,12 @@ pub struct ImportView {
     /// `<namespace>/<extension> <version>`.
     pub packages: Vec<String>,
 }
+
+/// Whether an artifact's contents are what was registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerificationView {
+    pub artifact: fuseml_domain::Address,
+    pub whole: bool,
+    /// What is wrong, a line each.
+    pub faults: Vec<String>,
+}

@@ -90,6 +90,24 @@ pub(crate) async fn push(arguments: PushArguments, options: &Options) -> anyhow:
     Ok(ExitCode::SUCCESS)
 }
 
+/// Makes the folder and writes the codeset's files into it.
+pub(super) fn check_out(client: &Client, codeset: &Descriptor, folder: &Path) -> anyhow::Result<()> {
+    if folder.symlink_metadata().is_ok() {
+        let message = format!("{} is already there; choose another folder, or remove it", folder.display());
+        return Err(Error::conflict("exists", message).into());
+    }
+    let beside = folder.parent().filter(|beside| !beside.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let staging = tempfile::tempdir_in(beside).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let git = Git::new(client, codeset.project(), &codeset.name, staging.path())?;
+    git.run(&["fetch", "--quiet", "--depth", "1", &git.url, &codeset.id], "asking the server")?;
+    let work_tree = format!("--work-tree={}", staging.path().display());
+    git.run(&[&work_tree, "checkout", "--quiet", "--force", &codeset.id], "writing the files")?;
+    let made = staging.keep();
+    std::fs::set_permissions(&made, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .and_then(|()| std::fs::rename(&made, folder))
+        .with_context(|| format!("{} cannot be made", folder.display()))
+}
+
 async fn exists(client: &Client, project: &Name, name: &Name) -> Result<bool> {
     let address = format!("{}://{project}/{name}", Kind::Codeset.scheme());
     match client.get::<Descriptor>("/api/v1/artifact", &[("address", address)]).await {

@@ -41,6 +41,9 @@ pub(crate) struct PushArguments {
     /// Point this tag at the version
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<Name>,
+    /// Let the server read again what it has of the version, and send what is damaged there
+    #[arg(long)]
+    repair: bool,
 }
 
 #[derive(Args)]
@@ -76,7 +79,7 @@ pub(crate) async fn execute(command: ContentsCommand, kind: Kind, options: &Opti
 }
 
 async fn push(client: &Client, arguments: PushArguments, kind: Kind, options: &Options) -> anyhow::Result<()> {
-    let PushArguments { path, name, facts, tags } = arguments;
+    let PushArguments { path, name, facts, tags, repair } = arguments;
     let real = path
         .canonicalize()
         .map_err(|error| Error::invalid("path", format!("{} cannot be pushed: {error}", path.display())))?;
@@ -92,7 +95,7 @@ async fn push(client: &Client, arguments: PushArguments, kind: Kind, options: &O
     let series = Series::new(&options.project()?, kind, &name);
     let Facts { attributes, metrics, labels } = facts.read()?;
     let said = PushedArtifact { tree: Digest::of(b""), attributes, metrics, labels, by: person() };
-    let (mut artifact, sent) = transfer::push(client, &series, &real, said).await?;
+    let (mut artifact, sent) = transfer::push(client, &series, &real, said, repair).await?;
     for tag in &tags {
         let request = client.request(Method::PUT, &format!("/api/v1/artifact/tags/{tag}"));
         let request = request.query(&[("address", artifact.address.to_string())]);

@@ -10,6 +10,7 @@ pub(crate) mod pipeline;
 pub(crate) mod project;
 pub(crate) mod run;
 pub(crate) mod server;
+pub(crate) mod store;
 mod watch;
 
 use fuseml_domain::{Error, Result};

@@ -26,6 +26,7 @@ pub(crate) async fn push(
     series: &Series,
     path: &Path,
     said: PushedArtifact,
+    repair: bool,
 ) -> Result<(Descriptor, Sent)> {
     let listed = {
         let path = path.to_owned();
@@ -34,11 +35,13 @@ pub(crate) async fn push(
     };
     let said = PushedArtifact { tree: listed.tree.digest(), ..said };
     let mut sent = Sent::default();
-    match register(client, series, &said).await {
-        Err(error) if matches!(error.code.as_str(), "unknown-tree" | "incomplete") => {}
-        done => return Ok((done?, sent)),
+    if !repair {
+        match register(client, series, &said).await {
+            Err(error) if matches!(error.code.as_str(), "unknown-tree" | "incomplete") => {}
+            done => return Ok((done?, sent)),
+        }
     }
-    let missing = expect(client, series, &listed.tree).await?;
+    let missing = expect(client, series, &listed.tree, repair).await?;
     send(client, series, &listed, &missing, &mut sent).await?;
     Ok((register(client, series, &said).await?, sent))
 }
@@ -51,8 +54,9 @@ async fn register(client: &Client, series: &Series, said: &PushedArtifact) -> Re
     client.send(Method::POST, &place("versions", series), said).await
 }
 
-async fn expect(client: &Client, series: &Series, tree: &Tree) -> Result<Missing> {
-    client.read(client.request(Method::POST, &place("trees", series)).body(tree.to_json())).await
+async fn expect(client: &Client, series: &Series, tree: &Tree, repair: bool) -> Result<Missing> {
+    let request = client.request(Method::POST, &place("trees", series)).query(&[("repair", repair)]);
+    client.read(request.body(tree.to_json())).await
 }
 
 /// Lists a directory, or a file as a directory of one; files that did not change since are not read again.

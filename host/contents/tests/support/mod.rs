@@ -46,6 +46,10 @@ impl PackIndex for MemoryIndex {
         }
         Ok(())
     }
+    async fn forget(&self, file: &Digest) -> fuseml_domain::Result<()> {
+        self.0.lock().unwrap().remove(file);
+        Ok(())
+    }
     async fn remove(&self, pack: &Digest) -> fuseml_domain::Result<()> {
         self.0.lock().unwrap().retain(|_, (there, _)| there != pack);
         Ok(())

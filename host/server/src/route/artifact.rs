@@ -3,7 +3,7 @@
 use crate::app::App;
 use axum::{extract::State, http::StatusCode};
 use fuseml_catalog::{ArtifactPage, ArtifactSearch, Author, HistoryEntry, Lineage};
-use fuseml_domain::{Address, Condition, Descriptor, ExternalArtifact, Kind, Name, port::Catalog as _};
+use fuseml_domain::{Address, Condition, Descriptor, ExternalArtifact, Kind, Name, Series, port::Catalog as _};
 use fuseml_rest::{Answer, Json, Path, Query};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -127,7 +127,9 @@ pub(super) async fn tag(
     Json(request): Json<TagRequest>,
 ) -> Answer<Json<Descriptor>> {
     let author = Author { by: request.by, reason: request.reason };
-    Ok(Json(app.catalog.tag(&query.address, &tag, &author).await?))
+    let artifact = app.catalog.tag(&query.address, &tag, &author).await?;
+    app.trees.point(&artifact, &tag).await?;
+    Ok(Json(artifact))
 }
 
 pub(super) async fn untag(
@@ -137,7 +139,9 @@ pub(super) async fn untag(
     Json(request): Json<TagRequest>,
 ) -> Answer<Json<Descriptor>> {
     let author = Author { by: request.by, reason: request.reason };
-    Ok(Json(app.catalog.untag(&query.address, &tag, &author).await?))
+    let artifact = app.catalog.untag(&query.address, &tag, &author).await?;
+    app.trees.unpoint(&Series::of(&artifact), &tag).await?;
+    Ok(Json(artifact))
 }
 
 /// Whose history, and how much of it.

@@ -1,13 +1,14 @@
 //! Files of artifacts: lists of them, and small ones in packs. Large ones go through the registry's blobs.
 
 use super::artifact::AddressQuery;
-use crate::{app::App, contents};
+use crate::{app::App, contents, view::VerificationView};
 use axum::{
     body::{Body, Bytes},
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use fuseml_catalog::Author;
 use fuseml_contents::Missing;
 use fuseml_domain::{Descriptor, Digest, Error, Kind, Name, PushedArtifact, Series, Tree, check_pushed, port::Catalog as _};
 use fuseml_registry::Collected;
@@ -22,14 +23,23 @@ async fn series(app: &App, (project, kind, name): (Name, Kind, Name)) -> fuseml_
     Ok(series)
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExpectQuery {
+    /// Read again what is stored of them.
+    #[serde(default)]
+    repair: bool,
+}
+
 /// Takes a list of files and says which of them are still to come.
 pub(super) async fn expect(
     State(app): State<Arc<App>>,
     Path(place): Path<(Name, Kind, Name)>,
+    Query(query): Query<ExpectQuery>,
     body: Bytes,
 ) -> Answer<Json<Missing>> {
     let series = series(&app, place).await?;
-    Ok(Json(app.trees.expect(&series, &Tree::parse(&body)?).await?))
+    Ok(Json(app.trees.expect(&series, &Tree::parse(&body)?, query.repair).await?))
 }
 
 /// How many files a pack had.
@@ -97,6 +107,44 @@ pub(super) async fn send_pack(
     });
     let body = Body::from_stream(tokio_util::io::ReaderStream::with_capacity(reader, BUFFER / 4));
     Ok(([(header::CONTENT_TYPE, "application/x-tar")], body).into_response())
+}
+
+/// Where the contents are, for whoever fetches them.
+pub(super) async fn locate(
+    State(app): State<Arc<App>>,
+    Query(query): Query<AddressQuery>,
+) -> Answer<Json<fuseml_domain::Contents>> {
+    let artifact = app.catalog.artifact(&query.address).await?;
+    Ok(Json(app.engine.locate(&artifact).await?))
+}
+
+pub(super) async fn verify(
+    State(app): State<Arc<App>>,
+    Query(query): Query<AddressQuery>,
+) -> Answer<Json<VerificationView>> {
+    let artifact = app.catalog.artifact(&query.address).await?;
+    Ok(Json(contents::verify(&app, &artifact).await?))
+}
+
+/// Who deletes, why, and whether also what a tag points at.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeleteRequest {
+    by: String,
+    reason: Option<String>,
+    #[serde(default)]
+    force: bool,
+}
+
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    Query(query): Query<AddressQuery>,
+    Json(request): Json<DeleteRequest>,
+) -> Answer<Json<Descriptor>> {
+    let artifact = app.catalog.artifact(&query.address).await?;
+    let author = Author { by: request.by, reason: request.reason };
+    contents::delete(&app, &artifact, &author, request.force).await?;
+    Ok(Json(artifact))
 }
 
 /// Deletes contents that no artifact names.

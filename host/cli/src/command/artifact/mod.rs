@@ -1,6 +1,7 @@
 //! `fuseml artifact`.
 
 mod facts;
+mod files;
 mod history;
 mod references;
 mod register;
@@ -38,6 +39,12 @@ pub(crate) enum ArtifactCommand {
     Tag(references::TagArguments),
     /// Take a tag away
     Untag(references::TagArguments),
+    /// Fetch the files of an artifact of any kind into a new folder, each verified
+    Fetch(files::FetchArguments),
+    /// Read the contents again and say what is not as it was registered
+    Verify(files::VerifyArguments),
+    /// Delete an artifact; its lineage and that it was there remain
+    Delete(files::DeleteArguments),
 }
 
 #[derive(Args)]
@@ -73,6 +80,9 @@ pub(crate) async fn execute(command: ArtifactCommand, options: &Options) -> anyh
         ArtifactCommand::Unlabel(arguments) => references::unlabel(&client, &arguments, options).await?,
         ArtifactCommand::Tag(arguments) => references::tag(&client, &arguments, options).await?,
         ArtifactCommand::Untag(arguments) => references::untag(&client, &arguments, options).await?,
+        ArtifactCommand::Fetch(arguments) => files::fetch(&client, arguments, options).await?,
+        ArtifactCommand::Verify(arguments) => return files::verify(&client, arguments, options).await,
+        ArtifactCommand::Delete(arguments) => files::delete(&client, arguments, options).await?,
         ArtifactCommand::Show { address } => {
             let artifact = find(&client, options, &address).await?;
             options.output.print(&artifact, show)?;
