@@ -6,6 +6,7 @@
 
 mod codeset;
 mod collect;
+mod describe;
 mod disk;
 mod fetch;
 mod form;

@@ -1,7 +1,7 @@
 //! Brings contents to a workload, from wherever they lie.
 
 use crate::{
-    Repositories, TreeStore,
+    Repositories, TreeStore, describe,
     disk::{Staging, blocking, parallel},
     fetch,
     store::copy_file,
@@ -9,7 +9,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use fuseml_domain::{
-    Contents as Wanted, Descriptor, Digest, Error, Location, Name, Result, Series, Tree, TreeFile, port::ContentStore,
+    Attributes, Contents as Wanted, Descriptor, Digest, Error, Kind, Location, Name, Result, Series, Tree, TreeFile, port::ContentStore,
 };
 use std::{
     path::{Path, PathBuf},
@@ -96,6 +96,12 @@ impl ContentStore for Contents {
 
     async fn store_listing(&self, series: &Series, directory: &Path) -> Result<Tree> {
         self.trees.store_listing(series, directory).await
+    }
+
+    async fn describe(&self, kind: Kind, directory: &Path, tree: &Tree) -> Attributes {
+        let (directory, tree) = (directory.to_owned(), tree.clone());
+        let described = blocking(move || Ok(describe::directory(kind, &directory, &tree))).await;
+        described.unwrap_or_default()
     }
 
     async fn publish(&self, descriptor: &Descriptor, tree: &Tree) -> Result<()> {

@@ -19,6 +19,8 @@ pub trait ContentStore: Send + Sync {
     async fn store_tree(&self, series: &Series, directory: &Path) -> Result<Tree>;
     /// Stores only the list of files: the contents lie elsewhere.
     async fn store_listing(&self, series: &Series, directory: &Path) -> Result<Tree>;
+    /// What the files of a directory that `tree` lists say of themselves: format, framework, schema and the like.
+    async fn describe(&self, kind: Kind, directory: &Path, tree: &Tree) -> Attributes;
     /// A stored tree is an artifact's from here on: it is kept until that is deleted, and registries' clients find it.
     async fn publish(&self, descriptor: &Descriptor, tree: &Tree) -> Result<()>;
     /// The tree of a digest that one of the two stored.

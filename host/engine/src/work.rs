@@ -110,7 +110,8 @@ async fn register(driver: &Driver, maker: &Maker<'_>, slot: &OutputSlot, left: &
         Some(_) => ports.contents.store_listing(&series, &left.path).await?,
         None => ports.contents.store_tree(&series, &left.path).await?,
     };
-    let mut made = describe(maker, series, slot, left, &tree, ports.contents.location(&tree))?;
+    let read = ports.contents.describe(slot.kind, &left.path, &tree).await;
+    let mut made = describe(maker, series, slot, left, (&tree, read, ports.contents.location(&tree)))?;
     if let (Some((instance, store)), Some(held)) = (store, held) {
         let draft = StoreDraft {
             location: Location::new(held.split(':').next().unwrap_or_default(), held).with_digest(tree.digest()),
@@ -135,12 +136,13 @@ fn describe(
     series: Series,
     slot: &OutputSlot,
     left: &CollectedOutput,
-    tree: &Tree,
-    location: Location,
+    (tree, read, location): (&Tree, Attributes, Location),
 ) -> Result<Descriptor> {
     let digest = tree.digest();
     let id: Name = digest.hex().parse()?;
-    let mut attributes = slot.provides.clone();
+    // What the runnable promises and its code reports counts more than what the files say.
+    let mut attributes = read;
+    attributes.extend(slot.provides.clone());
     attributes.extend(left.report.attributes.clone());
     attributes.extend(left.report.parameters.iter().map(|(name, value)| (format!("parameter.{name}"), value.clone())));
     attributes.insert("size-bytes".to_owned(), tree.size_bytes().to_string());

@@ -37,8 +37,8 @@ pub(crate) async fn register(
         Err(error) if error.kind == fuseml_domain::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let descriptor =
-        pushed.describe(series, &tree, TreeStore::location(&tree), Attributes::new(), Timestamp::now())?;
+    let read = trees.describe(series.kind, &tree).await?;
+    let descriptor = pushed.describe(series, &tree, TreeStore::location(&tree), read, Timestamp::now())?;
     trees.publish(&descriptor, &tree).await?;
     let is_new = catalog.register(std::slice::from_ref(&descriptor)).await? > 0;
     if is_new {

@@ -156,29 +156,6 @@ def find_model(client: "MlflowClient", run: "Run") -> "LoggedModel":
     return models[-1]
 
 
-def describe(folder: Path) -> dict[str, str]:
-    """Read the model's attributes from its MLmodel file; no code of the model runs."""
-    import yaml
-
-    spec: dict[str, Any] = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
-    flavours: dict[str, dict[str, Any]] = spec["flavors"]
-    framework = next((name for name in flavours if name != "python_function"), "python_function")
-    flavour = flavours[framework]
-    version = flavour.get(f"{framework}_version") or next(
-        (value for key, value in flavour.items() if key.endswith("_version")), None
-    )
-    attributes = {"format": "mlflow", "framework": framework}
-    if version:
-        attributes["framework-version"] = str(version)
-    if "mlflow_version" in spec:
-        attributes["mlflow-version"] = str(spec["mlflow_version"])
-    if spec.get("signature"):
-        # Each part is JSON within the YAML.
-        parts = {part: json.loads(text) for part, text in spec["signature"].items() if text}
-        attributes["signature"] = json.dumps(parts, separators=(",", ":"))
-    return attributes
-
-
 def finite(metrics: dict[str, float]) -> dict[str, float]:
     """Leave out what JSON has no number for."""
     for name, value in metrics.items():
@@ -211,7 +188,8 @@ def train(args: argparse.Namespace) -> None:
     report: dict[str, Any] = {"location": model.model_uri} if shared else {}
     report["metrics"] = finite(run.data.metrics)
     report["parameters"] = run.data.params
-    report["attributes"] = describe(args.model) | {"mlflow-run": run_id}
+    # What the MLmodel file says is read when the model is registered.
+    report["attributes"] = {"mlflow-run": run_id}
     args.report.parent.mkdir(parents=True, exist_ok=True)
     args.report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 

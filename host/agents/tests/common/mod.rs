@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use fuseml_agents::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};
 use fuseml_domain::{
-    Attributes, Contents, Descriptor, Digest, Error, Location, LogChunk, Result, Series, Tree, Workload, WorkloadKind, WorkloadStatus,
+    Attributes, Contents, Descriptor, Digest, Error, Kind, Location, LogChunk, Result, Series, Tree, Workload, WorkloadKind, WorkloadStatus,
     port::{ContentStore, RuntimeAgent},
 };
 use std::{
@@ -36,6 +36,9 @@ impl ContentStore for Folders {
     }
     async fn store_tree(&self, _: &Series, _: &Path) -> Result<Tree> {
         unreachable!("agents store nothing")
+    }
+    async fn describe(&self, _: Kind, _: &Path, _: &Tree) -> Attributes {
+        unreachable!("agents describe nothing")
     }
     async fn publish(&self, _: &Descriptor, _: &Tree) -> Result<()> {
         unreachable!("the agent publishes nothing")

@@ -360,6 +360,9 @@ impl ContentStore for MemoryContents {
     async fn store_listing(&self, series: &Series, directory: &Path) -> Result<Tree> {
         self.store_tree(series, directory).await
     }
+    async fn describe(&self, _: Kind, _: &Path, _: &Tree) -> Attributes {
+        Attributes::new()
+    }
     async fn publish(&self, _: &Descriptor, _: &Tree) -> Result<()> {
         Ok(())
     }
