@@ -16,6 +16,7 @@ pub use terminal::Terminal;
 pub use variant::{copy, variant};
 pub use website::Website;
 
+use fuseml_registry::testing::S3;
 use std::{
     fs,
     net::TcpListener,
@@ -135,6 +136,8 @@ pub struct World {
     pub folder: TempDir,
     /// The address of the server's PostgreSQL database, if it has one.
     database: Option<String>,
+    /// Where its contents are, if that is not its folder.
+    storage: Option<S3>,
     server: Option<Group>,
 }
 
@@ -148,7 +151,7 @@ impl World {
 
     /// For commands that need none.
     pub fn without_server() -> Self {
-        Self { folder: tempfile::tempdir().expect("folder"), database: None, server: None }
+        Self { folder: tempfile::tempdir().expect("folder"), database: None, storage: None, server: None }
     }
 
     /// A project `myproj` and the mlflow extension, with an endpoint if there is a server.
@@ -162,6 +165,15 @@ impl World {
         world.database = Some(postgres());
         world.start();
         world.and_mlflow(Some(mlflow))
+    }
+
+    /// On a PostgreSQL database, with its contents in S3.
+    pub fn on_postgres_and_s3() -> Self {
+        let mut world = Self::without_server();
+        world.database = Some(postgres());
+        world.storage = Some(S3::beside(&world.folder.path().join("s3")));
+        world.start();
+        world
     }
 
     fn and_mlflow(self, mlflow: Option<&Mlflow>) -> Self {
@@ -183,6 +195,9 @@ impl World {
         let log = self.folder.path().join("server.log");
         let mut command = self.command(&["server", "start", "--listen", "127.0.0.1:0"]);
         command.env("FUSEML_UV", tool("FUSEML_UV")).envs(self.database.iter().map(|url| ("FUSEML_DATABASE", url)));
+        if let Some(s3) = &self.storage {
+            command.env("FUSEML_STORAGE", "s3://bkt").envs(s3.variables());
+        }
         self.server = Some(Group::start(&mut command, &log));
         until("the server is ready", || fs::read_to_string(&log).is_ok_and(|log| log.contains("Ready.")));
     }

@@ -16,6 +16,9 @@ const RAY: [&str; 1] = ["ray[default]>=2.50,<3"];
 const OPENAPI: [&str; 1] = ["openapi-spec-validator>=0.7,<1"];
 /// A client of OCI registries that others wrote.
 const ORAS: [&str; 1] = ["oras>=0.2.38,<0.3"];
+/// Writers of the formats whose headers are read, as their users have them.
+const FORMATS: [&str; 5] =
+    ["onnx>=1.23,<2", "safetensors>=0.8,<0.9", "gguf>=0.19,<0.20", "pyarrow>=26,<27", "numpy>=2.4,<3"];
 /// The release that `fuseml extension build` names.
 const COMPONENTIZE_PY: [&str; 1] = ["componentize-py==0.25.0"];
 
@@ -39,6 +42,8 @@ pub(crate) struct Peers {
     pub(crate) wkg: PathBuf,
     /// The Python that has the package `oras`.
     pub(crate) oras_python: PathBuf,
+    /// The Python that writes models and datasets.
+    pub(crate) formats_python: PathBuf,
     /// Reads and writes keys of every kind.
     pub(crate) openssl: PathBuf,
     pub(crate) openapi_validator: PathBuf,
@@ -73,6 +78,7 @@ pub(crate) fn peers() -> Result<Peers> {
         skopeo: debian_program("skopeo")?,
         wkg: cargo_tool(&tools, "wkg", WKG)?,
         oras_python: python_tool(&tools, &uv, &uv_cache, "oras", &ORAS)?.with_file_name("python"),
+        formats_python: python_tool(&tools, &uv, &uv_cache, "formats", &FORMATS)?.with_file_name("python"),
         openssl: debian_program("openssl")?,
         openapi_validator: python_tool(&tools, &uv, &uv_cache, "openapi-spec-validator", &OPENAPI)?,
     })

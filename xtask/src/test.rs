@@ -27,6 +27,7 @@ pub(crate) fn run_all() -> Result<()> {
         .env("FUSEML_TEST_OPENSSL", &peers.openssl)
         .env("FUSEML_TEST_WKG", &peers.wkg)
         .env("FUSEML_TEST_OPENAPI", &peers.openapi_validator)
+        .env("FUSEML_TEST_FORMATS", &peers.formats_python)
         .env("FUSEML_TEST_ORAS", &peers.oras_python)
         .env("FUSEML_COMPONENTIZE_PY", &tools.componentize_py)
         .env("FUSEML_UV", &tools.uv)

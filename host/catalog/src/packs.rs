@@ -24,7 +24,8 @@ impl PackIndex for Catalog {
                 sql.push(if at == 0 { "" } else { ", " }).push_bind(digest.to_hash().to_vec());
             }
             sql.push(")");
-            let rows: Vec<(Vec<u8>, i64, i64, i64)> = sql.rows().fetch_all(&self.database.pool).await.map_err(failed)?;
+            let rows: Vec<(Vec<u8>, i64, i64, i64)> =
+                sql.rows().fetch_all(&self.database.pool).await.map_err(failed)?;
             for (digest, pack, place, size) in rows {
                 let pack = match packs.get(&pack) {
                     Some(known) => known.clone(),

@@ -46,6 +46,9 @@ impl ReadAt for Stored {
             let file = OnDisk { file: std::fs::File::open(path)?, size: end };
             return file.read_at(begin, length);
         }
+        if begin == end {
+            return Ok(Vec::new());
+        }
         self.runtime.block_on(async {
             let stream = self.registry.read_blob(&self.blob, begin..end).await.map_err(io::Error::other)?;
             let chunks: Vec<bytes::Bytes> = futures::TryStreamExt::try_collect(stream).await?;
@@ -79,8 +82,7 @@ impl TreeStore {
             Ok(fuseml_formats::describe(kind, &files(&tree), |file| {
                 let file = by_path.get(file.path).ok_or(io::ErrorKind::NotFound)?;
                 let place = places.get(&file.digest).filter(|_| file.size_bytes < SMALL_FILE);
-                let (blob, begins) =
-                    place.map_or((&file.digest, 0), |(pack, place)| (pack, place.offset));
+                let (blob, begins) = place.map_or((&file.digest, 0), |(pack, place)| (pack, place.offset));
                 Ok(Stored {
                     registry: store.registry.clone(),
                     runtime: Handle::current(),

@@ -127,8 +127,7 @@ impl Staging {
     pub(crate) fn make_empty_folders(&self, tree: &Tree) -> Result<()> {
         let make = |folder: &String| {
             let place = self.path().join(folder);
-            fs::create_dir_all(&place)
-                .map_err(|error| Error::io(format!("{} cannot be made", place.display()), &error))
+            fs::create_dir_all(&place).map_err(|error| Error::io(format!("{} cannot be made", place.display()), &error))
         };
         tree.empty_folders().iter().try_for_each(make)
     }

@@ -49,7 +49,7 @@ impl Layer {
         let media_type = self.media_type.as_str();
         let folder = self.annotations.get(UNPACK).is_some_and(|value| value == "true");
         // ORAS calls any file an image's layer; one that it packed itself it says to be unpacked.
-        if media_type.starts_with("application/vnd.oci.image.layer.") && self.annotations.contains_key(TITLE) && !folder {
+        if media_type == "application/vnd.oci.image.layer.v1.tar" && self.annotations.contains_key(TITLE) && !folder {
             return Ok(Packing::File);
         }
         if media_type.ends_with("tar+gzip") || media_type.ends_with("tar.gzip") || folder {
@@ -57,7 +57,10 @@ impl Layer {
         } else if media_type.ends_with(".tar") {
             Ok(Packing::Tar)
         } else if media_type.ends_with("+zstd") {
-            Err(Error::unsupported("layer", format!("layers of {media_type} are not read here; push them as tar or tar+gzip")))
+            Err(Error::unsupported(
+                "layer",
+                format!("layers of {media_type} are not read here; push them as tar or tar+gzip"),
+            ))
         } else {
             Ok(Packing::File)
         }

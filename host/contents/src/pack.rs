@@ -35,7 +35,10 @@ impl<W: Write> PackWriter<W> {
             .append_data(&mut header, format!("sha256/{}", digest.hex()), &mut hashed)
             .map_err(|error| Error::io("a pack cannot be written", &error))?;
         if hashed.copied() != (Copied { digest: digest.clone(), size_bytes }) {
-            return Err(Error::conflict("changed", format!("the file {digest} was changed while it was read; try again")));
+            return Err(Error::conflict(
+                "changed",
+                format!("the file {digest} was changed while it was read; try again"),
+            ));
         }
         self.files.push(PackedFile { digest: digest.clone(), offset, size_bytes });
         Ok(())

@@ -112,8 +112,9 @@ impl TreeStore {
                 Error::invalid("files", format!("{number} is not the number of a small file of this tree"))
             })?;
             let reader = self.open_file(file, &places)?.ok_or_else(|| source.missing(file))?;
-            pack.append(&file.digest, file.size_bytes, reader)
-                .map_err(|error| if error.code == "changed" { source.changed(file, "other bytes", "these") } else { error })?;
+            pack.append(&file.digest, file.size_bytes, reader).map_err(|error| {
+                if error.code == "changed" { source.changed(file, "other bytes", "these") } else { error }
+            })?;
         }
         pack.finish().map(drop)
     }

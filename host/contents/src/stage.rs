@@ -9,7 +9,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use fuseml_domain::{
-    Attributes, Contents as Wanted, Descriptor, Digest, Error, Kind, Location, Name, Result, Series, Tree, TreeFile, port::ContentStore,
+    Attributes, Contents as Wanted, Descriptor, Digest, Error, Kind, Location, Name, Result, Series, Tree, TreeFile,
+    port::ContentStore,
 };
 use std::{
     path::{Path, PathBuf},

@@ -153,8 +153,7 @@ impl TreeStore {
     pub(crate) fn read_list(&self, digest: &Digest) -> Result<Tree> {
         let mut bytes = Vec::new();
         let size = self.runtime.block_on(self.registry.size_anywhere(digest))?;
-        let size =
-            size.ok_or_else(|| Error::not_found("unknown-tree", format!("nothing is stored under {digest}")))?;
+        let size = size.ok_or_else(|| Error::not_found("unknown-tree", format!("nothing is stored under {digest}")))?;
         self.open_blob(digest, 0..size)?.read_to_end(&mut bytes).map_err(unstorable)?;
         let found = Digest::of(&bytes);
         if found != *digest {
@@ -181,13 +180,13 @@ impl TreeStore {
     /// A file's bytes from wherever they lie, at most a byte more than it should have; `None` when they are nowhere.
     pub(crate) fn open_file(&self, file: &TreeFile, places: &Places) -> Result<Option<Box<dyn Read>>> {
         if let Some((pack, place)) = places.get(&file.digest)
-            && self.has_blob(pack)?
+            && self.blob_size(pack)?.is_some()
         {
             return self.open_blob(pack, place.offset..place.offset + place.size_bytes).map(Some);
         }
-        match self.has_blob(&file.digest)? {
-            true => self.open_blob(&file.digest, 0..file.size_bytes + 1).map(Some),
-            false => Ok(None),
+        match self.blob_size(&file.digest)? {
+            Some(size) => self.open_blob(&file.digest, 0..size.min(file.size_bytes + 1)).map(Some),
+            None => Ok(None),
         }
     }
 
@@ -198,10 +197,10 @@ impl TreeStore {
         Ok(Some(copied.digest))
     }
 
-    fn has_blob(&self, digest: &Digest) -> Result<bool> {
+    fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
         match self.registry.file_of(digest) {
-            Some(file) => Ok(file.is_file()),
-            None => Ok(self.runtime.block_on(self.registry.size_anywhere(digest))?.is_some()),
+            Some(file) => Ok(fs::metadata(file).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len())),
+            None => Ok(self.runtime.block_on(self.registry.size_anywhere(digest))?),
         }
     }
 
@@ -210,6 +209,9 @@ impl TreeStore {
             let mut file = open(&path)?;
             std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(range.start)).map_err(unstorable)?;
             return Ok(Box::new(file.take(range.end - range.start)));
+        }
+        if range.is_empty() {
+            return Ok(Box::new(std::io::empty()));
         }
         let stream = self.runtime.block_on(self.registry.read_blob(digest, range))?;
         Ok(Box::new(SyncIoBridge::new_with_handle(StreamReader::new(stream), self.runtime.clone())))
@@ -262,11 +264,7 @@ impl TreeStore {
     }
 
     /// Puts files that lie in no pack yet into new ones.
-    fn pack<'f>(
-        &self,
-        repository: &Repository,
-        files: impl Iterator<Item = (&'f TreeFile, &'f Path)>,
-    ) -> Result<()> {
+    fn pack<'f>(&self, repository: &Repository, files: impl Iterator<Item = (&'f TreeFile, &'f Path)>) -> Result<()> {
         let real: BTreeMap<&Digest, (&TreeFile, &Path)> =
             files.map(|(file, path)| (&file.digest, (file, path))).collect();
         let held = self.hold_packs(repository, &Vec::from_iter(real.keys().copied()))?;

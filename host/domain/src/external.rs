@@ -102,9 +102,7 @@ pub(crate) fn check_facts(attributes: &Attributes, metrics: &BTreeMap<String, f6
         return Err(Error::invalid("facts", message));
     }
     match metrics.iter().find(|(_, value)| !value.is_finite()) {
-        Some((name, _)) => {
-            Err(Error::invalid("facts", format!("the metric {} is no number", name.escape_debug())))
-        }
+        Some((name, _)) => Err(Error::invalid("facts", format!("the metric {} is no number", name.escape_debug()))),
         None => Ok(()),
     }
 }

@@ -74,6 +74,8 @@ pub fn check_pushed(series: &Series) -> Result<()> {
     match series.kind {
         Kind::Model | Kind::Dataset => Ok(()),
         Kind::Codeset => Err(Error::invalid("kind", "code is pushed with git, or `fuseml codeset push`")),
-        Kind::Runnable => Err(Error::invalid("kind", "runnables are registered, or built from code; they are not pushed")),
+        Kind::Runnable => {
+            Err(Error::invalid("kind", "runnables are registered, or built from code; they are not pushed"))
+        }
     }
 }

@@ -6,8 +6,8 @@ use crate::{
 };
 use fuseml_domain::{
     Action, Address, Attributes, CollectedOutput, Contents, DEFAULT_TIMEOUT, Delivery, Descriptor, Error, InputSlot,
-    Kind, Location, Name, Origin, OutputSlot, Reference, Result, Run, Runnable, RunnableChoice, StepEvent, StepRun,
-    Series, Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, fill_setting,
+    Kind, Location, Name, Origin, OutputSlot, Reference, Result, Run, Runnable, RunnableChoice, Series, StepEvent,
+    StepRun, Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, fill_setting,
     port::{ArtifactStore, Participation, Role, StoreDraft},
 };
 use jiff::Timestamp;

@@ -38,7 +38,11 @@ pub(crate) fn read(file: &dyn ReadAt) -> Result<Table> {
     while reader.read_byte_record(&mut record).map_err(|error| malformed(error.to_string()))? {
         rows += 1;
         if record.len() != names.len() {
-            return Err(malformed(format!("its row {rows} has {} fields, its first line {}", record.len(), names.len())));
+            return Err(malformed(format!(
+                "its row {rows} has {} fields, its first line {}",
+                record.len(),
+                names.len()
+            )));
         }
         for (known, field) in types.iter_mut().zip(&record) {
             *known = join(*known, type_of(field));

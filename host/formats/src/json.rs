@@ -18,8 +18,8 @@ pub(crate) fn read_lines(file: &dyn ReadAt) -> Result<Table> {
     let mut rows = 0;
     for line in lines.into_iter().filter(|line| !line.trim_ascii().is_empty()) {
         rows += 1;
-        let object: Map<String, Value> =
-            serde_json::from_slice(line).map_err(|error| malformed(format!("its line {rows} is no object: {error}")))?;
+        let object: Map<String, Value> = serde_json::from_slice(line)
+            .map_err(|error| malformed(format!("its line {rows} is no object: {error}")))?;
         for (name, value) in object {
             let kind = kind_of(&value);
             let known = types.entry(name).or_insert(kind);
@@ -60,7 +60,10 @@ mod tests {
         let table = read_lines(&b"{\"a\": 1, \"b\": null}\n\n{\"a\": 2.5, \"b\": \"x\", \"c\": []}\n".to_vec());
         let table = table.expect("table");
         let shown: Vec<_> = table.columns.iter().map(|(name, kind)| format!("{name}:{kind}")).collect();
-        assert_eq!((shown, table.rows), (vec!["a:number".to_owned(), "b:text".to_owned(), "c:list".to_owned()], Some(2)));
+        assert_eq!(
+            (shown, table.rows),
+            (vec!["a:number".to_owned(), "b:text".to_owned(), "c:list".to_owned()], Some(2))
+        );
         assert!(read_lines(&b"[1]\n".to_vec()).is_err());
     }
 }

@@ -106,10 +106,11 @@ fn model<'f, R: ReadAt>(files: &[File<'f>], open: &impl Fn(&File<'f>) -> io::Res
             add(&mut found, file, open, read);
         }
     }
-    let weights: [(&str, Reader); 3] =
-        [("safetensors", safetensors::read), ("gguf", gguf::read), ("onnx", onnx::read)];
+    let weights: [(&str, Reader); 3] = [("safetensors", safetensors::read), ("gguf", gguf::read), ("onnx", onnx::read)];
     let mut parameters: Option<u64> = None;
-    for file in files.iter().filter(|file| weights.iter().any(|(name, _)| *name == extension(file.path))).take(MOST_FILES) {
+    for file in
+        files.iter().filter(|file| weights.iter().any(|(name, _)| *name == extension(file.path))).take(MOST_FILES)
+    {
         let Some((_, read)) = weights.iter().find(|(name, _)| *name == extension(file.path)) else { continue };
         let mut own = Attributes::new();
         add(&mut own, file, open, *read);
@@ -169,7 +170,8 @@ fn dataset<'f, R: ReadAt>(files: &[File<'f>], open: &impl Fn(&File<'f>) -> io::R
     let named: BTreeSet<&str> = known.iter().map(|(_, (_, format, _))| *format).collect();
     // Files of no known format are mostly READMEs beside the data; data of several formats has none.
     let (1, Some(format)) = (named.len(), named.first()) else {
-        let others: BTreeSet<String> = files.iter().map(|file| extension(file.path)).filter(|name| is_data(name)).collect();
+        let others: BTreeSet<String> =
+            files.iter().map(|file| extension(file.path)).filter(|name| is_data(name)).collect();
         if let (0, 1, Some(only)) = (named.len(), others.len(), others.first()) {
             found.insert("format".to_owned(), only.clone());
         }
@@ -184,11 +186,14 @@ fn dataset<'f, R: ReadAt>(files: &[File<'f>], open: &impl Fn(&File<'f>) -> io::R
         }
     }
     let whole = tables.len() == known.len();
-    if let Some(rows) = tables.iter().map(|table| table.rows).sum::<Option<u64>>().filter(|_| whole && !tables.is_empty()) {
+    if let Some(rows) =
+        tables.iter().map(|table| table.rows).sum::<Option<u64>>().filter(|_| whole && !tables.is_empty())
+    {
         found.insert("rows".to_owned(), rows.to_string());
     }
     if let Some(first) = tables.first().filter(|first| tables.iter().all(|table| table.columns == first.columns)) {
-        let columns: Vec<_> = first.columns.iter().take(MOST_COLUMNS).map(|(name, kind)| format!("{name}:{kind}")).collect();
+        let columns: Vec<_> =
+            first.columns.iter().take(MOST_COLUMNS).map(|(name, kind)| format!("{name}:{kind}")).collect();
         found.insert("columns".to_owned(), first.columns.len().to_string());
         found.insert("schema".to_owned(), columns.join(", "));
     }
@@ -199,8 +204,27 @@ fn dataset<'f, R: ReadAt>(files: &[File<'f>], open: &impl Fn(&File<'f>) -> io::R
 fn is_data(extension: &str) -> bool {
     matches!(
         extension,
-        "arrow" | "feather" | "avro" | "orc" | "npy" | "npz" | "h5" | "hdf5" | "tfrecord" | "json" | "jpg" | "jpeg" | "png" | "wav"
-            | "mp3" | "flac" | "mp4" | "tif" | "tiff" | "xlsx" | "zarr"
+        "arrow"
+            | "feather"
+            | "avro"
+            | "orc"
+            | "npy"
+            | "npz"
+            | "h5"
+            | "hdf5"
+            | "tfrecord"
+            | "json"
+            | "jpg"
+            | "jpeg"
+            | "png"
+            | "wav"
+            | "mp3"
+            | "flac"
+            | "mp4"
+            | "tif"
+            | "tiff"
+            | "xlsx"
+            | "zarr"
     )
 }
 
@@ -210,8 +234,7 @@ mod tests {
     use proptest::prelude::*;
 
     pub(crate) fn of(kind: Kind, files: &[(&str, &[u8])]) -> Attributes {
-        let named: Vec<_> =
-            files.iter().map(|(path, bytes)| File { path, size_bytes: bytes.len() as u64 }).collect();
+        let named: Vec<_> = files.iter().map(|(path, bytes)| File { path, size_bytes: bytes.len() as u64 }).collect();
         describe(kind, &named, |file| {
             let (_, bytes) = files.iter().find(|(path, _)| *path == file.path).ok_or(io::ErrorKind::NotFound)?;
             Ok(bytes.to_vec())
@@ -222,7 +245,10 @@ mod tests {
     fn a_dataset_of_one_format_has_it_and_one_of_several_has_none() {
         let csv: &[u8] = b"a,b\n1,x\n";
         let one = of(Kind::Dataset, &[("train.csv", csv), ("test/more.csv", csv), ("README.md", b"# Wine")]);
-        assert_eq!((one["format"].as_str(), one["schema"].as_str(), one["rows"].as_str()), ("csv", "a:integer, b:text", "2"));
+        assert_eq!(
+            (one["format"].as_str(), one["schema"].as_str(), one["rows"].as_str()),
+            ("csv", "a:integer, b:text", "2")
+        );
         let mixed = of(Kind::Dataset, &[("a.csv", csv), ("b.jsonl", b"{}\n")]);
         assert!(mixed.is_empty(), "{mixed:?}");
         let other = of(Kind::Dataset, &[("a.csv", csv), ("b.csv", b"c\n1\n")]);

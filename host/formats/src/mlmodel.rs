@@ -97,7 +97,10 @@ signature:
         let found = read(&MODEL.as_bytes().to_vec()).expect("model");
         assert_eq!((found["framework"].as_str(), found["framework-version"].as_str()), ("sklearn", "1.5.2"));
         assert_eq!((found["format"].as_str(), found["mlflow-version"].as_str()), ("mlflow", "3.1.0"));
-        assert_eq!(found["signature"], r#"{"inputs":[{"name":"alcohol","type":"double"}],"outputs":[{"type":"tensor"}]}"#);
+        assert_eq!(
+            found["signature"],
+            r#"{"inputs":[{"name":"alcohol","type":"double"}],"outputs":[{"type":"tensor"}]}"#
+        );
     }
 
     #[test]

@@ -171,8 +171,23 @@ fn dimensions(mut shape: Message<'_>) -> Result<Value> {
 /// As `TensorProto.DataType` numbers them.
 fn element_type(number: u64) -> &'static str {
     const NAMES: [&str; 17] = [
-        "undefined", "float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "string", "bool", "float16",
-        "float64", "uint32", "uint64", "complex64", "complex128", "bfloat16",
+        "undefined",
+        "float32",
+        "uint8",
+        "int8",
+        "uint16",
+        "int16",
+        "int32",
+        "int64",
+        "string",
+        "bool",
+        "float16",
+        "float64",
+        "uint32",
+        "uint64",
+        "complex64",
+        "complex128",
+        "bfloat16",
     ];
     usize::try_from(number).ok().and_then(|number| NAMES.get(number).copied()).unwrap_or("other")
 }

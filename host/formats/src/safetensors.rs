@@ -2,7 +2,7 @@
 
 use crate::{ReadAt, Result, malformed};
 use fuseml_domain::Attributes;
-use safetensors::SafeTensors;
+use safetensors::tensor::Metadata;
 use std::collections::BTreeMap;
 
 /// As the format's own library has it.
@@ -15,7 +15,8 @@ pub(crate) fn read(file: &dyn ReadAt) -> Result<Attributes> {
         return Err(malformed(format!("its header would have {size} bytes of the file's {}", file.size())));
     }
     let header = file.read_at(0, usize::try_from(size + 8).unwrap_or(usize::MAX))?;
-    let (_, metadata) = SafeTensors::read_metadata(&header).map_err(|error| malformed(error.to_string()))?;
+    let metadata: Metadata =
+        serde_json::from_slice(header.get(8..).unwrap_or_default()).map_err(|error| malformed(error.to_string()))?;
     let tensors = metadata.tensors();
     let end = tensors.values().map(|tensor| tensor.data_offsets.1 as u64).max().unwrap_or(0);
     if size + 8 + end != file.size() {

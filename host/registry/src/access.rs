@@ -40,7 +40,12 @@ pub trait Access: Send + Sync + 'static {
     ///
     /// # Errors
     /// What is wrong with it: the push fails then, and the tag stays as it was.
-    async fn pushed(&self, _repository: &Repository, _tag: &Tag, _manifest: &StoredManifest) -> Result<(), RegistryError> {
+    async fn pushed(
+        &self,
+        _repository: &Repository,
+        _tag: &Tag,
+        _manifest: &StoredManifest,
+    ) -> Result<(), RegistryError> {
         Ok(())
     }
 

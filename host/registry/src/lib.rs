@@ -11,6 +11,8 @@ mod error;
 mod name;
 mod route;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod upload;
 
 pub use access::{Access, Action, Refusal};

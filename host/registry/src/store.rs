@@ -91,6 +91,15 @@ impl Store {
         Ok(Self { objects: Arc::new(objects), disk: None, uploads, relied: Relied::default() })
     }
 
+    /// In an object store, whose login and options come from the `AWS_…` variables of the environment.
+    ///
+    /// # Errors
+    /// `invalid` for an address that is not understood.
+    pub fn at_as_environment_says(address: &str, uploads: PathBuf) -> fuseml_domain::Result<Self> {
+        let options = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
+        Self::at(address, options.map(|(name, value)| (name.to_lowercase(), value)).collect(), uploads)
+    }
+
     /// The file that a blob is, where that is a disk; it need not be there.
     pub fn file_of(&self, digest: &Digest) -> Option<PathBuf> {
         self.disk.as_ref().map(|disk| disk.join(Self::blob_key(digest).as_ref()))

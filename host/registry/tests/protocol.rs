@@ -3,12 +3,11 @@
 use async_trait::async_trait;
 use axum::http::HeaderMap;
 use fuseml_domain::Digest;
-use fuseml_registry::{Access, Action, Refusal, Repository, Store, Tag};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use fuseml_registry::{Access, Action, Refusal, Repository, Store, Tag, testing::S3};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 /// Everybody reads; who has the token writes everywhere but in `closed/…`, where nobody even reads.
 struct Rules;
@@ -39,26 +38,6 @@ struct World {
     folder: Arc<tempfile::TempDir>,
 }
 
-/// A real S3 server, with one bucket. Its file names hold a whole key, so that bucket and prefix are short.
-async fn s3(folder: &Path) -> String {
-    std::fs::create_dir_all(folder.join("bkt")).expect("bucket");
-    let mut builder = s3s::service::S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder).expect("S3"));
-    builder.set_auth(s3s::auth::SimpleAuth::from_single("somebody", "something"));
-    let service = builder.build();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("port");
-    let url = format!("http://{}", listener.local_addr().expect("address"));
-    tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            let service = service.clone();
-            tokio::spawn(async move {
-                let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                server.serve_connection(TokioIo::new(socket), service).await
-            });
-        }
-    });
-    url
-}
-
 impl World {
     async fn on_disk() -> Self {
         Self::on(Arc::new(tempfile::tempdir().expect("folder"))).await
@@ -71,16 +50,8 @@ impl World {
 
     async fn on_s3() -> Self {
         let folder = Arc::new(tempfile::tempdir().expect("folder"));
-        let endpoint = s3(&folder.path().join("s3")).await;
-        let options = [
-            ("aws_endpoint", endpoint.as_str()),
-            ("aws_access_key_id", "somebody"),
-            ("aws_secret_access_key", "something"),
-            ("aws_region", "here"),
-            ("aws_allow_http", "true"),
-        ];
-        let options = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let store = Store::at("s3://bkt/b", options, folder.path().join("uploads")).expect("store");
+        let s3 = S3::start(&folder.path().join("s3")).await;
+        let store = Store::at("s3://bkt/b", s3.options(), folder.path().join("uploads")).expect("store");
         Self::with(store, folder).await
     }
 

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use axum::http::HeaderMap;
 use fuseml_catalog::{ArtifactSearch, Author, Catalog};
 use fuseml_contents::{LATEST, TreeStore};
-use fuseml_domain::{Attributes, Descriptor, Error, Kind, Name, PushedArtifact, Result, Series, Store, check_pushed,
+use fuseml_domain::{
+    Attributes, Descriptor, Error, Kind, Name, PushedArtifact, Result, Series, Store, check_pushed,
     port::{Catalog as _, ContentStore as _},
 };
 use fuseml_engine::Engine;
@@ -99,7 +100,9 @@ impl Access for Pushes {
     }
 
     async fn pushed(&self, repository: &Repository, tag: &Tag, manifest: &StoredManifest) -> Result<(), RegistryError> {
-        self.take(repository, tag, manifest).await.map_err(|error| RegistryError::new(Code::ManifestInvalid, error.message))
+        self.take(repository, tag, manifest)
+            .await
+            .map_err(|error| RegistryError::new(Code::ManifestInvalid, error.message))
     }
 }
 
@@ -114,9 +117,7 @@ fn series_of(repository: &Repository) -> Result<Series> {
 /// Reads an artifact's contents again, wherever they lie, and says what is not as it was registered.
 pub(crate) async fn verify(app: &App, artifact: &Descriptor) -> Result<VerificationView> {
     let faults = match (artifact.kind(), &artifact.store, &artifact.digest) {
-        (Kind::Codeset, ..) => {
-            app.repositories.verify(artifact.project(), &artifact.name, &artifact.id).await?
-        }
+        (Kind::Codeset, ..) => app.repositories.verify(artifact.project(), &artifact.name, &artifact.id).await?,
         (_, Store::BuiltIn, Some(digest)) if artifact.runnable.is_none() => {
             let damages = app.trees.verify(digest).await?;
             damages.iter().map(damage).collect()

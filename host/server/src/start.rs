@@ -25,6 +25,8 @@ pub struct ServerConfig {
     pub data: PathBuf,
     /// A PostgreSQL database; a file in the data folder if not given.
     pub database: Option<DatabasePlace>,
+    /// An object store for contents, such as `s3://bucket/prefix`; the data folder if not given.
+    pub storage: Option<String>,
     pub listen: SocketAddr,
     /// Further names under which the server is reached.
     pub hosts: Vec<String>,
@@ -139,7 +141,10 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
     let token = folder.token()?;
     let catalog = Catalog::open(&config.database.clone().unwrap_or_else(|| folder.catalog().as_path().into())).await?;
     let repositories = Arc::new(Repositories::new(folder.repositories())?);
-    let blobs = fuseml_registry::Store::on_disk(folder.contents())?;
+    let blobs = match &config.storage {
+        Some(address) => fuseml_registry::Store::at_as_environment_says(address, folder.contents().join("uploads"))?,
+        None => fuseml_registry::Store::on_disk(folder.contents())?,
+    };
     let trees = Arc::new(TreeStore::new(blobs.clone(), Arc::new(catalog.clone()), folder.contents().join("incoming"))?);
     let contents = Arc::new(Contents::new(trees.clone(), repositories.clone())?);
     let sandbox = Sandbox::new(SandboxConfig {

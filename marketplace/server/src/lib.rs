@@ -158,11 +158,7 @@ impl Marketplace {
         let database = database::open(&database::place(data, config.database.as_ref())).await?;
         let keys = Keys::open(data, config.passphrase.as_ref()).await?;
         let store = match &config.storage {
-            Some(address) => {
-                let options = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
-                let options = options.map(|(name, value)| (name.to_lowercase(), value)).collect();
-                Store::at(address, options, data.join("uploads"))?
-            }
+            Some(address) => Store::at_as_environment_says(address, data.join("uploads"))?,
             None => Store::on_disk(data.join("registry"))?,
         };
         let entries: Vec<Vec<u8>> =

@@ -4,7 +4,8 @@
 use async_trait::async_trait;
 use fuseml_agents::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};
 use fuseml_domain::{
-    Attributes, Contents, Descriptor, Digest, Error, Kind, Location, LogChunk, Result, Series, Tree, Workload, WorkloadKind, WorkloadStatus,
+    Attributes, Contents, Descriptor, Digest, Error, Kind, Location, LogChunk, Result, Series, Tree, Workload,
+    WorkloadKind, WorkloadStatus,
     port::{ContentStore, RuntimeAgent},
 };
 use std::{

@@ -87,9 +87,10 @@ async fn push(client: &Client, arguments: PushArguments, kind: Kind, options: &O
         Some(name) => name.parse()?,
         None => {
             let stem = if real.is_dir() { real.file_name() } else { real.file_stem() };
-            stem.and_then(|stem| stem.to_str()).unwrap_or_default().parse().map_err(|error: Error| {
-                Error::invalid("name", format!("{}; --name says another", error.message))
-            })?
+            stem.and_then(|stem| stem.to_str())
+                .unwrap_or_default()
+                .parse()
+                .map_err(|error: Error| Error::invalid("name", format!("{}; --name says another", error.message)))?
         }
     };
     let series = Series::new(&options.project()?, kind, &name);

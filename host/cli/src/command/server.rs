@@ -26,6 +26,10 @@ pub(crate) struct StartArguments {
     /// A PostgreSQL database, such as postgres://user:password@host/name, instead of a file in the data folder
     #[arg(long, value_name = "URL", env = "FUSEML_DATABASE", hide_env_values = true)]
     database: Option<DatabasePlace>,
+    /// Keep contents in an object store such as s3://bucket/prefix, whose login comes from AWS_… variables, instead of
+    /// in the data folder
+    #[arg(long, value_name = "URL", env = "FUSEML_STORAGE")]
+    storage: Option<String>,
     /// A further name under which the server is reached, beside localhost
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
@@ -79,6 +83,7 @@ fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCod
     let config = ServerConfig {
         data: options.folder()?.path().to_owned(),
         database: arguments.database.clone(),
+        storage: arguments.storage.clone(),
         listen: arguments.listen,
         hosts: arguments.hosts,
         program: std::env::current_exe().context("this program cannot find itself")?,
@@ -96,6 +101,9 @@ fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCod
         eprintln!("  data folder  {}", folder.path().display());
         if let Some(database) = arguments.database {
             eprintln!("  database     {database}");
+        }
+        if let Some(storage) = arguments.storage {
+            eprintln!("  contents     {storage}");
         }
         eprintln!("  admin token  {}", folder.token_file().display());
         eprintln!("Ready. Ctrl-C ends it.");

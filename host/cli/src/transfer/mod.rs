@@ -20,7 +20,8 @@ fn progress(what: &'static str, bytes: u64) -> ProgressBar {
     if !crate::output::live() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{msg} {bar:30} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}");
+    let style =
+        ProgressStyle::with_template("{msg} {bar:30} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}");
     let bar = ProgressBar::new(bytes).with_message(what);
     bar.enable_steady_tick(Duration::from_millis(200));
     style.map_or(bar.clone(), |style| bar.with_style(style))

@@ -39,7 +39,8 @@ pub(crate) async fn pull(client: &Client, artifact: &Descriptor, target: &Path) 
         let (tree, part) = (tree.clone(), part.clone());
         blocking(move || lay_out(&tree, &part)).await?
     };
-    let (small, large): (Vec<_>, Vec<_>) = lacking.into_iter().partition(|number| tree.files()[*number].size_bytes < SMALL_FILE);
+    let (small, large): (Vec<_>, Vec<_>) =
+        lacking.into_iter().partition(|number| tree.files()[*number].size_bytes < SMALL_FILE);
     let bytes = |numbers: &[usize]| numbers.iter().map(|number| tree.files()[*number].size_bytes).sum::<u64>();
     let bar = progress("fetching", bytes(&small) + bytes(&large));
     stream::iter(portions(&tree, &small).into_iter().map(Ok::<_, Error>))
@@ -61,8 +62,7 @@ pub(crate) async fn pull(client: &Client, artifact: &Descriptor, target: &Path) 
     bar.finish_and_clear();
     let target = target.to_owned();
     blocking(move || {
-        fs::rename(&part, &target)
-            .map_err(|error| Error::io(format!("{} cannot be made", target.display()), &error))
+        fs::rename(&part, &target).map_err(|error| Error::io(format!("{} cannot be made", target.display()), &error))
     })
     .await?;
     Ok(tree)
@@ -74,9 +74,10 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 
 /// Where the files gather.
 fn part_of(target: &Path, artifact: &Descriptor) -> Result<PathBuf> {
-    let name = target.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
-        Error::invalid("path", format!("{} is not the name of a new folder", target.display()))
-    })?;
+    let name = target
+        .file_name()
+        .and_then(|name| name.to_str())
+        .ok_or_else(|| Error::invalid("path", format!("{} is not the name of a new folder", target.display())))?;
     let id: String = artifact.id.chars().take(12).collect();
     Ok(target.with_file_name(format!(".{name}.{id}.part")))
 }

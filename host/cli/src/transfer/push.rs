@@ -90,7 +90,13 @@ fn one_file(path: &Path) -> Result<Listed> {
     Ok(Listed { tree: Tree::new(vec![file])?, real: vec![folder.join(name)] })
 }
 
-async fn send(client: &Client, series: &Series, listed: &Arc<Listed>, missing: &Missing, sent: &mut Sent) -> Result<()> {
+async fn send(
+    client: &Client,
+    series: &Series,
+    listed: &Arc<Listed>,
+    missing: &Missing,
+    sent: &mut Sent,
+) -> Result<()> {
     let file = |number: &usize| {
         let found = listed.tree.files().get(*number).zip(listed.real.get(*number));
         found.ok_or_else(|| Error::internal("answer", "the server misses a file that was not said to it"))
@@ -141,7 +147,8 @@ fn packs(files: &[(&TreeFile, &PathBuf)]) -> Vec<Vec<Lying>> {
 fn pack(files: &[Lying]) -> Result<Vec<u8>> {
     let mut writer = PackWriter::new(Vec::new());
     for (file, path) in files {
-        let reader = fs::File::open(path).map_err(|error| Error::io(format!("{} cannot be read", path.display()), &error))?;
+        let reader =
+            fs::File::open(path).map_err(|error| Error::io(format!("{} cannot be read", path.display()), &error))?;
         writer.append(&file.digest, file.size_bytes, reader).map_err(|error| error.context(path.display()))?;
     }
     Ok(writer.finish()?.0)

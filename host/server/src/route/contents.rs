@@ -10,7 +10,9 @@ use axum::{
 };
 use fuseml_catalog::Author;
 use fuseml_contents::Missing;
-use fuseml_domain::{Descriptor, Digest, Error, Kind, Name, PushedArtifact, Series, Tree, check_pushed, port::Catalog as _};
+use fuseml_domain::{
+    Descriptor, Digest, Error, Kind, Name, PushedArtifact, Series, Tree, check_pushed, port::Catalog as _,
+};
 use fuseml_registry::Collected;
 use fuseml_rest::{Answer, Json, Path, Query};
 use serde::{Deserialize, Serialize};
@@ -64,8 +66,7 @@ pub(super) async fn register(
     Json(pushed): Json<PushedArtifact>,
 ) -> Answer<(StatusCode, Json<Descriptor>)> {
     let series = series(&app, place).await?;
-    let (descriptor, is_new) =
-        contents::register(&app.catalog, &app.trees, &app.engine, &series, pushed).await?;
+    let (descriptor, is_new) = contents::register(&app.catalog, &app.trees, &app.engine, &series, pushed).await?;
     Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(descriptor)))
 }
 

@@ -59,11 +59,7 @@ pub(crate) struct VerifyArguments {
     folder: Option<PathBuf>,
 }
 
-pub(super) async fn verify(
-    client: &Client,
-    arguments: VerifyArguments,
-    options: &Options,
-) -> anyhow::Result<ExitCode> {
+pub(super) async fn verify(client: &Client, arguments: VerifyArguments, options: &Options) -> anyhow::Result<ExitCode> {
     let artifact = find(client, options, &arguments.address).await?;
     let address = [("address", artifact.address.to_string())];
     let (view, what) = match arguments.folder {
