@@ -28,14 +28,20 @@ struct Bundle {
 }
 
 /// A bundle's bytes.
-pub(crate) fn bundle(envelope: &Envelope, key: &KeyId) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn bundle(envelope: &Envelope, key: &KeyId) -> Result<Vec<u8>> {
     let verification_material = serde_json::json!({"publicKey": {"hint": key.as_str()}});
     let bundle = Bundle { media_type: BUNDLE.to_owned(), verification_material, dsse_envelope: envelope.clone() };
     serde_json::to_vec(&bundle).map_err(|error| Error::internal("bundle", error.to_string()))
 }
 
 /// The envelope in a bundle's bytes.
-pub(crate) fn envelope(bytes: &[u8]) -> Result<Envelope> {
+///
+/// # Errors
+/// `invalid` or `unsupported` for anything else.
+pub fn envelope(bytes: &[u8]) -> Result<Envelope> {
     let bundle: Bundle = serde_json::from_slice(bytes)
         .map_err(|error| Error::invalid("bundle", format!("a signature is no sigstore bundle: {error}")))?;
     match bundle.media_type.as_str() {

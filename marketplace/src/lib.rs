@@ -25,7 +25,7 @@ mod write;
 
 pub use advisory::{Advisory, Severity, Vulnerability};
 pub use attestation::{Envelope, SIGNATURE, STATUS, Statement, TEST_RESULT};
-pub use bundle::{BUNDLE, referrer};
+pub use bundle::{BUNDLE, bundle, envelope, referrer};
 pub use carried::{Carried, export};
 pub use deprecation::Deprecation;
 pub use format::{COMPONENT, EXTENSION, FILES, MANIFEST};

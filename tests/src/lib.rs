@@ -41,7 +41,8 @@ pub fn tool(variable: &str) -> PathBuf {
 pub struct Group(Child);
 
 impl Group {
-    pub(crate) fn start(command: &mut Command, log: &Path) -> Self {
+    /// Started with its output in the file.
+    pub fn start(command: &mut Command, log: &Path) -> Self {
         let log = fs::File::create(log).expect("log");
         let err = log.try_clone().expect("log");
         Self(command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(err).spawn().expect("spawn"))
@@ -138,6 +139,8 @@ pub struct World {
     database: Option<String>,
     /// Where its contents are, if that is not its folder.
     storage: Option<S3>,
+    /// Who is told of lineage.
+    openlineage: Option<String>,
     server: Option<Group>,
 }
 
@@ -151,7 +154,13 @@ impl World {
 
     /// For commands that need none.
     pub fn without_server() -> Self {
-        Self { folder: tempfile::tempdir().expect("folder"), database: None, storage: None, server: None }
+        Self {
+            folder: tempfile::tempdir().expect("folder"),
+            database: None,
+            storage: None,
+            openlineage: None,
+            server: None,
+        }
     }
 
     /// A project `myproj` and the mlflow extension, with an endpoint if there is a server.
@@ -176,7 +185,13 @@ impl World {
         world
     }
 
-    fn and_mlflow(self, mlflow: Option<&Mlflow>) -> Self {
+    /// From its next start on.
+    pub fn tell_lineage_to(&mut self, url: String) {
+        self.openlineage = Some(url);
+    }
+
+    /// A project `myproj` and the mlflow extension, with an endpoint if there is a server.
+    pub fn and_mlflow(self, mlflow: Option<&Mlflow>) -> Self {
         let extension = tool("FUSEML_TEST_EXTENSION").display().to_string();
         let mut install = vec!["extension", "install", &extension, "--grant", "all"];
         let endpoint = mlflow.map(|mlflow| format!("endpoint={}", mlflow.url));
@@ -197,6 +212,9 @@ impl World {
         command.env("FUSEML_UV", tool("FUSEML_UV")).envs(self.database.iter().map(|url| ("FUSEML_DATABASE", url)));
         if let Some(s3) = &self.storage {
             command.env("FUSEML_STORAGE", "s3://bkt").envs(s3.variables());
+        }
+        if let Some(url) = &self.openlineage {
+            command.env("FUSEML_OPENLINEAGE_URL", url).env("FUSEML_OPENLINEAGE_API_KEY", "marquez");
         }
         self.server = Some(Group::start(&mut command, &log));
         until("the server is ready", || fs::read_to_string(&log).is_ok_and(|log| log.contains("Ready.")));
@@ -324,6 +342,7 @@ impl World {
             (r"http://127\.0\.0\.1:\d+", "[url]"),
             (r"\b[0-9a-f]{64}\b", "[digest]"),
             (r"sha256:[0-9a-f]{12}\b", "[digest]"),
+            (r"gitCommit:[0-9a-f]{12}\b", "gitCommit:[commit]"),
             (r"fmk_[0-9a-f]+", "[token]"),
             (r"\b[0-9a-f]{16}\b", "[key]"),
             (r"\b[0-9a-f]{40}\b", "[commit]"),

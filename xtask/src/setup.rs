@@ -16,9 +16,15 @@ const RAY: [&str; 1] = ["ray[default]>=2.50,<3"];
 const OPENAPI: [&str; 1] = ["openapi-spec-validator>=0.7,<1"];
 /// A client of OCI registries that others wrote.
 const ORAS: [&str; 1] = ["oras>=0.2.38,<0.3"];
-/// Writers of the formats whose headers are read, as their users have them.
-const FORMATS: [&str; 5] =
-    ["onnx>=1.23,<2", "safetensors>=0.8,<0.9", "gguf>=0.19,<0.20", "pyarrow>=26,<27", "numpy>=2.4,<3"];
+/// Writers of the formats whose headers are read, and the types of OpenLineage, as their users have them.
+const FORMATS: [&str; 6] = [
+    "onnx>=1.23,<2",
+    "safetensors>=0.8,<0.9",
+    "gguf>=0.19,<0.20",
+    "pyarrow>=26,<27",
+    "numpy>=2.4,<3",
+    "openlineage-python>=1.54,<2",
+];
 /// The release that `fuseml extension build` names.
 const COMPONENTIZE_PY: [&str; 1] = ["componentize-py==0.25.0"];
 

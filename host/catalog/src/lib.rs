@@ -13,11 +13,13 @@ mod lineage;
 mod packs;
 mod pipelines;
 mod port;
+mod progress;
 mod references;
 mod runs;
 mod search;
 mod secrets;
 mod touched;
+mod transitions;
 
 pub use calls::{CallFilter, CallRecord, LogRecord, RefusalCount, RefusalRecord};
 pub use extensions::{InstalledExtension, InstalledVersion};
@@ -27,6 +29,7 @@ pub use runs::RunFilter;
 pub use search::{ArtifactPage, ArtifactSearch};
 pub use secrets::SealedSecret;
 pub use touched::Touched;
+pub use transitions::{Part, Transition};
 
 pub use fuseml_database::DatabasePlace;
 

@@ -15,7 +15,7 @@ use crate::{
 };
 use bytes::Bytes;
 use fuseml_domain::{Descriptor, Digest, Error, Kind, Name, Result, SMALL_FILE, Series, Store, Tree, TreeFile};
-use fuseml_registry::{Repository, Tag};
+use fuseml_registry::{Code, Repository, Tag};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,6 +88,82 @@ impl TreeStore {
         Ok(())
     }
 
+    /// Names a description without files: a runnable's.
+    ///
+    /// # Errors
+    /// When the registry cannot be written.
+    pub async fn publish_description(&self, descriptor: &Descriptor) -> Result<()> {
+        let (repository, tag) = (repository(&Series::of(descriptor))?, tag(descriptor)?);
+        if self.registry.resolve(&repository, &tag).await.is_ok() {
+            return Ok(());
+        }
+        let text = serde_json::to_vec(descriptor).map_err(|error| Error::internal("document", error.to_string()))?;
+        let size = text.len() as u64;
+        let config = self.registry.put_blob(&repository, text.into()).await?;
+        let empty = self.registry.put_blob(&repository, "{}".into()).await?;
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": DESCRIPTOR,
+            "config": layer(DESCRIPTOR, &config, size, None), "layers": [layer(EMPTY, &empty, 2, None)],
+            "annotations": {TITLE: descriptor.name.to_string(), "org.opencontainers.image.version": descriptor.id.to_string()},
+        });
+        let (digest, _) = self.registry.put_manifest(&repository, MANIFEST, manifest.to_string().into()).await?;
+        Ok(self.registry.tag(&repository, &tag, &digest, false).await?)
+    }
+
+    /// The manifest that stands for the artifact; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn manifest_of(&self, descriptor: &Descriptor) -> Result<Option<Digest>> {
+        match self.registry.resolve(&repository(&Series::of(descriptor))?, &tag(descriptor)?).await {
+            Ok(digest) => Ok(Some(digest)),
+            Err(error) if error.code == Code::ManifestUnknown => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Puts something beside a published artifact: a manifest about its manifest, with the bytes as its only layer.
+    ///
+    /// # Errors
+    /// `not-found` for what is not published.
+    pub async fn attach(&self, descriptor: &Descriptor, media_type: &str, bytes: Vec<u8>) -> Result<()> {
+        let repository = repository(&Series::of(descriptor))?;
+        let subject = self.registry.resolve(&repository, &tag(descriptor)?).await?;
+        let size = self.registry.manifest(&repository, &subject).await?.bytes.len() as u64;
+        let length = bytes.len() as u64;
+        let digest = self.registry.put_blob(&repository, bytes.into()).await?;
+        let empty = self.registry.put_blob(&repository, "{}".into()).await?;
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": media_type,
+            "subject": layer(MANIFEST, &subject, size, None),
+            "config": layer(EMPTY, &empty, 2, None), "layers": [layer(media_type, &digest, length, None)],
+        });
+        self.registry.put_manifest(&repository, MANIFEST, manifest.to_string().into()).await?;
+        Ok(())
+    }
+
+    /// What was put beside a published artifact under that media type.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn attached(&self, descriptor: &Descriptor, media_type: &str) -> Result<Option<Vec<u8>>> {
+        const MOST: u64 = 4 << 20;
+        let repository = repository(&Series::of(descriptor))?;
+        let Some(subject) = self.manifest_of(descriptor).await? else { return Ok(None) };
+        for referrer in self.registry.referrers(&repository, &subject).await? {
+            let kind = referrer.descriptor.artifact_type().as_ref().map(ToString::to_string);
+            if kind.as_deref() == Some(media_type) {
+                let digest: Digest = referrer.descriptor.digest().to_string().parse()?;
+                let manifest = self.registry.manifest(&repository, &digest).await?;
+                let manifest: Value = serde_json::from_slice(&manifest.bytes)
+                    .map_err(|error| Error::internal("manifest", error.to_string()))?;
+                let layer: Digest = manifest["layers"][0]["digest"].as_str().unwrap_or_default().parse()?;
+                return Ok(Some(self.registry.blob(&repository, &layer, MOST).await?.to_vec()));
+            }
+        }
+        Ok(None)
+    }
+
     /// A tag of the series stands here, for registries' clients too.
     ///
     /// # Errors
@@ -108,7 +184,7 @@ impl TreeStore {
     pub async fn unpoint(&self, series: &Series, tag: &Name) -> Result<()> {
         let (repository, tag) = (repository(series)?, tag.parse::<Tag>()?);
         match self.registry.delete_tag(&repository, &tag).await {
-            Err(error) if error.code != fuseml_registry::Code::ManifestUnknown => Err(error.into()),
+            Err(error) if error.code != Code::ManifestUnknown => Err(error.into()),
             _ => Ok(()),
         }
     }

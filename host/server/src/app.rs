@@ -1,6 +1,8 @@
 //! What every handler shares.
 
-use crate::{extension::Registry, folder::DataFolder, marketplace::Marketplaces};
+use crate::{
+    extension::Registry, folder::DataFolder, marketplace::Marketplaces, openlineage::Endpoint, provenance::Provenance,
+};
 use fuseml_catalog::Catalog;
 use fuseml_contents::{Contents, Repositories, TreeStore};
 use fuseml_domain::port::RuntimeAgent;
@@ -14,6 +16,8 @@ pub(crate) struct App {
     /// Names under which the server answers, without port.
     pub(crate) hosts: Vec<String>,
     pub(crate) catalog: Catalog,
+    pub(crate) openlineage: Option<Endpoint>,
+    pub(crate) provenance: Provenance,
     pub(crate) trees: Arc<TreeStore>,
     pub(crate) contents: Arc<Contents>,
     /// The registry below the trees.

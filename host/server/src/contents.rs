@@ -1,12 +1,16 @@
 //! The content store as the server keeps it: what is pushed becomes artifacts, and what nothing names is collected.
 
-use crate::{app::App, view::VerificationView};
+use crate::{
+    app::App,
+    provenance,
+    view::{ProvenanceView, VerificationView},
+};
 use async_trait::async_trait;
 use axum::http::HeaderMap;
 use fuseml_catalog::{ArtifactSearch, Author, Catalog};
 use fuseml_contents::{LATEST, TreeStore};
 use fuseml_domain::{
-    Attributes, Descriptor, Error, Kind, Name, PushedArtifact, Result, Series, Store, check_pushed,
+    Attributes, Descriptor, Error, Kind, Name, Origin, PushedArtifact, Result, Series, Store, check_pushed,
     port::{Catalog as _, ContentStore as _},
 };
 use fuseml_engine::Engine;
@@ -116,7 +120,7 @@ fn series_of(repository: &Repository) -> Result<Series> {
 
 /// Reads an artifact's contents again, wherever they lie, and says what is not as it was registered.
 pub(crate) async fn verify(app: &App, artifact: &Descriptor) -> Result<VerificationView> {
-    let faults = match (artifact.kind(), &artifact.store, &artifact.digest) {
+    let mut faults = match (artifact.kind(), &artifact.store, &artifact.digest) {
         (Kind::Codeset, ..) => app.repositories.verify(artifact.project(), &artifact.name, &artifact.id).await?,
         (_, Store::BuiltIn, Some(digest)) if artifact.runnable.is_none() => {
             let damages = app.trees.verify(digest).await?;
@@ -137,7 +141,18 @@ pub(crate) async fn verify(app: &App, artifact: &Descriptor) -> Result<Verificat
         }
         _ => Vec::new(),
     };
-    Ok(VerificationView { artifact: artifact.address.clone(), whole: faults.is_empty(), faults })
+    let provenance = match (&artifact.origin, provenance::verified(app, artifact).await) {
+        (Origin::Run { run, step }, Ok(_)) => {
+            let key = app.provenance.public.id().to_string();
+            Some(ProvenanceView { run: run.clone(), step: step.to_string(), key })
+        }
+        (Origin::Run { .. }, Err(error)) => {
+            faults.push(format!("its provenance: {}", error.message));
+            None
+        }
+        _ => None,
+    };
+    Ok(VerificationView { artifact: artifact.address.clone(), whole: faults.is_empty(), faults, provenance })
 }
 
 fn damage(damage: &fuseml_contents::Damage) -> String {

@@ -65,6 +65,16 @@ impl DataFolder {
         self.root.join("secret-keys")
     }
 
+    /// Signs what is said of runs' results.
+    pub(crate) fn provenance_key(&self) -> PathBuf {
+        self.root.join("provenance-key.pem")
+    }
+
+    /// What that is verified with, for whoever does so elsewhere.
+    pub fn provenance_public_key(&self) -> PathBuf {
+        self.root.join("provenance-key.pub")
+    }
+
     /// What the operator allows extensions at all; need not be there.
     pub(crate) fn policy(&self) -> PathBuf {
         self.root.join("policy.toml")

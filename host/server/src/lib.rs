@@ -9,7 +9,9 @@ mod contents;
 mod extension;
 mod folder;
 mod marketplace;
+mod openlineage;
 mod package;
+mod provenance;
 mod push;
 mod route;
 mod start;
@@ -17,10 +19,12 @@ mod trust;
 mod view;
 
 pub use folder::DataFolder;
+pub use provenance::{SLSA, check_subject};
 pub use start::{Server, ServerConfig};
 pub use view::{
     ActivityView, AuditView, ComparisonView, ConfigureRequest, DifferenceView, EnableRequest, ExtensionView,
     GrantRequest, ImportRequest, ImportView, InstallOptions, InstanceRequest, InstanceView, MarketplaceRequest,
-    MarketplaceView, PackageView, PipelineRequest, ProjectView, ReplayView, RunRequest, SecretRequest, ServiceView,
-    TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerificationView, VerifiedFile, VersionView,
+    MarketplaceView, PackageView, PipelineRequest, ProjectView, ProvenanceView, ReplayView, RunRequest, SecretRequest,
+    ServiceView, TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerificationView, VerifiedFile,
+    VersionView,
 };

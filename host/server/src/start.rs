@@ -6,13 +6,15 @@ use crate::{
     extension::{Registry, Vault},
     folder::DataFolder,
     marketplace::Marketplaces,
+    openlineage::{self, Endpoint},
+    provenance::{self, Provenance},
     push, route,
 };
 use axum::serve::ListenerExt as _;
 use fuseml_agents::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};
 use fuseml_catalog::{Catalog, DatabasePlace};
 use fuseml_contents::{Contents, Repositories, TreeStore};
-use fuseml_domain::{Error, Policy, Result};
+use fuseml_domain::{Error, Policy, Result, SecretText};
 use fuseml_engine::{Engine, EngineConfig, Ports};
 use fuseml_sandbox::{CompilerCommand, Limits, Sandbox, SandboxConfig};
 use nix::fcntl::Flock;
@@ -27,6 +29,8 @@ pub struct ServerConfig {
     pub database: Option<DatabasePlace>,
     /// An object store for contents, such as `s3://bucket/prefix`; the data folder if not given.
     pub storage: Option<String>,
+    /// Where OpenLineage events are sent, and the key that it asks for.
+    pub openlineage: Option<(reqwest::Url, Option<String>)>,
     pub listen: SocketAddr,
     /// Further names under which the server is reached.
     pub hosts: Vec<String>,
@@ -93,6 +97,8 @@ impl Server {
             () = stop => {}
             () = audit(&app) => {}
             () = collect(&app) => {}
+            () = provenance::attest_all(&app) => {}
+            () = openlineage::deliver_all(&app) => {}
         }
         app.engine.stop();
         app.engine.stop_services().await;
@@ -192,6 +198,11 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
         token,
         hosts,
         catalog,
+        openlineage: config
+            .openlineage
+            .clone()
+            .map(|(url, api_key)| Endpoint { url, api_key: api_key.map(SecretText::new) }),
+        provenance: Provenance::open(&folder.provenance_key(), &folder.provenance_public_key())?,
         trees,
         contents,
         blobs,

@@ -320,4 +320,17 @@ pub struct VerificationView {
     pub whole: bool,
     /// What is wrong, a line each.
     pub faults: Vec<String>,
+    /// Who signed how it was made, and how; `None` for what no run made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<ProvenanceView>,
+}
+
+/// Signed provenance, verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvenanceView {
+    /// `<pipeline>/<number>`.
+    pub run: String,
+    pub step: String,
+    /// The key that signed.
+    pub key: String,
 }

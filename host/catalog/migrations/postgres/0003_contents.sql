@@ -22,3 +22,9 @@ CREATE TABLE deletions (
 );
 CREATE INDEX deletions_of_series ON deletions (project, kind, name, sequence);
 CREATE INDEX deletions_by_id ON deletions (project, kind, id);
+
+-- How far whoever follows events has got.
+CREATE TABLE progress (
+  name     TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+  sequence BIGINT NOT NULL
+);

@@ -22,3 +22,9 @@ CREATE TABLE deletions (
 ) STRICT;
 CREATE INDEX deletions_of_series ON deletions (project, kind, name, sequence);
 CREATE INDEX deletions_by_id ON deletions (project, kind, id);
+
+-- How far whoever follows events has got.
+CREATE TABLE progress (
+  name     TEXT NOT NULL PRIMARY KEY,
+  sequence INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

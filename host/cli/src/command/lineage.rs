@@ -16,6 +16,9 @@ pub(crate) struct LineageArguments {
     /// So many steps far, up and down; all that is connected if not given
     #[arg(long, value_name = "STEPS")]
     depth: Option<u32>,
+    /// Say it as OpenLineage events, in JSON
+    #[arg(long, conflicts_with = "graph")]
+    openlineage: bool,
     /// Draw it, for Graphviz (`dot`) or Mermaid
     #[arg(long, value_enum)]
     graph: Option<Drawing>,
@@ -32,6 +35,11 @@ pub(crate) async fn lineage(arguments: LineageArguments, options: &Options) -> a
     let address = read_address(options, &arguments.address)?;
     let mut query = vec![("address", address.to_string())];
     query.extend(arguments.depth.map(|depth| ("depth", depth.to_string())));
+    if arguments.openlineage {
+        let events: Vec<serde_json::Value> = client.get("/api/v1/lineage/openlineage", &query).await?;
+        crate::output::print(&(serde_json::to_string_pretty(&events)? + "\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let lineage: Lineage = client.get("/api/v1/lineage", &query).await?;
     match arguments.graph {
         Some(drawing) => crate::output::print(&drawing.of(&lineage))?,

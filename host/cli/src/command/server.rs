@@ -30,6 +30,18 @@ pub(crate) struct StartArguments {
     /// in the data folder
     #[arg(long, value_name = "URL", env = "FUSEML_STORAGE")]
     storage: Option<String>,
+    /// Send OpenLineage events there, such as http://marquez:5000/api/v1/lineage
+    #[arg(long, value_name = "URL", env = "FUSEML_OPENLINEAGE_URL")]
+    openlineage: Option<reqwest::Url>,
+    /// The key that the OpenLineage endpoint asks for
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "FUSEML_OPENLINEAGE_API_KEY",
+        hide_env_values = true,
+        requires = "openlineage"
+    )]
+    openlineage_api_key: Option<String>,
     /// A further name under which the server is reached, beside localhost
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
@@ -84,6 +96,7 @@ fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCod
         data: options.folder()?.path().to_owned(),
         database: arguments.database.clone(),
         storage: arguments.storage.clone(),
+        openlineage: arguments.openlineage.map(|url| (url, arguments.openlineage_api_key)),
         listen: arguments.listen,
         hosts: arguments.hosts,
         program: std::env::current_exe().context("this program cannot find itself")?,

@@ -1,6 +1,6 @@
 //! Artifacts and their lineage.
 
-use crate::app::App;
+use crate::{app::App, openlineage};
 use axum::{extract::State, http::StatusCode};
 use fuseml_catalog::{ArtifactPage, ArtifactSearch, Author, HistoryEntry, Lineage};
 use fuseml_domain::{Address, Condition, Descriptor, ExternalArtifact, Kind, Name, Series, port::Catalog as _};
@@ -157,6 +157,16 @@ pub(super) async fn history(
 ) -> Answer<Json<Vec<HistoryEntry>>> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
     Ok(Json(app.catalog.history(&query.address, limit).await?))
+}
+
+/// The same as OpenLineage events.
+pub(super) async fn openlineage(
+    State(app): State<Arc<App>>,
+    Query(query): Query<LineageQuery>,
+) -> Answer<Json<Vec<serde_json::Value>>> {
+    let artifact = app.catalog.artifact(&query.address).await?;
+    let lineage = app.catalog.lineage(&artifact.address, query.depth).await?;
+    Ok(Json(openlineage::of_lineage(&app, &lineage).await?))
 }
 
 pub(super) async fn lineage(State(app): State<Arc<App>>, Query(query): Query<LineageQuery>) -> Answer<Json<Lineage>> {

@@ -1,7 +1,7 @@
 //! Files of artifacts: lists of them, and small ones in packs. Large ones go through the registry's blobs.
 
 use super::artifact::AddressQuery;
-use crate::{app::App, contents, view::VerificationView};
+use crate::{app::App, contents, provenance, view::VerificationView};
 use axum::{
     body::{Body, Bytes},
     extract::State,
@@ -13,6 +13,7 @@ use fuseml_contents::Missing;
 use fuseml_domain::{
     Descriptor, Digest, Error, Kind, Name, PushedArtifact, Series, Tree, check_pushed, port::Catalog as _,
 };
+use fuseml_marketplace::BUNDLE;
 use fuseml_registry::Collected;
 use fuseml_rest::{Answer, Json, Path, Query};
 use serde::{Deserialize, Serialize};
@@ -125,6 +126,18 @@ pub(super) async fn verify(
 ) -> Answer<Json<VerificationView>> {
     let artifact = app.catalog.artifact(&query.address).await?;
     Ok(Json(contents::verify(&app, &artifact).await?))
+}
+
+/// The signed bundle about a run's result, as sigstore writes them.
+pub(super) async fn provenance(State(app): State<Arc<App>>, Query(query): Query<AddressQuery>) -> Answer<Response> {
+    let artifact = app.catalog.artifact(&query.address).await?;
+    let bundle = provenance::bundle(&app, &artifact).await?;
+    Ok(([(header::CONTENT_TYPE, BUNDLE)], bundle).into_response())
+}
+
+/// The public key that bundles of this server are verified with, in PEM.
+pub(super) async fn provenance_key(State(app): State<Arc<App>>) -> String {
+    app.provenance.public.to_string()
 }
 
 /// Who deletes, why, and whether also what a tag points at.

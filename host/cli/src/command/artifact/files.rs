@@ -1,4 +1,4 @@
-//! `fuseml artifact fetch`, `verify` and `delete`: an artifact's files.
+//! `fuseml artifact fetch` and `delete`: an artifact's files.
 
 use super::{find, person};
 use crate::{
@@ -8,14 +8,12 @@ use crate::{
 };
 use anyhow::Context as _;
 use clap::Args;
-use fuseml_domain::{Contents, Descriptor, Error, Kind, Store, Tree};
-use fuseml_server::VerificationView;
+use fuseml_domain::{Contents, Descriptor, Error, Kind, Store};
 use reqwest::Method;
 use serde_json::json;
 use std::{
     io::{BufRead as _, IsTerminal as _, Write as _},
     path::PathBuf,
-    process::ExitCode,
 };
 
 #[derive(Args)]
@@ -50,41 +48,6 @@ pub(super) async fn fetch(client: &Client, arguments: FetchArguments, options: &
         eprintln!("Fetched {} from where it lies: {files} files, each verified.", artifact.address.short());
     }
     crate::output::print(&format!("{}\n", folder.display()))
-}
-
-#[derive(Args)]
-pub(crate) struct VerifyArguments {
-    address: String,
-    /// Compare this folder with what was registered, instead of what is stored
-    folder: Option<PathBuf>,
-}
-
-pub(super) async fn verify(client: &Client, arguments: VerifyArguments, options: &Options) -> anyhow::Result<ExitCode> {
-    let artifact = find(client, options, &arguments.address).await?;
-    let address = [("address", artifact.address.to_string())];
-    let (view, what) = match arguments.folder {
-        None => {
-            let request = client.request(Method::POST, "/api/v1/artifact/verify").query(&address);
-            (client.read::<VerificationView>(request).await?, "what is stored".to_owned())
-        }
-        Some(folder) => {
-            let tree: Tree = client.get("/api/v1/artifact/tree", &address).await?;
-            if artifact.digest.as_ref() != Some(&tree.digest()) {
-                let message = "the server's list of files is not the one that was registered";
-                return Err(Error::internal("digest-mismatch", message).into());
-            }
-            let faults = tree.differences(&fuseml_contents::list(&folder, |_| None)?.tree);
-            let view = VerificationView { artifact: artifact.address.clone(), whole: faults.is_empty(), faults };
-            (view, folder.display().to_string())
-        }
-    };
-    let short = artifact.address.short();
-    match view.whole {
-        true => eprintln!("{what} is {short} as it was registered."),
-        false => eprintln!("{what} is not {short} as it was registered:"),
-    }
-    options.output.print(&view, |view| view.faults.iter().map(|fault| format!("{fault}\n")).collect::<String>())?;
-    Ok(if view.whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[derive(Args)]

@@ -6,6 +6,7 @@ mod history;
 mod references;
 mod register;
 mod search;
+mod verify;
 
 pub(super) use facts::{FactArguments, Facts};
 pub(super) use references::person;
@@ -42,7 +43,9 @@ pub(crate) enum ArtifactCommand {
     /// Fetch the files of an artifact of any kind into a new folder, each verified
     Fetch(files::FetchArguments),
     /// Read the contents again and say what is not as it was registered
-    Verify(files::VerifyArguments),
+    Verify(verify::VerifyArguments),
+    /// Show who signed how a run's result came to be, and save that for others
+    Provenance(verify::ProvenanceArguments),
     /// Delete an artifact; its lineage and that it was there remain
     Delete(files::DeleteArguments),
 }
@@ -60,8 +63,15 @@ pub(crate) struct ListArguments {
 }
 
 pub(crate) async fn execute(command: ArtifactCommand, options: &Options) -> anyhow::Result<ExitCode> {
+    // What needs no server must not look for one.
+    let command = match command {
+        ArtifactCommand::Verify(arguments) => return verify::verify(arguments, options).await,
+        ArtifactCommand::Provenance(arguments) => return verify::provenance(arguments, options).await,
+        other => other,
+    };
     let client = Client::new(options)?;
     match command {
+        ArtifactCommand::Verify(_) | ArtifactCommand::Provenance(_) => {}
         ArtifactCommand::List(arguments) => {
             let project = options.project()?;
             let kind = arguments.kind.as_deref().map(str::parse::<Kind>).transpose()?;
@@ -81,7 +91,6 @@ pub(crate) async fn execute(command: ArtifactCommand, options: &Options) -> anyh
         ArtifactCommand::Tag(arguments) => references::tag(&client, &arguments, options).await?,
         ArtifactCommand::Untag(arguments) => references::untag(&client, &arguments, options).await?,
         ArtifactCommand::Fetch(arguments) => files::fetch(&client, arguments, options).await?,
-        ArtifactCommand::Verify(arguments) => return files::verify(&client, arguments, options).await,
         ArtifactCommand::Delete(arguments) => files::delete(&client, arguments, options).await?,
         ArtifactCommand::Show { address } => {
             let artifact = find(&client, options, &address).await?;
