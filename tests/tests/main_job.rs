@@ -62,6 +62,10 @@ fn pushed_code_becomes_a_trained_registered_and_served_model() {
     let models = world.json(&["artifact", "list", "--kind", "model"]);
     assert_eq!(world.json(&["service", "list"])[0]["model"], models[0]["address"], "the newer model is served");
 
+    let [after, before] = [0, 1].map(|at| models[at]["address"].as_str().expect("address").to_owned());
+    let explained = world.fuseml(&["artifact", "diff", &before, &after]).good();
+    insta::assert_snapshot!("diff", world.steady(&explained.stdout()));
+
     // A dependency: the environment is built again.
     let conda = fs::read_to_string(code.join("conda.yaml")).expect("conda.yaml");
     fs::write(code.join("conda.yaml"), conda.replace("      - pandas", "      - tabulate\n      - pandas"))

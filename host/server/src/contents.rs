@@ -191,9 +191,7 @@ pub(crate) async fn collect(app: &App) -> Result<Collected> {
     loop {
         let page = app.catalog.search(&search).await?;
         for artifact in &page.artifacts {
-            if let Some(digest) = artifact.digest.as_ref().filter(|_| artifact.store != Store::External) {
-                keep(&app.trees, artifact, digest).await?;
-            }
+            keep(&app.trees, artifact).await?;
         }
         search.page_token = page.next_page_token;
         if search.page_token.is_none() {
@@ -233,7 +231,10 @@ async fn is_named(catalog: &Catalog, repository: &Repository, tag: &Tag) -> Resu
     }
 }
 
-async fn keep(trees: &TreeStore, artifact: &Descriptor, digest: &fuseml_domain::Digest) -> Result<()> {
+/// Names in the registry what is not named there.
+pub(crate) async fn keep(trees: &TreeStore, artifact: &Descriptor) -> Result<()> {
+    let kept = artifact.store != Store::External && artifact.runnable.is_none();
+    let Some(digest) = artifact.digest.as_ref().filter(|_| kept) else { return Ok(()) };
     if trees.is_published(artifact).await? {
         for tag in &artifact.tags {
             trees.point(artifact, &tag.parse()?).await?;

@@ -6,6 +6,7 @@
 mod app;
 mod auth;
 mod contents;
+mod difference;
 mod extension;
 mod folder;
 mod marketplace;

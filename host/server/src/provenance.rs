@@ -3,7 +3,7 @@
 //! A run's results are attested after they are registered, in the order of their events; how far that got is kept, so
 //! that a server that died goes on there. Whoever asks earlier is answered with one that is made at once.
 
-use crate::{app::App, folder::write_private};
+use crate::{app::App, contents, folder::write_private};
 use fuseml_catalog::{Lineage, LineageCalls};
 use fuseml_domain::{
     Address, Descriptor, Digest, Error, Kind, Name, Origin, Result, Run, Series, port::ArtifactEvents as _,
@@ -90,8 +90,11 @@ async fn attest_portion(app: &App) -> Result<usize> {
 /// # Errors
 /// `not-found` for what no run made.
 pub(crate) async fn bundle(app: &App, artifact: &Descriptor) -> Result<Vec<u8>> {
-    if artifact.kind() == Kind::Runnable {
-        app.trees.publish_description(artifact).await?;
+    match artifact.kind() {
+        Kind::Runnable => app.trees.publish_description(artifact).await?,
+        // What was registered by an older server stands in no registry yet.
+        _ if matches!(artifact.origin, Origin::Run { .. }) => contents::keep(&app.trees, artifact).await?,
+        _ => {}
     }
     if let Some(there) = app.trees.attached(artifact, BUNDLE).await? {
         return Ok(there);

@@ -1,9 +1,11 @@
 //! Artifacts and their lineage.
 
-use crate::{app::App, openlineage};
+use crate::{app::App, difference, openlineage};
 use axum::{extract::State, http::StatusCode};
 use fuseml_catalog::{ArtifactPage, ArtifactSearch, Author, HistoryEntry, Lineage};
-use fuseml_domain::{Address, Condition, Descriptor, ExternalArtifact, Kind, Name, Series, port::Catalog as _};
+use fuseml_domain::{
+    Address, ArtifactDifference, Condition, Descriptor, ExternalArtifact, Kind, Name, Series, port::Catalog as _,
+};
 use fuseml_rest::{Answer, Json, Path, Query};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -157,6 +159,21 @@ pub(super) async fn history(
 ) -> Answer<Json<Vec<HistoryEntry>>> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
     Ok(Json(app.catalog.history(&query.address, limit).await?))
+}
+
+/// Two artifacts.
+#[derive(Deserialize)]
+pub(super) struct DiffQuery {
+    address: Address,
+    other: Address,
+}
+
+pub(super) async fn diff(
+    State(app): State<Arc<App>>,
+    Query(query): Query<DiffQuery>,
+) -> Answer<Json<Vec<ArtifactDifference>>> {
+    let (before, after) = (app.catalog.artifact(&query.address).await?, app.catalog.artifact(&query.other).await?);
+    Ok(Json(difference::explain(&app, &before, &after).await?))
 }
 
 /// The same as OpenLineage events.

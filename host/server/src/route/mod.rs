@@ -45,6 +45,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/artifact/labels", patch(artifact::label))
         .route("/artifact/tags/{tag}", put(artifact::tag).delete(artifact::untag))
         .route("/artifact/history", get(artifact::history))
+        .route("/artifact/diff", get(artifact::diff))
         .route("/artifact/tree", get(contents::tree))
         .route("/artifact/pack", post(contents::send_pack))
         .route("/projects/{project}/versions/{kind}/{name}", post(contents::register))

@@ -1,5 +1,6 @@
 //! `fuseml artifact`.
 
+mod diff;
 mod facts;
 mod files;
 mod history;
@@ -40,6 +41,8 @@ pub(crate) enum ArtifactCommand {
     Tag(references::TagArguments),
     /// Take a tag away
     Untag(references::TagArguments),
+    /// Explain how two artifacts differ: metrics, parameters, code, inputs, environment, files
+    Diff(diff::DiffArguments),
     /// Fetch the files of an artifact of any kind into a new folder, each verified
     Fetch(files::FetchArguments),
     /// Read the contents again and say what is not as it was registered
@@ -90,6 +93,7 @@ pub(crate) async fn execute(command: ArtifactCommand, options: &Options) -> anyh
         ArtifactCommand::Unlabel(arguments) => references::unlabel(&client, &arguments, options).await?,
         ArtifactCommand::Tag(arguments) => references::tag(&client, &arguments, options).await?,
         ArtifactCommand::Untag(arguments) => references::untag(&client, &arguments, options).await?,
+        ArtifactCommand::Diff(arguments) => diff::diff(&client, &arguments, options).await?,
         ArtifactCommand::Fetch(arguments) => files::fetch(&client, arguments, options).await?,
         ArtifactCommand::Delete(arguments) => files::delete(&client, arguments, options).await?,
         ArtifactCommand::Show { address } => {
