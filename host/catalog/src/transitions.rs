@@ -53,18 +53,6 @@ impl Catalog {
         rows.into_iter().map(transition).collect()
     }
 
-    /// The last transition there is; 0 before the first.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn last_transition(&self) -> Result<u64> {
-        let last: Option<i64> = sqlx::query_scalar("SELECT max(sequence) FROM run_events")
-            .fetch_one(&self.database.pool)
-            .await
-            .map_err(failed)?;
-        Ok(last.unwrap_or(0).cast_unsigned())
-    }
-
     /// What a step used and made.
     ///
     /// # Errors

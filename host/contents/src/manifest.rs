@@ -77,7 +77,7 @@ impl TreeStore {
         let (store, series) = (self.clone(), series.clone());
         let manifest: Manifest = serde_json::from_slice(&manifest.bytes)
             .map_err(|error| Error::invalid("manifest", format!("the manifest is not understood: {error}")))?;
-        if manifest.artifact_type.as_deref() == Some(DESCRIPTOR) {
+        if manifest.artifact_type.as_deref() == Some(DESCRIPTOR) || manifest.layers.is_empty() {
             return Ok(None);
         }
         blocking(move || store.tree_of_layers(&series, &manifest.layers).map(Some)).await

@@ -17,11 +17,27 @@ pub struct TreeFile {
 
 /// The files of a directory, sorted by path. Its digest is that of its canonical JSON and so of every byte below.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct Tree {
     files: Vec<TreeFile>,
     /// Folders with nothing in them, sorted; the others follow from the files.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     empty_folders: Vec<String>,
+}
+
+/// A tree as somebody wrote it, still to be checked.
+#[derive(Deserialize)]
+struct Written {
+    files: Vec<TreeFile>,
+    #[serde(default)]
+    empty_folders: Vec<String>,
+}
+
+impl TryFrom<Written> for Tree {
+    type Error = Error;
+    fn try_from(written: Written) -> Result<Self> {
+        Self::with_empty_folders(written.files, written.empty_folders)
+    }
 }
 
 impl Tree {
@@ -66,9 +82,8 @@ impl Tree {
     /// # Errors
     /// `invalid` for anything else.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let tree: Self = serde_json::from_slice(bytes)
-            .map_err(|error| Error::invalid("tree", format!("the list of files is damaged: {error}")))?;
-        Self::with_empty_folders(tree.files, tree.empty_folders)
+        serde_json::from_slice(bytes)
+            .map_err(|error| Error::invalid("tree", format!("the list of files is damaged: {error}")))
     }
 
     pub fn files(&self) -> &[TreeFile] {
@@ -157,5 +172,7 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(&without.to_json()).matches("empty_folders").count(), 0);
         assert_ne!(without.digest(), with.digest());
         assert_eq!(Tree::parse(&with.to_json()).expect("tree"), with);
+        let climbing = String::from_utf8(without.to_json()).expect("text").replace("a/c", "../c");
+        assert!(serde_json::from_str::<Tree>(&climbing).is_err(), "wherever a tree is read from, it is checked");
     }
 }

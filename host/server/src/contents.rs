@@ -65,6 +65,10 @@ impl Pushes {
     }
 
     async fn take(&self, repository: &Repository, tag: &Tag, manifest: &StoredManifest) -> Result<()> {
+        // How clients without referrers name what is about another manifest: signatures, say.
+        if tag.as_str().starts_with("sha256-") {
+            return Ok(());
+        }
         let series = series_of(repository)?;
         let Some(tree) = self.trees.tree_of_manifest(&series, manifest).await? else { return Ok(()) };
         let pushed = PushedArtifact {
@@ -175,7 +179,20 @@ pub(crate) async fn delete(app: &App, artifact: &Descriptor, author: &Author, fo
         store.delete(&id).await.map_err(|error| error.context(artifact.address.short()))?;
     }
     app.catalog.delete(&artifact.address, author, force).await?;
-    app.trees.withdraw(artifact).await
+    app.trees.withdraw(artifact).await?;
+    // The manifest took its tags along; the newest is another one now.
+    let newest = fuseml_domain::Address {
+        kind: artifact.kind(),
+        project: artifact.project().clone(),
+        name: artifact.name.clone(),
+        version: None,
+        tag: None,
+    };
+    match app.catalog.artifact(&newest).await {
+        Ok(newest) => app.trees.point(&newest, &LATEST.parse()?).await,
+        Err(error) if error.kind == fuseml_domain::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// What was pushed so lately is not collected: somebody may be about to name it.

@@ -48,17 +48,23 @@ impl Provenance {
 const EVERY: Duration = Duration::from_secs(2);
 /// After a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(60);
+/// In a row, before a failure no longer keeps the others waiting.
+const MOST_TRIES: u32 = 5;
 const PORTION: u32 = 100;
 /// The name under which the catalog keeps how far this got.
 const PROGRESS: &str = "provenance";
 
 /// Attests what runs make. Never ends.
 pub(crate) async fn attest_all(app: &App) {
+    let mut failures = 0;
     loop {
-        let pause = match attest_portion(app).await {
-            Ok(count) if count == PORTION as usize => Duration::ZERO,
-            Ok(_) => EVERY,
+        let pause = match attest_portion(app, failures >= MOST_TRIES).await {
+            Ok(count) => {
+                failures = 0;
+                if count == PORTION as usize { Duration::ZERO } else { EVERY }
+            }
             Err(error) => {
+                failures += 1;
                 tracing::warn!(%error, "provenance could not be written; it is tried again");
                 AFTER_FAILURE
             }
@@ -67,15 +73,19 @@ pub(crate) async fn attest_all(app: &App) {
     }
 }
 
-async fn attest_portion(app: &App) -> Result<usize> {
+/// What cannot be attested is left for whoever asks for it, if `leave`.
+async fn attest_portion(app: &App, leave: bool) -> Result<usize> {
     let after = app.catalog.progress(PROGRESS).await?;
     let events = app.catalog.since(None, after, PORTION).await?;
     for event in &events {
         if matches!(event.artifact.origin, Origin::Run { .. }) {
             match bundle(app, &event.artifact).await {
                 // A result that is gone already needs none.
-                Err(error) if error.kind != fuseml_domain::ErrorKind::NotFound => return Err(error),
-                _ => {}
+                Err(error) if error.kind == fuseml_domain::ErrorKind::NotFound || leave => {
+                    tracing::warn!(%error, artifact = %event.artifact.address, "no provenance");
+                }
+                Err(error) => return Err(error.context(event.artifact.address.short())),
+                Ok(_) => {}
             }
         }
     }

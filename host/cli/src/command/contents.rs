@@ -97,6 +97,9 @@ async fn push(client: &Client, arguments: PushArguments, kind: Kind, options: &O
     let Facts { attributes, metrics, labels } = facts.read()?;
     let said = PushedArtifact { tree: Digest::of(b""), attributes, metrics, labels, by: person() };
     let (mut artifact, sent) = transfer::push(client, &series, &real, said, repair).await?;
+    if artifact.name != name {
+        eprintln!("These contents are registered already, as {}.", artifact.name);
+    }
     for tag in &tags {
         let request = client.request(Method::PUT, &format!("/api/v1/artifact/tags/{tag}"));
         let request = request.query(&[("address", artifact.address.to_string())]);

@@ -160,8 +160,12 @@ async fn fetch_rest(
         return Err(Error::not_found("missing-file", message));
     }
     let mut body = response.bytes_stream();
+    let mut left = file.size_bytes - there;
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|_| Error::unavailable("fetch", "the connection broke off"))?;
+        left = left.checked_sub(chunk.len() as u64).ok_or_else(|| {
+            Error::internal("digest-mismatch", format!("{} came with more bytes than were registered", file.path))
+        })?;
         writer.write_all(&chunk).await.map_err(failed)?;
         bar.inc(chunk.len() as u64);
     }

@@ -2,7 +2,7 @@
 
 use crate::config;
 use fuseml_contents::Found;
-use fuseml_domain::{Digest, Result};
+use fuseml_domain::Digest;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
@@ -66,8 +66,8 @@ impl KnownDigests {
         self,
         files: impl Iterator<Item = (&'f str, &'f fs::Metadata, &'f Digest)>,
         began: SystemTime,
-    ) -> Result<()> {
-        let Some(place) = self.place else { return Ok(()) };
+    ) {
+        let Some(place) = self.place else { return };
         let began = began.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos()).cast_signed();
         let old_enough = |look: &Look| look.1.max(look.2) < began - TOO_FRESH;
         let files: HashMap<&str, Entry> = files
@@ -85,6 +85,5 @@ impl KnownDigests {
         if let Err(error) = keep() {
             tracing::debug!(%error, "digests are not remembered");
         }
-        Ok(())
     }
 }

@@ -79,7 +79,7 @@ fn survey(path: &Path) -> Result<Listed> {
     let mut looks = looks.into_inner().unwrap_or_else(PoisonError::into_inner);
     looks.sort_by(|one, other| one.0.cmp(&other.0));
     let files = looks.iter().zip(listed.tree.files());
-    known.remember(files.map(|((path, metadata), file)| (path.as_str(), metadata, &file.digest)), began)?;
+    known.remember(files.map(|((path, metadata), file)| (path.as_str(), metadata, &file.digest)), began);
     Ok(listed)
 }
 

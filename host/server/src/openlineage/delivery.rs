@@ -25,7 +25,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 const PATIENCE: Duration = Duration::from_secs(30);
 const PORTION: u32 = 100;
 
-/// Each endpoint has its own progress: a new one begins with what happens from then on.
+/// Each endpoint has its own progress: a new one is told all that is known.
 fn progress(endpoint: &Endpoint) -> String {
     format!("openlineage {}", endpoint.url)
 }
