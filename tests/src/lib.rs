@@ -341,7 +341,6 @@ impl World {
         for (pattern, name) in [
             (r"http://127\.0\.0\.1:\d+", "[url]"),
             (r"\b[0-9a-f]{64}\b", "[digest]"),
-            (r"\b[0-9a-f]{32}\b", "[id]"),
             (r"sha256:[0-9a-f]{12}\b", "[digest]"),
             (r"gitCommit:[0-9a-f]{12}\b", "gitCommit:[commit]"),
             (r"fmk_[0-9a-f]+", "[token]"),

@@ -7,7 +7,7 @@ use crate::{
 use anyhow::Result;
 use std::{path::PathBuf, process::Command};
 
-/// All parts, or those that are named: `sandbox`, `engine`, `artifacts`, `marketplace`.
+/// All parts, or those that are named: `sandbox`, `engine`, `artifacts`, `datasets`, `marketplace`.
 pub(crate) fn measure(parts: &[String]) -> Result<()> {
     let tools = setup::all()?;
     run(&mut cargo(&["build", "--release", "--package", "fuseml", "--package", "fuseml-bench"]))?;
@@ -38,6 +38,7 @@ pub(crate) fn measure(parts: &[String]) -> Result<()> {
         .arg(extism)
         .args([&tools.registry, &tools.mlflow])
         .arg(&postgres.url)
+        .arg(setup::dvc()?)
         .arg(&tools.mlflow_extension)
         .args([python, javascript])
         .args(parts))

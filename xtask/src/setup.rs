@@ -25,6 +25,7 @@ const FORMATS: [&str; 6] = [
     "numpy>=2.4,<3",
     "openlineage-python>=1.54,<2",
 ];
+const DVC: [&str; 1] = ["dvc>=3.60,<4"];
 /// The release that `fuseml extension build` names.
 const COMPONENTIZE_PY: [&str; 1] = ["componentize-py==0.25.0"];
 
@@ -88,6 +89,12 @@ pub(crate) fn peers() -> Result<Peers> {
         openssl: debian_program("openssl")?,
         openapi_validator: python_tool(&tools, &uv, &uv_cache, "openapi-spec-validator", &OPENAPI)?,
     })
+}
+
+/// The peer of datasets, which benchmarks alone need.
+pub(crate) fn dvc() -> Result<PathBuf> {
+    let (tools, uv, uv_cache) = begin()?;
+    python_tool(&tools, &uv, &uv_cache, "dvc", &DVC)
 }
 
 /// The folder of tools, uv and its cache.
