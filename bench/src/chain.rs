@@ -208,6 +208,7 @@ fn noop(project: &Name) -> Result<Descriptor> {
     let runnable = Runnable {
         name: "noop".parse()?,
         kind: "noop".into(),
+        image: None,
         environment: None,
         command: vec!["/bin/true".into()],
         scripts: IndexMap::new(),

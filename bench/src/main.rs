@@ -17,6 +17,7 @@ mod figures;
 #[path = "../../host/sandbox/tests/common/guest.rs"]
 mod guest;
 mod host_calls;
+mod lineage;
 mod memory;
 mod peer;
 mod registry;
@@ -55,6 +56,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("artifacts") {
         artifacts::measure(&program, &mlflow_program, &postgres.to_string_lossy()).await?;
+    }
+    if wanted("lineage") {
+        lineage::measure(&postgres.to_string_lossy()).await?;
     }
     if wanted("datasets") {
         datasets::measure(&program, &dvc).await?;

@@ -1,7 +1,7 @@
 //! Texts that people and extensions write.
 
 use fuseml_domain::{
-    Address, AllowedHost, Condition, Digest, ExtensionLock, LONGEST_CONDITION, Manifest, Name, PackageReference,
+    Address, AllowedHost, Condition, Digest, ExtensionLock, Image, LONGEST_CONDITION, Manifest, Name, PackageReference,
     Reference, Selector, Template, widening,
 };
 use std::{fmt::Display, str::FromStr};
@@ -51,7 +51,11 @@ pub(crate) fn lock(bytes: &[u8]) {
 pub(crate) fn name(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     steady::<Address>(text);
-    steady::<Selector>(text);
+    // Quotes make some conditions longer than what is read.
+    if text.len() < LONGEST_CONDITION / 4 {
+        steady::<Selector>(text);
+    }
+    steady::<Image>(text);
     steady::<AllowedHost>(text);
     steady::<Digest>(text);
     steady::<fuseml_registry::Repository>(text);

@@ -132,6 +132,9 @@ impl Mlflow {
     }
 }
 
+/// On any free port.
+const SERVER: [&str; 4] = ["server", "start", "--listen", "127.0.0.1:0"];
+
 /// A server's folder and the commands of a person who uses it.
 pub struct World {
     pub folder: TempDir,
@@ -207,8 +210,22 @@ impl World {
     }
 
     pub fn start(&mut self) {
+        self.start_by(self.command(&SERVER));
+    }
+
+    /// With a disk of its own for contents, which is full after so many MiB and gone with the server.
+    pub fn start_on_a_small_disk(&mut self, mebibytes: u32) {
+        let contents = self.data().join("contents");
+        fs::create_dir_all(&contents).expect("folder");
+        let script = format!("mount -t tmpfs -o size={mebibytes}m tmpfs '{}' && exec \"$@\"", contents.display());
+        let server = self.command(&SERVER);
+        let mut command = self.command_of("unshare", &["-rm", "sh", "-c", &script, "sh"]);
+        command.arg(server.get_program()).args(server.get_args());
+        self.start_by(command);
+    }
+
+    fn start_by(&mut self, mut command: Command) {
         let log = self.folder.path().join("server.log");
-        let mut command = self.command(&["server", "start", "--listen", "127.0.0.1:0"]);
         command.env("FUSEML_UV", tool("FUSEML_UV")).envs(self.database.iter().map(|url| ("FUSEML_DATABASE", url)));
         if let Some(s3) = &self.storage {
             command.env("FUSEML_STORAGE", "s3://bkt").envs(s3.variables());
@@ -237,7 +254,11 @@ impl World {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(tool("FUSEML_TEST_PROGRAM"));
+        self.command_of(tool("FUSEML_TEST_PROGRAM"), arguments)
+    }
+
+    fn command_of(&self, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.folder.path())

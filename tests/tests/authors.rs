@@ -154,3 +154,25 @@ fn the_rust_example_runs_jobs_on_ray() {
 
     insta::assert_snapshot!("the_rust_example_checked", checked.stdout());
 }
+
+/// The four ways of keeping descriptors and contents (S91–S94): the adapter is the JavaScript example's.
+#[test]
+fn a_store_of_each_pattern_keeps_the_contract_in_a_real_registry() {
+    let (registry, world) = (OciRegistry::start(), World::without_server());
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/extensions/rust-store-patterns");
+    world.fuseml(&["extension", "build", &example.display().to_string(), "--out", "patterns"]).good();
+    let digest = registry.push_model("check", "weights", None);
+    let host = registry.url.trim_start_matches("http://");
+    let mut samples = format!("[settings]\nendpoint = \"{}\"\n", registry.url);
+    for kind in ["dataset", "model", "runnable"] {
+        samples += &format!(
+            "[[artifacts]]\nkind = \"{kind}\"\nname = \"check\"\nscheme = \"oci\"\nuri = \"{host}/check@{digest}\"\n\
+             attributes = {{ note = \"sample\" }}\n"
+        );
+    }
+    fs::write(world.folder.path().join("check.toml"), samples).expect("samples");
+
+    let checked = world.fuseml(&["extension", "check", "patterns", "--samples", "check.toml"]).good();
+
+    insta::assert_snapshot!("the_store_patterns_checked", world.steady(&checked.stdout()));
+}

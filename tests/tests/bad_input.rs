@@ -216,3 +216,31 @@ fn a_port_or_a_data_folder_in_use_is_refused() {
     assert!(taken.stderr().contains(&address) && taken.stderr().contains("--listen"), "{}", taken.stderr());
     assert!(!world.folder.path().join("elsewhere/catalog.db").exists());
 }
+
+/// The disk of the contents is full in mid-push: an error that says so, nothing half there, and room again for others.
+#[test]
+fn a_full_disk_refuses_a_push_and_takes_the_next_one_that_fits() {
+    let mut world = World::without_server();
+    world.start_on_a_small_disk(8);
+    world.fuseml(&["project", "create", "ml"]).good();
+    world.fuseml(&["project", "set", "ml"]).good();
+    let folder = world.folder.path();
+    let bytes =
+        |count: u32| (0..count).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect::<Vec<_>>();
+    std::fs::create_dir(folder.join("many")).expect("folder");
+    for number in 0..300_u32 {
+        let file: Vec<u8> = [number.to_le_bytes().to_vec(), bytes(100_000)].concat();
+        std::fs::write(folder.join(format!("many/{number}")), file).expect("file");
+    }
+    std::fs::write(folder.join("large"), bytes(20_000_000)).expect("file");
+    std::fs::write(folder.join("small"), bytes(1_000_000)).expect("file");
+
+    for too_much in ["large", "many"] {
+        let refused = world.fuseml(&["dataset", "push", too_much, "--name", "d"]).bad(6);
+        assert!(refused.stderr().contains("no space is left on the disk"), "{too_much}: {}", refused.stderr());
+        assert_eq!(world.json(&["artifact", "list"]), serde_json::json!([]), "{too_much}");
+    }
+    world.fuseml(&["store", "gc", "--older-than", "0s"]).good();
+    world.fuseml(&["dataset", "push", "small", "--name", "d"]).good();
+    world.fuseml(&["artifact", "verify", "data/d"]).good();
+}

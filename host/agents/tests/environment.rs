@@ -36,7 +36,6 @@ async fn an_environment_is_made_once_and_used() {
         command: ["python", "-c", code].map(str::to_owned).into(),
         ..job("user", "")
     };
-    assert_eq!(world.agent.submit(&user).await.unwrap_err().code, "environment-missing");
 
     // Two at once: one makes it, the other waits and finds it.
     world.agent.submit(&making("first", &tiny)).await.expect("uv on the PATH or named by FUSEML_UV");
@@ -68,4 +67,27 @@ async fn what_cannot_be_resolved_fails_with_the_reason() {
     let log = world.log("impossible").await;
     assert!(log.contains("no version of six==0.0.0.1"), "{log}");
     assert!(!world.root.path().join("environments").join(impossible.digest.hex()).exists());
+}
+
+#[tokio::test]
+async fn a_job_makes_the_environment_that_nobody_built_before_it() {
+    let world = World::new();
+    let tiny = environment(&["six==1.17.0"]);
+    let code = "import os, six, sys; print(six.__version__, os.listdir('.'))";
+    let job_with = |key: &str, environment: &Environment| Workload {
+        environment: Some(environment.clone()),
+        command: ["python", "-c", code].map(str::to_owned).into(),
+        ..job(key, "")
+    };
+
+    assert_eq!(world.run(&job_with("one", &tiny)).await.phase, Phase::Succeeded);
+    let log = world.log("one").await;
+    assert!(log.contains(&format!("environment {} is here", tiny.digest)) && log.ends_with("1.17.0 []\n"), "{log}");
+    assert_eq!(world.run(&job_with("two", &tiny)).await.phase, Phase::Succeeded);
+    assert_eq!(world.log("two").await, "1.17.0 []\n");
+
+    let impossible = environment(&["six==0.0.0.1"]);
+    let failed = world.run(&job_with("three", &impossible)).await;
+    let message = failed.message.expect("message");
+    assert!(failed.phase == Phase::Failed && message.contains("the environment could not be made"), "{message}");
 }

@@ -1,10 +1,11 @@
 //! Projects and artifact descriptors.
 
-use crate::{Catalog, all_from_json, deletions::Deletion, facts, failed, from_json, to_json};
+use crate::{ArtifactSearch, Catalog, all_from_json, deletions::Deletion, facts, failed, from_json, to_json};
 use fuseml_database::Sql;
-use fuseml_domain::{Address, Descriptor, Error, Kind, Name, Result, Selector, Store, Subject};
+use fuseml_domain::{Address, Condition, Descriptor, Error, Kind, Name, Result, Selector, Store};
 use jiff::Timestamp;
 use sqlx::{Any, AnyConnection};
+use std::collections::BTreeMap;
 
 impl Catalog {
     /// `conflict` when the project exists.
@@ -54,7 +55,18 @@ impl Catalog {
     /// Answers how many are new.
     pub async fn register(&self, descriptors: &[Descriptor]) -> Result<usize> {
         let mut transaction = self.database.write().await?;
-        let new = insert(&mut transaction, descriptors, None).await?;
+        let new = insert(&mut transaction, descriptors, Cause::Registration).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(new)
+    }
+
+    /// The same for what was registered before this catalog knew it: nothing starts.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn restore(&self, descriptors: &[Descriptor]) -> Result<usize> {
+        let mut transaction = self.database.write().await?;
+        let new = insert(&mut transaction, descriptors, Cause::Recovery).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(new)
     }
@@ -186,6 +198,9 @@ impl Catalog {
 
     /// The newest artifact of the project that the selector matches.
     pub(crate) async fn newest_match(&self, project: &Name, selector: &Selector) -> Result<Option<Descriptor>> {
+        if selector.condition.is_some() {
+            return self.newest_where(project, selector.condition()).await;
+        }
         if let (Some(tag), None) = (&selector.tag, &selector.name) {
             return self.tagged(project, selector.kind, None, tag).await;
         }
@@ -196,15 +211,46 @@ impl Catalog {
             };
         }
         let newest = self.newest_of(project, selector.kind, selector.name.as_ref()).await?;
-        Ok(newest.filter(|artifact| {
-            selector.matches(&Subject {
-                kind: artifact.kind(),
-                project: artifact.project(),
-                name: &artifact.name,
-                id: &artifact.id,
-                tags: &artifact.tags,
-            })
-        }))
+        Ok(newest.filter(|artifact| selector.matches(artifact)))
+    }
+
+    async fn newest_where(&self, project: &Name, condition: Condition) -> Result<Option<Descriptor>> {
+        let project = Some(project.clone());
+        let mut search = ArtifactSearch { project, condition: Some(condition), limit: 1, ..ArtifactSearch::default() };
+        loop {
+            let page = self.search(&search).await?;
+            search.page_token = page.next_page_token;
+            match page.artifacts.into_iter().next() {
+                None if search.page_token.is_some() => {}
+                found => return Ok(found),
+            }
+        }
+    }
+
+    /// Of these commits, those that are registered, and their tags.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn registered_commits(
+        &self,
+        project: &Name,
+        name: &Name,
+        commits: &[&str],
+    ) -> Result<BTreeMap<String, Vec<String>>> {
+        let mut found = BTreeMap::new();
+        for some in commits.chunks(500) {
+            let mut sql = Sql::new("SELECT document FROM artifacts WHERE kind = 'codeset' AND project = ");
+            sql.push_bind(project.to_string()).push(" AND name = ").push_bind(name.to_string()).push(" AND id IN (");
+            for (at, commit) in some.iter().enumerate() {
+                sql.push(if at == 0 { "" } else { ", " }).push_bind((*commit).to_owned());
+            }
+            sql.push(")");
+            let texts: Vec<String> = sql.scalar().fetch_all(&self.database.pool).await.map_err(failed)?;
+            for artifact in all_from_json::<Descriptor>(texts)? {
+                found.insert(artifact.id.to_string(), artifact.tags);
+            }
+        }
+        Ok(found)
     }
 
     /// Notes that a push to this repository may leave commits to be registered; answers the note's number.
@@ -237,23 +283,39 @@ impl Catalog {
     }
 }
 
+/// Why descriptors come into the catalog.
+#[derive(Clone, Copy)]
+pub(crate) enum Cause<'a> {
+    Registration,
+    /// This run made them.
+    Run(&'a str),
+    /// They were known before: their events are settled.
+    Recovery,
+}
+
 /// Inserts descriptors with their events; answers how many were not there.
 pub(crate) async fn insert(
     connection: &mut AnyConnection,
     artifacts: &[Descriptor],
-    run: Option<&str>,
+    cause: Cause<'_>,
 ) -> Result<usize> {
+    let (run, settled) = match cause {
+        Cause::Registration => (None, 0),
+        Cause::Run(run) => (Some(run), 0),
+        Cause::Recovery => (None, 1),
+    };
     let mut new = Vec::new();
     for artifact in artifacts {
         new.extend(insert_document(connection, artifact).await?.map(|row| (row, artifact)));
     }
     facts::add(connection, &new).await?;
     for some in new.chunks(500) {
-        let mut sql = Sql::new("INSERT INTO artifact_events (artifact, project, run) VALUES ");
+        let mut sql = Sql::new("INSERT INTO artifact_events (artifact, project, run, settled) VALUES ");
         for (at, (row, artifact)) in some.iter().enumerate() {
             sql.push(if at == 0 { "(" } else { ", (" }).push_bind(*row);
             sql.push(", ").push_bind(artifact.project().to_string());
-            sql.push(", ").push_bind(run.map(ToOwned::to_owned)).push(")");
+            sql.push(", ").push_bind(run.map(ToOwned::to_owned));
+            sql.push(format!(", {settled})"));
         }
         sql.query().execute(&mut *connection).await.map_err(failed)?;
     }

@@ -8,6 +8,7 @@ mod calls;
 mod deletions;
 mod extensions;
 mod facts;
+mod imports;
 mod instances;
 mod lineage;
 mod packs;
@@ -18,6 +19,7 @@ mod references;
 mod runs;
 mod search;
 mod secrets;
+mod stores;
 mod touched;
 mod transitions;
 
@@ -35,6 +37,7 @@ pub use fuseml_database::DatabasePlace;
 
 use fuseml_database::{Database, Migrations, all_from_json, failed, from_json, to_json};
 use fuseml_domain::Result;
+use std::path::Path;
 
 /// An open catalog; clones share its connections.
 #[derive(Debug, Clone)]
@@ -51,6 +54,14 @@ impl Catalog {
         let migrations =
             Migrations { sqlite: sqlx::migrate!("migrations/sqlite"), postgres: sqlx::migrate!("migrations/postgres") };
         Ok(Self { database: Database::open(place, &migrations).await? })
+    }
+
+    /// Copies the catalog as of one moment into a file that is not there yet, while others write.
+    ///
+    /// # Errors
+    /// `unsupported` on PostgreSQL, which has its own tools.
+    pub async fn copy(&self, to: &Path) -> Result<()> {
+        self.database.copy(to).await
     }
 
     /// Lets every connection finish.

@@ -171,7 +171,7 @@ impl Catalog {
     async fn calls_about(&self, artifacts: &BTreeSet<String>) -> Result<Vec<LineageCalls>> {
         let mut subjects: BTreeMap<String, Vec<(Option<Name>, String)>> =
             artifacts.iter().map(|artifact| (artifact.clone(), vec![(None, artifact.clone())])).collect();
-        for (artifact, instance, id) in self.stored(artifacts).await? {
+        for (artifact, instance, id) in self.kept_in_tools(artifacts).await? {
             subjects.entry(id).or_default().push((Some(instance), artifact));
         }
         let mut found: BTreeMap<(String, String, Name), LineageCalls> = BTreeMap::new();
@@ -193,7 +193,7 @@ impl Catalog {
     }
 
     /// Those of the artifacts that lie in extensions' stores: address, instance, the store's own id.
-    async fn stored(&self, artifacts: &BTreeSet<String>) -> Result<Vec<(String, Name, String)>> {
+    async fn kept_in_tools(&self, artifacts: &BTreeSet<String>) -> Result<Vec<(String, Name, String)>> {
         let mut found = Vec::new();
         let addresses: Vec<Address> = artifacts.iter().filter_map(|artifact| artifact.parse().ok()).collect();
         for some in addresses.chunks(AT_ONCE / 4) {

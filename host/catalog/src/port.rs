@@ -3,7 +3,7 @@
 use crate::{Catalog, all_from_json, failed, from_json};
 use async_trait::async_trait;
 use fuseml_domain::{
-    Address, Descriptor, Error, Name, Pipeline, Result, Run, Runnable, Selector,
+    Address, Attributes, Descriptor, Digest, Error, Name, Pipeline, Result, Run, Runnable, Selector,
     port::{self, ArtifactEvent, ArtifactEvents, Build, Change, InstanceState, Service},
 };
 use uuid::Uuid;
@@ -52,6 +52,10 @@ impl port::Catalog for Catalog {
             .runnable
             .map(|runnable| *runnable)
             .ok_or_else(|| Error::internal("document", format!("{address} lacks its description")))
+    }
+
+    async fn record(&self, address: &Address, digest: &Digest, attributes: &Attributes) -> Result<Descriptor> {
+        self.record_contents(address, digest, attributes).await
     }
 
     async fn runnables(&self, project: &Name, kind: &str) -> Result<Vec<Descriptor>> {

@@ -2,7 +2,8 @@
 
 use crate::{Catalog, facts, failed, from_json, to_json};
 use fuseml_domain::{
-    Address, ArtifactChange, Changed, Descriptor, Error, ErrorKind, Kind, Name, Result, port::Catalog as _,
+    Address, ArtifactChange, Attributes, Changed, Descriptor, Digest, Error, ErrorKind, Kind, Name, Result,
+    port::Catalog as _,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,32 @@ impl Catalog {
         let changes = artifact.relabel(labels)?;
         if !changes.is_empty() {
             write(&mut transaction, row, &artifact, changes, author).await?;
+            transaction.commit().await.map_err(failed)?;
+        }
+        Ok(artifact)
+    }
+
+    /// Notes what the files of an artifact are that was found in a tool. Where that is noted already nothing changes.
+    ///
+    /// # Errors
+    /// `not-found`.
+    pub async fn record_contents(
+        &self,
+        address: &Address,
+        digest: &Digest,
+        attributes: &Attributes,
+    ) -> Result<Descriptor> {
+        let found = self.artifact(address).await?;
+        let mut transaction = self.database.write().await?;
+        let (row, mut artifact) = read(&mut transaction, &found).await?;
+        if artifact.digest.is_none() {
+            artifact.digest = Some(digest.clone());
+            for (name, value) in attributes {
+                artifact.attributes.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+            let author = Author { by: "fuseml".to_owned(), reason: Some("its first use".to_owned()) };
+            let changes = vec![Changed::Recorded { digest: digest.clone() }];
+            write(&mut transaction, row, &artifact, changes, &author).await?;
             transaction.commit().await.map_err(failed)?;
         }
         Ok(artifact)

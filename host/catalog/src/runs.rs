@@ -1,6 +1,10 @@
 //! Runs, their transitions, and what each used and made.
 
-use crate::{Catalog, all_from_json, artifacts, failed, from_json, to_json};
+use crate::{
+    Catalog, all_from_json,
+    artifacts::{self, Cause},
+    failed, from_json, to_json,
+};
 use fuseml_domain::{
     Address, Error, Name, Result, Run,
     port::{ArtifactEvent, Change, Participation, Role, Service},
@@ -184,7 +188,7 @@ impl Catalog {
         let run = &change.run;
         update_run(&mut transaction, run).await?;
         let id = run.id.to_string();
-        artifacts::insert(&mut transaction, &change.artifacts, Some(&id)).await?;
+        artifacts::insert(&mut transaction, &change.artifacts, Cause::Run(&id)).await?;
         for participation in &change.lineage {
             insert_participation(&mut transaction, &id, participation).await?;
         }

@@ -6,7 +6,9 @@
 
 use crate::{Catalog, facts::LONGEST_TEXT, facts::cut, failed, from_json};
 use fuseml_database::Sql;
-use fuseml_domain::{Comparison, Condition, Descriptor, Error, Field, Kind, Limit, Name, Order, Result, Test};
+use fuseml_domain::{
+    Comparison, Condition, Descriptor, Error, Field, Kind, Limit, Name, Order, Result, Runnable, Test,
+};
 use serde::{Deserialize, Serialize};
 
 /// What is looked for.
@@ -15,6 +17,8 @@ pub struct ArtifactSearch {
     /// Of this project alone.
     pub project: Option<Name>,
     pub condition: Option<Condition>,
+    /// Only runnables that take this artifact.
+    pub taking: Option<Box<Descriptor>>,
     /// Artifacts in one page.
     pub limit: u32,
     pub page_token: Option<String>,
@@ -53,7 +57,8 @@ impl Catalog {
     /// # Errors
     /// `invalid` for a token that was not given out here.
     pub async fn search(&self, search: &ArtifactSearch) -> Result<ArtifactPage> {
-        let ArtifactSearch { project, condition, limit, page_token } = search;
+        let ArtifactSearch { project, condition, taking, limit, page_token } = search;
+        let takes = |runnable: &Runnable| taking.as_ref().is_none_or(|artifact| runnable.takes(artifact).is_some());
         let wanted = (*limit).clamp(1, 1_000) as usize;
         let mut before = match page_token {
             Some(token) => {
@@ -64,7 +69,10 @@ impl Catalog {
         };
         let needed = condition.as_ref().map(needed).unwrap_or_default();
         let begin = self.begin_with(&needed).await?;
-        let fits = |artifact: &Descriptor| condition.as_ref().is_none_or(|condition| condition.matches(artifact));
+        let fits = |artifact: &Descriptor| {
+            condition.as_ref().is_none_or(|condition| condition.matches(artifact))
+                && (taking.is_none() || artifact.runnable.as_deref().is_some_and(takes))
+        };
         let mut artifacts = Vec::new();
         let mut next_portion = (wanted as i64 * FIRST_PORTION).min(PORTION);
         for _ in 0..PORTIONS {
@@ -158,9 +166,13 @@ fn beginning(test: &Test) -> Option<Begin> {
             Comparison::Equals(value) => return Some(Begin::Name(value.clone())),
             _ => return None,
         },
-        Field::Tag | Field::Origin | Field::Attribute(_) | Field::Label(_) | Field::Metric(_) => {
-            cut(&test.field.path())
-        }
+        Field::Tag
+        | Field::Origin
+        | Field::Input
+        | Field::Output
+        | Field::Attribute(_)
+        | Field::Label(_)
+        | Field::Metric(_) => cut(&test.field.path()),
         _ => return None,
     };
     let is_number = matches!(test.field, Field::Metric(_));
@@ -270,9 +282,13 @@ fn compile_test(sql: &mut Sql, test: &Test, bound: Bound) {
         Field::Version => return compile_version(sql, &test.comparison, bound),
         Field::Created => return compile_created(sql, &test.comparison, bound),
         Field::Text => return unsure(sql, bound),
-        Field::Tag | Field::Origin | Field::Attribute(_) | Field::Metric(_) | Field::Label(_) => {
-            return compile_fact(sql, test, bound);
-        }
+        Field::Tag
+        | Field::Origin
+        | Field::Input
+        | Field::Output
+        | Field::Attribute(_)
+        | Field::Metric(_)
+        | Field::Label(_) => return compile_fact(sql, test, bound),
     };
     match &test.comparison {
         Comparison::Has => drop(sql.push("1 = 1")),
@@ -377,8 +393,8 @@ fn compile_fact(sql: &mut Sql, test: &Test, bound: Bound) {
             sql.push(")");
         }
         Comparison::Differs(_) => {
-            // Each tag is a value of its own: to differ means that none is the same. Other fields have to be there.
-            if test.field != Field::Tag {
+            // Each tag or slot is a value of its own: to differ means that none is the same. Other fields have to be there.
+            if !matches!(test.field, Field::Tag | Field::Input | Field::Output) {
                 exists(sql, false);
                 sql.push(") AND ");
             }

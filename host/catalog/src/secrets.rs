@@ -4,7 +4,7 @@ use crate::{Catalog, failed};
 use fuseml_domain::{Error, Name, Result};
 
 /// One secret as it lies on disk.
-#[derive(Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, PartialEq, Eq, sqlx::FromRow, serde::Serialize, serde::Deserialize)]
 pub struct SealedSecret {
     pub instance: String,
     pub name: String,
@@ -62,8 +62,9 @@ impl Catalog {
         for secret in &all {
             put(&mut transaction, &reseal(secret)?).await?;
         }
+        let imports = crate::imports::reseal(&mut transaction, reseal).await?;
         transaction.commit().await.map_err(failed)?;
-        Ok(all.len())
+        Ok(all.len() + imports)
     }
 }
 

@@ -3,7 +3,8 @@
 use fuseml_catalog::{ArtifactSearch, Author, Catalog};
 use fuseml_database::{on_each_database, testing::Stand};
 use fuseml_domain::{
-    Address, Attributes, Changed, Condition, Descriptor, Kind, Location, Name, Origin, Store, port::Catalog as _,
+    Address, Attributes, Changed, Condition, Descriptor, Kind, Location, Name, Origin, Runnable, Selector, Store,
+    port::Catalog as _,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,11 +34,30 @@ fn artifact(project: &str, kind: Kind, series: &str, number: usize) -> Descripto
     }
 }
 
+/// What takes models of a framework, or code and a dataset.
+fn runnable(project: &str, number: usize) -> Descriptor {
+    let text = match number % 2 {
+        0 => {
+            "{schema_version: 1, name: score, kind: predictor, command: [a], inputs: {model: {kind: model, requires: {framework: sklearn}}}}"
+        }
+        _ => {
+            "{schema_version: 1, name: train, kind: trainer, command: [a], inputs: {code: {kind: codeset}, data: {kind: dataset}}, outputs: {model: {kind: model}}}"
+        }
+    };
+    let runnable = Runnable::parse(text, "test", |_| unreachable!()).expect("runnable");
+    let mut artifact = artifact(project, Kind::Runnable, &runnable.name.clone(), number);
+    artifact.runnable = Some(Box::new(runnable));
+    artifact
+}
+
 /// Artifacts of two projects with everything that can be asked for.
 fn zoo(count: usize) -> Vec<Descriptor> {
     let frameworks = ["sklearn", "tensorflow", "torch", "Sk\u{e9}learn", "it's", ""];
     let made = |number: usize| {
         let project = if number.is_multiple_of(3) { "bank" } else { "shop" };
+        if number % 21 == 20 {
+            return runnable(project, number);
+        }
         let kind = if number.is_multiple_of(4) { Kind::Dataset } else { Kind::Model };
         let mut artifact = artifact(project, kind, ["wine", "fraud", "churn"][number % 3], number);
         if !number.is_multiple_of(5) {
@@ -72,7 +92,7 @@ async fn filled(stand: &Stand, artifacts: &[Descriptor]) -> Catalog {
 /// Everything that is found, page after page.
 async fn all(catalog: &Catalog, project: Option<&str>, condition: &str, limit: u32) -> Vec<String> {
     let condition = (!condition.is_empty()).then(|| condition.parse::<Condition>().expect(condition));
-    let mut search = ArtifactSearch { project: project.map(name), condition, limit, page_token: None };
+    let mut search = ArtifactSearch { project: project.map(name), condition, limit, ..ArtifactSearch::default() };
     let mut found = Vec::new();
     loop {
         let page = catalog.search(&search).await.expect("page");
@@ -136,6 +156,11 @@ async fn a_condition_finds_in_the_database_what_it_says(stand: Stand) {
         "created > 2026-01-01T05:00:00Z",
         "created <= 2026-01-01T00:30:00Z",
         "not created > 2026-01-01T00:30:00Z",
+        "input = model",
+        "input != model",
+        "input in (codeset, model) and project = shop",
+        "not has output",
+        "output = model and runnable-kind = trainer",
         "text ~ team",
         "text ~ tensor",
         "not text ~ tensor",
@@ -151,6 +176,31 @@ async fn a_condition_finds_in_the_database_what_it_says(stand: Stand) {
             assert_eq!(all(&catalog, project, condition, limit).await, expected, "{condition} in {project:?}");
         }
     }
+    for selector in [
+        "model://*",
+        "model://* where accuracy > 0.9",
+        "model://shop/wine where framework = torch and not has tag",
+        "model://*@production where accuracy < 0.2",
+        "data://*/fraud where label.team = b",
+        "data://* where label.team = nobody",
+    ] {
+        let selector: Selector = selector.parse().expect(selector);
+        let expected = artifacts.iter().rev().find(|it| **it.project() == *"shop" && selector.matches(it));
+        let newest = catalog.newest(&name("shop"), &selector).await.expect("newest");
+        assert_eq!(newest.as_ref(), expected, "{selector}");
+    }
+    // What a runnable takes is more than the kind of its input.
+    let model = artifacts
+        .iter()
+        .find(|it| it.kind() == Kind::Model && it.attributes.get("framework").is_some_and(|it| it == "sklearn"));
+    let search = ArtifactSearch { taking: model.cloned().map(Box::new), limit: 1_000, ..ArtifactSearch::default() };
+    let taking = catalog.search(&search).await.expect("page").artifacts;
+    let expected = artifacts
+        .iter()
+        .rev()
+        .filter(|it| it.runnable.as_ref().is_some_and(|one| one.takes(model.expect("one")).is_some()));
+    assert!(!taking.is_empty());
+    assert_eq!(taking, expected.cloned().collect::<Vec<_>>());
     // Texts that are longer than what an index keeps.
     for (condition, count) in [
         (format!("attribute.long = {}0", "x".repeat(300)), 43),

@@ -77,11 +77,14 @@ impl Client {
         if let Ok(problem) = serde_json::from_slice::<Problem>(&bytes) {
             return Err(Error { kind: problem.kind, code: problem.title, message: problem.detail });
         }
-        let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+        let of_registry =
+            serde_json::from_slice::<RegistryAnswer>(&bytes).ok().and_then(|answer| answer.errors.into_iter().next());
+        let text = of_registry.map_or_else(|| String::from_utf8_lossy(&bytes).trim().to_owned(), |error| error.message);
         let kind = match status.as_u16() {
             401 | 403 => ErrorKind::Denied,
             404 => ErrorKind::NotFound,
             400..500 => ErrorKind::Invalid,
+            507 => ErrorKind::Unavailable,
             _ => ErrorKind::Internal,
         };
         Err(Error { kind, code: "http".to_owned(), message: format!("the server answered {status}: {text}") })
@@ -96,6 +99,17 @@ impl Client {
             )
         })
     }
+}
+
+/// How registries say what is wrong.
+#[derive(Deserialize)]
+struct RegistryAnswer {
+    errors: Vec<RegistryProblem>,
+}
+
+#[derive(Deserialize)]
+struct RegistryProblem {
+    message: String,
 }
 
 /// The innermost cause says what happened: `Connection refused`.

@@ -65,6 +65,9 @@ enum Command {
     /// Push, fetch and list models
     #[command(subcommand)]
     Model(command::contents::ContentsCommand),
+    /// Register and show what can be run
+    #[command(subcommand)]
+    Runnable(command::runnable::RunnableCommand),
     /// Look after where artifacts are kept
     #[command(subcommand)]
     Store(command::store::StoreCommand),
@@ -149,6 +152,7 @@ async fn ask(command: Command, options: &Options) -> anyhow::Result<ExitCode> {
         Command::Push(arguments) => command::codeset::push(arguments, options).await,
         Command::Dataset(command) => command::contents::execute(command, Kind::Dataset, options).await,
         Command::Model(command) => command::contents::execute(command, Kind::Model, options).await,
+        Command::Runnable(command) => command::runnable::execute(command, options).await,
         Command::Store(command) => command::store::execute(command, options).await,
         Command::Artifact(command) => command::artifact::execute(command, options).await,
         Command::Lineage(arguments) => command::lineage::lineage(arguments, options).await,

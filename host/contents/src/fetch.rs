@@ -7,7 +7,7 @@ use crate::{
     stage::expected,
     verify::Source,
 };
-use fuseml_domain::{Contents, Digest, Error, Result, TreeFile};
+use fuseml_domain::{Contents, Digest, Error, Result, TreeFile, check_relative_path};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::{Response, Url, redirect};
 use sha2::{Digest as _, Sha256};
@@ -21,6 +21,8 @@ const AT_ONCE: usize = 4;
 const MAX_REDIRECTS: usize = 5;
 /// One that sends, but slower than this, would keep a step waiting for ever.
 const LEAST_BYTES_PER_SECOND: u64 = 4 << 10;
+/// Bytes of an artifact that are read without knowing how many there should be.
+const MOST_UNLISTED: u64 = 64 << 30;
 const WRITE_BUFFER: usize = 256 << 10;
 
 pub(crate) fn client(silence: Duration) -> Result<reqwest::Client> {
@@ -66,6 +68,31 @@ pub(crate) async fn tree(client: &reqwest::Client, contents: &Contents, staging:
             }
         })
         .await
+}
+
+/// Fetches files of which nobody knows what they were, into a folder.
+pub(crate) async fn unlisted(client: &reqwest::Client, contents: &Contents, folder: &Path) -> Result<()> {
+    let mut left = MOST_UNLISTED;
+    for (path, uri) in &contents.files {
+        check_relative_path(path)?;
+        let place = folder.join(path);
+        let io = |error: std::io::Error| Error::io(format!("{} cannot be written", place.display()), &error);
+        tokio::fs::create_dir_all(place.parent().unwrap_or(folder)).await.map_err(io)?;
+        let failed = |error: reqwest::Error| unavailable(uri, &error);
+        let response = answered(client.get(uri).send().await.map_err(failed)?, uri)?;
+        let mut file = tokio::fs::File::create_new(&place).await.map_err(io)?;
+        let mut body = response.bytes_stream().map_err(failed);
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk?;
+            left = left.checked_sub(chunk.len() as u64).ok_or_else(|| {
+                let message = format!("it has more than {} GiB: that is not recorded", MOST_UNLISTED >> 30);
+                Error::invalid("too-large", message)
+            })?;
+            file.write_all(&chunk).await.map_err(io)?;
+        }
+        file.flush().await.map_err(io)?;
+    }
+    Ok(())
 }
 
 async fn one(client: &reqwest::Client, file: &TreeFile, uri: &str, source: &Source, place: &Path) -> Result<()> {

@@ -29,7 +29,7 @@ pub const LISTING: &str = "application/vnd.fuseml.listing.v1";
 pub const DESCRIPTOR: &str = "application/vnd.fuseml.descriptor.v1+json";
 
 const FILE: &str = "application/vnd.fuseml.file.v1";
-const PACK: &str = "application/vnd.fuseml.pack.v1.tar";
+pub(crate) const PACK: &str = "application/vnd.fuseml.pack.v1.tar";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 pub(crate) const MODEL: &str = "application/vnd.cncf.model.manifest.v1+json";
@@ -81,14 +81,14 @@ impl TreeStore {
             return Ok(());
         }
         let about = layer(MANIFEST, &digest, size, None);
-        self.publish_descriptor(&repository, descriptor, &about, &list)?;
+        self.wait(self.describe_manifest(&repository, descriptor, &about, Some(&list)))?;
         self.wait(self.registry.tag(&repository, &tag, &digest, false))?;
         // What registries' clients mean when they name no tag: the newest.
         self.wait(self.registry.tag(&repository, &LATEST.parse()?, &digest, false))?;
         Ok(())
     }
 
-    /// Names a description without files: a runnable's.
+    /// Names a description without files: of a runnable, or of what lies elsewhere.
     ///
     /// # Errors
     /// When the registry cannot be written.
@@ -189,20 +189,24 @@ impl TreeStore {
         }
     }
 
-    fn publish_descriptor(
+    /// A manifest about another one, with the descriptor and the list of files if there is one.
+    pub(crate) async fn describe_manifest(
         &self,
         repository: &Repository,
         descriptor: &Descriptor,
         about: &Value,
-        list: &Value,
+        list: Option<&Value>,
     ) -> Result<()> {
         let text = serde_json::to_vec(descriptor).map_err(|error| Error::internal("document", error.to_string()))?;
+        let size = text.len() as u64;
+        let text = layer(DESCRIPTOR, &self.registry.put_blob(repository, text.into()).await?, size, None);
+        let empty = self.registry.put_blob(repository, "{}".into()).await?;
+        let layers: Vec<_> = std::iter::once(&text).chain(list).collect();
         let manifest = json!({
             "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": DESCRIPTOR, "subject": about,
-            "config": self.blob(repository, EMPTY, "{}".into())?,
-            "layers": [self.blob(repository, DESCRIPTOR, text.into())?, list],
+            "config": layer(EMPTY, &empty, 2, None), "layers": layers,
         });
-        self.wait(self.registry.put_manifest(repository, MANIFEST, manifest.to_string().into()))?;
+        self.registry.put_manifest(repository, MANIFEST, manifest.to_string().into()).await?;
         Ok(())
     }
 
@@ -212,7 +216,19 @@ impl TreeStore {
     /// When the registry cannot be written; one that is not there is gone already.
     pub async fn withdraw(&self, descriptor: &Descriptor) -> Result<()> {
         let repository = repository(&Series::of(descriptor))?;
-        let Ok(digest) = self.registry.resolve(&repository, &tag(descriptor)?).await else { return Ok(()) };
+        let own = tag(descriptor)?;
+        let Ok(digest) = self.registry.resolve(&repository, &own).await else { return Ok(()) };
+        // An image may have other descriptions: it goes when nothing names it.
+        if descriptor.runnable.as_ref().is_some_and(|runnable| runnable.image.is_some()) {
+            let tags = descriptor.tags.iter().map(|tag| tag.parse::<Tag>());
+            for tag in tags.chain([Ok(own), LATEST.parse()]) {
+                match self.registry.delete_tag(&repository, &tag?).await {
+                    Err(error) if error.code != Code::ManifestUnknown => return Err(error.into()),
+                    _ => {}
+                }
+            }
+            return Ok(());
+        }
         self.registry.delete_manifest(&repository, &digest).await?;
         Ok(())
     }
@@ -270,7 +286,7 @@ struct Layers {
     packs: Vec<Value>,
 }
 
-fn layer(media_type: &str, digest: &Digest, size: u64, path: Option<&str>) -> Value {
+pub(crate) fn layer(media_type: &str, digest: &Digest, size: u64, path: Option<&str>) -> Value {
     let mut layer = json!({"mediaType": media_type, "digest": digest.to_string(), "size": size});
     if let Some(path) = path {
         layer["annotations"] = json!({FILE_PATH: path, TITLE: path});
@@ -296,6 +312,6 @@ fn part_of_model(path: &str) -> &'static str {
     }
 }
 
-fn tag(descriptor: &Descriptor) -> Result<Tag> {
+pub(crate) fn tag(descriptor: &Descriptor) -> Result<Tag> {
     Ok(descriptor.id.parse::<Tag>()?)
 }

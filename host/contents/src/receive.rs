@@ -85,7 +85,16 @@ impl TreeStore {
                 return Err(Error::invalid("pack", format!("a pack has at most {MOST_PACK} bytes")));
             }
             hash.update(&chunk);
-            file.write_all(&chunk).await.map_err(unstorable)?;
+            if let Err(error) = file.write_all(&chunk).await {
+                // Its room is free again, and the client is heard out, or most do not hear the answer.
+                drop(incoming);
+                while let Some(Ok(chunk)) = bytes.next().await
+                    && size_bytes <= MOST_PACK
+                {
+                    size_bytes += chunk.len() as u64;
+                }
+                return Err(unstorable(error));
+            }
         }
         file.flush().await.map_err(unstorable)?;
         let copied = Copied { digest: Digest::from_hash(&hash.finalize()), size_bytes };

@@ -73,6 +73,28 @@ impl Repositories {
         self.root.join(&**project).join(format!("{name}.git"))
     }
 
+    /// Project and name of every repository.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn all(&self) -> Result<Vec<(Name, Name)>> {
+        let io = |error: std::io::Error| Error::io(format!("{} cannot be read", self.root.display()), &error);
+        let names = |folder: &Path| -> Result<Vec<String>> {
+            let entries = fs::read_dir(folder).map_err(io)?;
+            entries.map(|entry| Ok(entry.map_err(io)?.file_name().to_string_lossy().into_owned())).collect()
+        };
+        let mut all = Vec::new();
+        for project in names(&self.root)? {
+            let Ok(project) = project.parse::<Name>() else { continue };
+            let found = names(&self.root.join(&*project))?;
+            all.extend(
+                found.iter().filter_map(|name| Some((project.clone(), name.strip_suffix(".git")?.parse().ok()?))),
+            );
+        }
+        all.sort();
+        Ok(all)
+    }
+
     pub fn exists(&self, project: &Name, name: &Name) -> bool {
         self.path(project, name).is_dir()
     }
@@ -101,6 +123,19 @@ impl Repositories {
             Err(_) if path.is_dir() => Ok(()),
             Err(error) => Err(io(error)),
         }
+    }
+
+    /// Removes a repository that nobody ever pushed to.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub async fn remove_empty(&self, project: &Name, name: &Name) -> Result<()> {
+        let Ok(path) = self.existing(project, name) else { return Ok(()) };
+        let any = git::command(&path, ["for-each-ref", "--count=1", "--format=%(refname)"]);
+        if git::text(any, "reading references").await?.is_empty() {
+            fs::remove_dir_all(&path).map_err(|error| Error::io(format!("{project}/{name}"), &error))?;
+        }
+        Ok(())
     }
 
     /// Every branch as `(refs/heads/…, commit)`.

@@ -99,6 +99,20 @@ impl ContentStore for Contents {
         self.trees.store_listing(series, directory).await
     }
 
+    async fn record(&self, series: &Series, contents: &Wanted) -> Result<(Tree, Attributes)> {
+        let folder = tempfile::tempdir_in(&self.trees.incoming).map_err(|error| Error::io("a folder", &error))?;
+        match contents.location.scheme.as_str() {
+            "http" | "https" => fetch::unlisted(&self.client, contents, folder.path()).await?,
+            other => {
+                let message = format!("contents at {other}: locations are not recorded; only those served over HTTP");
+                return Err(Error::unsupported("scheme", message));
+            }
+        }
+        let tree = self.trees.store_listing(series, folder.path()).await?;
+        let read = self.describe(series.kind, folder.path(), &tree).await;
+        Ok((tree, read))
+    }
+
     async fn describe(&self, kind: Kind, directory: &Path, tree: &Tree) -> Attributes {
         let (directory, tree) = (directory.to_owned(), tree.clone());
         let described = blocking(move || Ok(describe::directory(kind, &directory, &tree))).await;

@@ -1,9 +1,10 @@
 //! The one addressing scheme of every artifact (S105): parser, formatter, selectors.
 //!
 //! `<scheme>://<project>/<name>[/<version>][@<tag>]`; where a name adds nothing the one segment after the
-//! project is the immutable id. Which of the two a segment is only the catalog can say.
+//! project is the immutable id. Which of the two a segment is only the catalog can say. A selector may go on with
+//! ` where <condition>`.
 
-use crate::{Error, Kind, Name, Result};
+use crate::{Comparison, Condition, Descriptor, Error, Field, Kind, Name, Result, Test};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -144,9 +145,12 @@ impl From<Address> for String {
     }
 }
 
-/// A pattern that matches addresses: `code://*`, `model://myproj/*`, `model://*@production`.
-/// A part that is `None` matches anything.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// Between a selector's pattern and its condition.
+const WHERE: &str = " where ";
+
+/// A pattern that matches addresses: `code://*`, `model://myproj/*`, `model://*@production`, and
+/// `model://* where accuracy > 0.9`. A part that is `None` matches anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Selector {
     pub kind: Kind,
@@ -154,24 +158,33 @@ pub struct Selector {
     pub name: Option<Name>,
     pub version: Option<Name>,
     pub tag: Option<Name>,
+    /// What else it must be.
+    pub condition: Option<Box<Condition>>,
 }
 
 impl Selector {
-    /// Whether an artifact of this kind, project, name and id with these tags is meant.
-    pub fn matches(&self, artifact: &Subject<'_>) -> bool {
-        let same = |wanted: &Option<Name>, is: &str| wanted.as_ref().is_none_or(|wanted| **wanted == *is);
-        let name = match (&self.name, &self.version) {
-            (Some(name), None) => **name == *artifact.name || artifact.id.starts_with(&**name),
-            (name, _) => same(name, artifact.name),
-        };
-        self.kind == artifact.kind
-            && same(&self.project, artifact.project)
-            && name
-            && self.version.as_ref().is_none_or(|version| artifact.id.starts_with(&**version))
-            && self.tag.as_ref().is_none_or(|tag| artifact.tags.iter().any(|t| **t == **tag))
+    /// Whether the artifact is meant.
+    pub fn matches(&self, artifact: &Descriptor) -> bool {
+        self.condition().matches(artifact)
     }
 
-    /// The address, when the selector names exactly one artifact.
+    /// The same as one condition.
+    pub fn condition(&self) -> Condition {
+        let equals =
+            |field, value: &str| Condition::Is(Test { field, comparison: Comparison::Equals(value.to_owned()) });
+        let mut all = vec![equals(Field::Kind, self.kind.name())];
+        all.extend(self.project.iter().map(|project| equals(Field::Project, project)));
+        all.extend(self.name.iter().map(|name| match self.version {
+            Some(_) => equals(Field::Name, name),
+            None => Condition::Any(vec![equals(Field::Name, name), equals(Field::Version, name)]),
+        }));
+        all.extend(self.version.iter().map(|version| equals(Field::Version, version)));
+        all.extend(self.tag.iter().map(|tag| equals(Field::Tag, tag)));
+        all.extend(self.condition.as_deref().cloned());
+        Condition::All(all)
+    }
+
+    /// The address, when the selector names exactly one artifact, whatever else it must be.
     pub fn exact(&self) -> Option<Address> {
         Some(Address {
             kind: self.kind,
@@ -181,16 +194,6 @@ impl Selector {
             tag: self.tag.clone(),
         })
     }
-}
-
-/// What a selector looks at.
-#[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
-    pub kind: Kind,
-    pub project: &'a str,
-    pub name: &'a str,
-    pub id: &'a str,
-    pub tags: &'a [String],
 }
 
 impl fmt::Display for Selector {
@@ -206,13 +209,20 @@ impl fmt::Display for Selector {
         if let Some(tag) = &self.tag {
             write!(f, "@{tag}")?;
         }
+        if let Some(condition) = &self.condition {
+            write!(f, "{WHERE}{condition}")?;
+        }
         Ok(())
     }
 }
 
 impl FromStr for Selector {
     type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
+    fn from_str(whole: &str) -> Result<Self> {
+        let (text, condition) = match whole.split_once(WHERE) {
+            Some((text, condition)) => (text.trim(), Some(Box::new(condition.parse::<Condition>()?))),
+            None => (whole, None),
+        };
         let parts = split("selector", text)?;
         let pattern = |segment: Option<&&str>| match segment {
             None | Some(&"*") => Ok(None),
@@ -225,6 +235,7 @@ impl FromStr for Selector {
             name: pattern(segments.get(1))?,
             version: pattern(segments.get(2))?,
             tag: parts.tag.map(|tag| part("selector", text, tag)).transpose()?,
+            condition,
         })
     }
 }

@@ -32,8 +32,10 @@ proptest! {
 
     #[test]
     fn every_selector_round_trips(kind in kind(), project in proptest::option::of(name()), tag in proptest::option::of(name()),
-                                  name in proptest::option::of(name())) {
-        let selector = Selector { kind, project, name, version: None, tag };
+                                  name in proptest::option::of(name()), least in proptest::option::of(-9.0..9.0)) {
+        let condition = |least: f64| format!("accuracy > {least} and label.'a where b' = x").parse().expect("condition");
+        let condition = least.map(condition).map(Box::new);
+        let selector = Selector { kind, project, name, version: None, tag, condition };
         prop_assert_eq!(selector.to_string().parse::<Selector>()?, selector);
     }
 
@@ -49,7 +51,9 @@ fn published_examples_parse_as_written() {
     for text in ["code://myproj/myapp/f3b0924", "model://myproj/4c88e8f252be0a8e1e8e3"] {
         assert_eq!(text.parse::<Address>().expect(text).to_string(), text);
     }
-    for text in ["code://*", "model://*", "model://myproj/*", "model://*@production"] {
+    for text in
+        ["code://*", "model://*", "model://myproj/*", "model://*@production", "model://* where metric.accuracy > 0.9"]
+    {
         assert_eq!(text.parse::<Selector>().expect(text).to_string(), text);
     }
 }
@@ -74,8 +78,10 @@ fn malformed_addresses_say_what_is_wrong() {
 
 #[test]
 fn selectors_match_by_every_part_they_name() {
-    let tags = ["production".to_owned()];
-    let model = Subject { kind: Kind::Model, project: "shop", name: "churn", id: "4c88e8f2", tags: &tags };
+    let name = |text: &str| text.parse::<Name>().expect("name");
+    let mut model = crate::testing::model(&name("shop"), &name("churn"), &name("4c88e8f2"));
+    model.tags = vec!["production".to_owned()];
+    model.metrics.insert("accuracy".to_owned(), 0.93);
     for (selector, matches) in [
         ("model://*", true),
         ("model://shop/*", true),
@@ -87,6 +93,8 @@ fn selectors_match_by_every_part_they_name() {
         ("model://other/*", false),
         ("code://*", false),
         ("model://shop/churn/ffff", false),
+        ("model://* where accuracy > 0.9", true),
+        ("model://shop/*@production where accuracy > 0.95", false),
     ] {
         assert_eq!(selector.parse::<Selector>().expect(selector).matches(&model), matches, "{selector}");
     }

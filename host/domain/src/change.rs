@@ -1,6 +1,6 @@
 //! What of an artifact may change (S7): labels, and tags that move from version to version. Every change is recorded.
 
-use crate::{Address, Attributes, Descriptor, Error, Name, Result};
+use crate::{Address, Attributes, Descriptor, Digest, Error, Name, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,10 @@ pub enum Changed {
         tag: Name,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<Address>,
+    },
+    /// It was found in a tool, and what its files were was written down at its first use.
+    Recorded {
+        digest: Digest,
     },
     Deleted,
 }

@@ -6,7 +6,7 @@
 //! one       = { "not" } ( "(" condition ")" | test )
 //! test      = "has" field | field "in" "(" value { "," value } ")" | field operator value
 //! operator  = "=" | "!=" | "<" | "<=" | ">" | ">=" | "~"
-//! field     = "kind" | "project" | "name" | "version" | "tag" | "created" | "origin" | "text"
+//! field     = "kind" | "project" | "name" | "version" | "tag" | "created" | "origin" | "input" | "output" | "text"
 //!           | ( "attribute" | "metric" | "label" ) "." name | name
 //! ```
 //!
@@ -28,7 +28,7 @@ use std::{fmt, str::FromStr};
 pub const LONGEST_CONDITION: usize = 4096;
 
 /// What is asked of an artifact.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Condition {
     All(Vec<Condition>),
@@ -38,13 +38,13 @@ pub enum Condition {
 }
 
 /// One comparison.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Test {
     pub field: Field,
     pub comparison: Comparison,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Comparison {
     /// It has the field at all.
     Has,
@@ -72,6 +72,9 @@ pub enum Limit {
     Time(Timestamp),
 }
 
+/// Numbers of conditions are finite: nothing else can be written.
+impl Eq for Limit {}
+
 /// What is looked at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Field {
@@ -85,6 +88,9 @@ pub enum Field {
     Created,
     /// `push`, `run` or `registered`.
     Origin,
+    /// A kind of artifact that a runnable takes, that it makes.
+    Input,
+    Output,
     /// Name, attributes, labels and tags together.
     Text,
     Attribute(String),
@@ -103,6 +109,8 @@ impl Field {
             Self::Tag => "tag".to_owned(),
             Self::Created => "created".to_owned(),
             Self::Origin => "origin".to_owned(),
+            Self::Input => "input".to_owned(),
+            Self::Output => "output".to_owned(),
             Self::Text => "text".to_owned(),
             Self::Attribute(name) => format!("attribute.{name}"),
             Self::Metric(name) => format!("metric.{name}"),

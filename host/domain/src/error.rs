@@ -91,8 +91,19 @@ impl Error {
 
     /// A failed operation of the machine under us: disk, process, socket.
     pub fn io(what: impl fmt::Display, error: &std::io::Error) -> Self {
-        Self::internal("io", format!("{what}: {error}"))
+        match is_full(error.kind()) {
+            true => Self::unavailable("disk-full", format!("{what}: {NO_SPACE}")),
+            false => Self::internal("io", format!("{what}: {error}")),
+        }
     }
+}
+
+/// What people are told of a full disk.
+pub const NO_SPACE: &str = "no space is left on the disk; make some (`fuseml store gc --older-than 0s`) and try again";
+
+/// Whether a disk, or what somebody may have of it, is full.
+pub fn is_full(kind: std::io::ErrorKind) -> bool {
+    matches!(kind, std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 impl fmt::Display for Error {

@@ -5,6 +5,7 @@ mod address;
 mod artifact;
 mod budget;
 mod change;
+mod codeset_import;
 mod compatibility;
 mod condition;
 mod difference;
@@ -14,6 +15,7 @@ mod error;
 mod external;
 mod freeze;
 mod grant;
+mod image;
 mod instance;
 mod kind;
 mod lock;
@@ -28,28 +30,34 @@ mod pushed;
 mod reference;
 mod run;
 mod runnable;
+mod runnable_file;
 mod secret;
 mod series;
 mod setting;
+mod store_sync;
 mod stored;
 mod surface;
 mod template;
+#[cfg(test)]
+mod testing;
 mod tree;
 mod workload;
 
-pub use address::{Address, Selector, Subject};
+pub use address::{Address, Selector};
 pub use artifact::{Attributes, Descriptor, Location, Origin, Store};
 pub use budget::Budget;
 pub use change::{ArtifactChange, Changed};
+pub use codeset_import::{CodesetImport, ImportOutcome, SHORTEST_INTERVAL};
 pub use compatibility::{Bump, needed_bump};
 pub use condition::{Comparison, Condition, Fact, Field, LONGEST_CONDITION, Limit, Order, Test, facts, origin_name};
 pub use difference::{ArtifactDifference, differences, runnable_differences};
 pub use digest::Digest;
 pub use engine::{EngineInfo, EngineInput, EngineLog, EngineOutput, EngineResources, EngineStatus, EngineWorkload};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, NO_SPACE, Result, is_full};
 pub use external::ExternalArtifact;
 pub use freeze::Freeze;
 pub use grant::{Grant, Grants, Policy, Widening, widening};
+pub use image::{Image, ImageConfiguration, RUNNABLE_LABEL};
 pub use instance::{Candidate, Instance, InstanceChoice, InstanceSelector, Scope, choose};
 pub use kind::Kind;
 pub use lock::{ExtensionLock, LockedExtension, LockedPackage};
@@ -68,7 +76,11 @@ pub use runnable::{
 pub use secret::SecretText;
 pub use series::{SMALL_FILE, Series};
 pub use setting::{Setting, SettingType};
-pub use stored::{StoreChange, StoreCondition, StoreInfo, StorePage, StorePattern, StoreQuery, StoredArtifact};
+pub use store_sync::{StoreLook, StoreSync};
+pub use stored::{
+    StoreAbilities, StoreBatch, StoreChange, StoreCollected, StoreCondition, StoreEvent, StoreInfo, StorePage,
+    StorePattern, StoreQuery, StoredArtifact,
+};
 pub use surface::Surface;
 pub use template::{
     Action, DEFAULT_TIMEOUT, RunnableChoice, RunnableKind, Step, Template, TemplateInput, TemplateOutput, Work,

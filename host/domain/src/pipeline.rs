@@ -1,7 +1,7 @@
 //! Pipelines: a template attached to a project, its inputs bound, started by the artifacts that match.
 
 use crate::{
-    Address, Attributes, Descriptor, Error, Freeze, Kind, Name, Reference, Result, Selector, Subject, Template,
+    Address, Attributes, Descriptor, Error, Freeze, Kind, Name, Reference, Result, Selector, Template,
     runnable::list_or_none,
 };
 use indexmap::IndexMap;
@@ -89,17 +89,10 @@ impl Pipeline {
 
     /// The inputs that this artifact would fill.
     pub fn started_by(&self, artifact: &Descriptor) -> Option<&Name> {
-        let subject = Subject {
-            kind: artifact.kind(),
-            project: artifact.project(),
-            name: &artifact.name,
-            id: &artifact.id,
-            tags: &artifact.tags,
-        };
         self.inputs.iter().find_map(|(name, binding)| match binding {
             Binding::Selector(selector)
                 if *artifact.project() == self.project
-                    && selector.matches(&subject)
+                    && selector.matches(artifact)
                     && artifact.satisfies(&self.template.inputs[name].requires) =>
             {
                 Some(name)

@@ -3,8 +3,9 @@
 
 use crate::{
     Address, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, EngineInfo, EngineLog, EngineStatus,
-    EngineWorkload, InstanceChoice, Kind, Location, LogChunk, Name, Result, SecretText, Series, StoreChange, StoreInfo,
-    StorePage, StoreQuery, StoredArtifact, Tree, Workload, WorkloadStatus,
+    EngineWorkload, Error, InstanceChoice, Kind, Location, LogChunk, Name, Result, SecretText, Series, StoreAbilities,
+    StoreBatch, StoreChange, StoreCollected, StoreInfo, StorePage, StoreQuery, StoredArtifact, Tree, Workload,
+    WorkloadStatus,
 };
 use async_trait::async_trait;
 use std::{path::Path, sync::Arc, time::Duration};
@@ -23,7 +24,9 @@ pub trait ContentStore: Send + Sync {
     async fn describe(&self, kind: Kind, directory: &Path, tree: &Tree) -> Attributes;
     /// A stored tree is an artifact's from here on: it is kept until that is deleted, and registries' clients find it.
     async fn publish(&self, descriptor: &Descriptor, tree: &Tree) -> Result<()>;
-    /// The tree of a digest that one of the two stored.
+    /// Reads all files of contents that nobody listed before, and stores the list; what they say of themselves too.
+    async fn record(&self, series: &Series, contents: &Contents) -> Result<(Tree, Attributes)>;
+    /// The tree of a digest that one of these stored.
     async fn tree(&self, digest: &crate::Digest) -> Result<Tree>;
     /// Where the built-in store keeps a stored tree.
     fn location(&self, tree: &Tree) -> Location;
@@ -165,6 +168,26 @@ pub trait ArtifactStore: Send + Sync {
     async fn delete(&self, id: &str) -> Result<()>;
     /// Root location, and `(path, uri)` of each file where they are fetched one by one.
     async fn locate(&self, id: &str) -> Result<(Location, Vec<(String, String)>)>;
+    /// What it can do beyond that.
+    fn abilities(&self) -> StoreAbilities {
+        StoreAbilities::default()
+    }
+    /// What happened since a cursor of an answer before; since the beginning without one.
+    async fn changes(&self, _cursor: Option<&str>) -> Result<StoreBatch> {
+        Err(unable("feed", "does not say what happens in its tool"))
+    }
+    /// The tool's own page of a version.
+    async fn page_of(&self, _id: &str) -> Result<String> {
+        Err(unable("redirect", "knows no pages of its tool"))
+    }
+    /// Removes contents that nothing refers to, a portion of them; a dry run only counts.
+    async fn collect_garbage(&self, _cursor: Option<&str>, _dry_run: bool) -> Result<StoreCollected> {
+        Err(unable("maintenance", "removes nothing by itself"))
+    }
+}
+
+fn unable(ability: &str, why: &str) -> Error {
+    Error::unsupported(ability, format!("this store {why}"))
 }
 
 /// The installed extensions, as configured instances.
@@ -288,6 +311,8 @@ pub trait Catalog: Send + Sync {
     /// The newest of the project's artifacts that the selector matches.
     async fn newest(&self, project: &Name, selector: &crate::Selector) -> Result<Option<Descriptor>>;
     async fn runnable(&self, address: &Address) -> Result<crate::Runnable>;
+    /// Notes what the files of an artifact are that was found in a tool; who was earlier counts.
+    async fn record(&self, address: &Address, digest: &crate::Digest, attributes: &Attributes) -> Result<Descriptor>;
     /// The newest version of each runnable of this kind in the project, newest first.
     async fn runnables(&self, project: &Name, kind: &str) -> Result<Vec<Descriptor>>;
     async fn last_build(&self, project: &Name, codeset: &Name) -> Result<Option<Build>>;

@@ -1,9 +1,13 @@
 //! Runnables: what can be run, what it takes and what it gives (S20–S31).
 
-use crate::{Attributes, Digest, Error, Kind, Name, Result};
+use crate::{
+    Address, Attributes, Comparison, Condition, Descriptor, Digest, Error, Field, Image, Kind, Location, Name, Origin,
+    Result, Store, Test, external::check_facts,
+};
 use indexmap::IndexMap;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{fmt, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path};
 
 /// The type of a parameter (S28).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +116,9 @@ pub struct Runnable {
     pub kind: String,
     /// `None` runs with what the machine itself has.
     pub environment: Option<Environment>,
+    /// What it runs in, for agents of containers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
     pub command: Vec<String>,
     /// Path and text.
     pub scripts: IndexMap<String, String>,
@@ -132,12 +139,96 @@ impl Runnable {
         Digest::of(&serde_json::to_vec(self).expect("a runnable is always JSON"))
     }
 
+    /// As an artifact of the project: the same description is the same version.
+    ///
+    /// # Errors
+    /// `invalid` for one that could not run, or labels that nobody could read.
+    pub fn describe(self, project: &Name, origin: Origin, created: Timestamp) -> Result<Descriptor> {
+        self.check()?;
+        let digest = self.digest();
+        let id: Name = digest.hex().parse()?;
+        let mut attributes = Attributes::from([("runnable-kind".to_owned(), self.kind.clone())]);
+        if let Some(environment) = &self.environment {
+            attributes.insert("environment".to_owned(), environment.digest.to_string());
+            attributes.extend(environment.python.iter().map(|python| ("python".to_owned(), python.clone())));
+        }
+        let location = match (&self.image, &self.environment) {
+            (Some(image), _) => {
+                attributes.insert("image".to_owned(), image.to_string());
+                Location::new("oci", image.to_string())
+            }
+            (None, Some(environment)) => Location::new("environment", environment.digest.to_string()),
+            (None, None) => Location::new("description", digest.to_string()),
+        };
+        check_facts(&attributes, &BTreeMap::new())?;
+        let labels: Vec<_> = self.labels.clone().into_iter().map(|(name, value)| (name, Some(value))).collect();
+        let mut descriptor = Descriptor {
+            address: Address::of_version(Kind::Runnable, project, &self.name, &id),
+            name: self.name.clone(),
+            id,
+            digest: Some(digest),
+            created,
+            attributes,
+            metrics: BTreeMap::new(),
+            labels: Attributes::new(),
+            tags: Vec::new(),
+            location,
+            store: Store::BuiltIn,
+            runnable: Some(Box::new(self)),
+            origin,
+        };
+        descriptor.relabel(&labels)?;
+        Ok(descriptor)
+    }
+
+    /// The input that would take the artifact (S11, S26).
+    pub fn takes(&self, artifact: &Descriptor) -> Option<&str> {
+        let fits = |slot: &InputSlot| slot.kind == artifact.kind() && artifact.satisfies(&slot.requires);
+        self.inputs.iter().find(|(_, slot)| fits(slot)).map(|(name, _)| name.as_str())
+    }
+
+    /// Runnables that take artifacts of this kind at all.
+    pub fn with_input(kind: Kind) -> Condition {
+        Condition::Is(Test { field: Field::Input, comparison: Comparison::Equals(kind.name().to_owned()) })
+    }
+
+    /// What an artifact must be for one of these inputs, or for this one alone (S11, S26).
+    ///
+    /// # Errors
+    /// `invalid` where there is no such input.
+    pub fn wants(&self, input: Option<&str>) -> Result<Condition> {
+        let equals =
+            |field, value: &str| Condition::Is(Test { field, comparison: Comparison::Equals(value.to_owned()) });
+        let of = |slot: &InputSlot| {
+            let requires = slot.requires.iter().map(|(name, value)| equals(Field::Attribute(name.clone()), value));
+            Condition::All(std::iter::once(equals(Field::Kind, slot.kind.name())).chain(requires).collect())
+        };
+        let slots: Vec<_> = self
+            .inputs
+            .iter()
+            .filter(|(name, _)| input.is_none_or(|input| input == *name))
+            .map(|(_, slot)| of(slot))
+            .collect();
+        if slots.is_empty() {
+            let names: Vec<_> = self.inputs.keys().map(String::as_str).collect();
+            let message = match input {
+                Some(input) => format!("`{}` has no input `{input}`; it has {}", self.name, list_or_none(&names)),
+                None => format!("`{}` takes no artifacts", self.name),
+            };
+            return Err(Error::invalid("unknown-input", message));
+        }
+        Ok(Condition::Any(slots))
+    }
+
     /// Refuses slots, scripts and parameter files that would lie outside the working directory, and commands
     /// of no word: builders are guests.
     pub fn check(&self) -> Result<()> {
         let refuse = |why: String| Error::invalid("runnable", format!("the runnable `{}` {why}", self.name));
-        if self.command.is_empty() {
+        if self.command.is_empty() && self.image.is_none() {
             return Err(refuse("has no command".to_owned()));
+        }
+        if self.kind.parse::<Name>().is_err() {
+            return Err(refuse(format!("is of the kind `{}`, which is no name", self.kind.escape_debug())));
         }
         let files = self.parameters.values().filter(|p| p.delivery == Delivery::File).map(|p| &p.target);
         let paths = self.inputs.values().map(|slot| &slot.path);
@@ -194,7 +285,7 @@ pub(crate) fn list_or_none(names: &[&str]) -> String {
 pub struct OutputReport {
     /// Where a tool already holds the same contents.
     pub location: Option<String>,
-    pub metrics: std::collections::BTreeMap<String, f64>,
+    pub metrics: BTreeMap<String, f64>,
     pub parameters: Attributes,
     pub attributes: Attributes,
 }

@@ -1,10 +1,11 @@
 //! What an artifact store is asked and answers, in the contract's words (`fuseml:artifact-store`).
 
 use crate::{Attributes, Digest};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What a store says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreInfo {
     pub kinds: Vec<String>,
     pub pattern: StorePattern,
@@ -15,7 +16,8 @@ pub struct StoreInfo {
 }
 
 /// Who keeps descriptors and contents (S91–S94).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum StorePattern {
     Adapter,
     AdapterWithDescriptors,
@@ -81,4 +83,45 @@ pub struct StoreChange {
     pub labels: Option<Attributes>,
     pub add_tags: Vec<String>,
     pub remove_tags: Vec<String>,
+}
+
+/// What a store can do beyond its world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StoreAbilities {
+    /// It says what happened in the tool since a cursor (S88, S95).
+    pub feed: bool,
+    /// It knows the tool's own page of an artifact (S101).
+    pub redirect: bool,
+    /// It removes contents that nothing refers to (S90).
+    pub maintenance: bool,
+}
+
+/// Something that happened in a tool.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StoreEvent {
+    /// It is so now, new or changed.
+    Changed(Box<StoredArtifact>),
+    /// Something about it is new or changed: the store has to be asked.
+    Touched(String),
+    Deleted(String),
+}
+
+/// What happened since a cursor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoreBatch {
+    pub events: Vec<StoreEvent>,
+    /// To be given next time.
+    pub cursor: String,
+    pub more: bool,
+}
+
+/// What a store removed of what nothing refers to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StoreCollected {
+    pub examined: u64,
+    pub removed: u64,
+    pub freed_bytes: u64,
+    /// Where to go on; `None` at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }

@@ -2,8 +2,8 @@
 
 use crate::driver::{Driver, Outcome, key_of};
 use fuseml_domain::{
-    Action, Address, Attributes, BuildPlan, Descriptor, Digest, Environment, Error, Kind, Location, Name, Origin,
-    Reference, Result, Run, StepEvent, StepRun, Store, Value, Workload, WorkloadKind,
+    Action, Address, Attributes, BuildPlan, Descriptor, Environment, Error, Origin, Reference, Result, Run, StepEvent,
+    StepRun, Value, Workload, WorkloadKind,
     port::{Build, CodesetToBuild, Participation, PreviousBuild, Role},
 };
 use jiff::Timestamp;
@@ -48,7 +48,9 @@ pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Resul
     let mut artifacts = Vec::new();
     let mut outputs = BTreeMap::new();
     for runnable in &plan.runnables {
-        let artifact = describe(run, step, runnable, environment(&plan)?, &codeset)?;
+        let origin = Origin::Run { run: run.label(), step: step.name.clone() };
+        let mut artifact = runnable.clone().describe(&run.project, origin, Timestamp::now())?;
+        artifact.attributes.insert("codeset".to_owned(), codeset.name.to_string());
         outputs.insert(runnable.kind.clone(), Value::Artifact(artifact.address.clone()));
         artifacts.push(artifact);
     }
@@ -132,36 +134,4 @@ fn environment(plan: &BuildPlan) -> Result<&Environment> {
             format!("the builder planned {} environments; this server builds exactly one a codeset", several.len()),
         )),
     }
-}
-
-fn describe(
-    run: &Run,
-    step: &StepRun,
-    runnable: &fuseml_domain::Runnable,
-    environment: &Environment,
-    codeset: &Descriptor,
-) -> Result<Descriptor> {
-    let digest: Digest = runnable.digest();
-    let id: Name = digest.hex().parse()?;
-    let mut attributes = Attributes::from([
-        ("runnable-kind".to_owned(), runnable.kind.clone()),
-        ("environment".to_owned(), environment.digest.to_string()),
-        ("codeset".to_owned(), codeset.name.to_string()),
-    ]);
-    attributes.extend(environment.python.iter().map(|python| ("python".to_owned(), python.clone())));
-    Ok(Descriptor {
-        address: Address::of_version(Kind::Runnable, &run.project, &runnable.name, &id),
-        name: runnable.name.clone(),
-        id,
-        digest: Some(digest),
-        created: Timestamp::now(),
-        attributes,
-        metrics: BTreeMap::new(),
-        labels: runnable.labels.clone(),
-        tags: Vec::new(),
-        location: Location::new("environment", environment.digest.to_string()),
-        store: Store::BuiltIn,
-        runnable: Some(Box::new(runnable.clone())),
-        origin: Origin::Run { run: run.label(), step: step.name.clone() },
-    })
 }

@@ -26,6 +26,10 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Resu
     let work = work_of(run, step)?;
     let artifacts = inputs_of(driver, run, work).await?;
     let runnable = ports.catalog.runnable(runnable_of(step)?).await?;
+    if let Some(image) = &runnable.image {
+        let message = format!("{} runs in the image {image}; no agent here runs images", runnable.name);
+        return Err(Error::unsupported("image", message));
+    }
     let settings = match &runnable.instance {
         Some(instance) => ports.extensions.settings(instance).await?,
         None => Attributes::new(),
@@ -386,7 +390,24 @@ pub(crate) async fn locate(ports: &Ports, artifact: &Descriptor) -> Result<Conte
     let (location, files) = store.locate(&id).await.map_err(|error| error.context(artifact.address.short()))?;
     let tree = match &artifact.digest {
         Some(digest) => Some(ports.contents.tree(digest).await?),
-        None => None,
+        None => Some(record(ports, artifact, &location, &files).await?),
     };
     Ok(Contents { location, tree, files })
+}
+
+/// At its first use what was found in a tool is read and listed: from then on it is verified against that.
+async fn record(ports: &Ports, artifact: &Descriptor, location: &Location, files: &[(String, String)]) -> Result<Tree> {
+    let contents = Contents { location: location.clone(), tree: None, files: files.to_vec() };
+    let series = Series::of(artifact);
+    let (tree, read) =
+        ports.contents.record(&series, &contents).await.map_err(|error| error.context(artifact.address.short()))?;
+    let recorded = ports.catalog.record(&artifact.address, &tree.digest(), &read).await?;
+    match &recorded.digest {
+        // Somebody was quicker, and saw something else.
+        Some(digest) if *digest != tree.digest() => ports.contents.tree(digest).await,
+        _ => {
+            ports.contents.publish(&recorded, &tree).await?;
+            Ok(tree)
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod gguf;
 mod hugging_face;
 mod json;
 mod mlmodel;
+mod named;
 mod onnx;
 mod parquet;
 mod safetensors;
@@ -124,6 +125,11 @@ fn model<'f, R: ReadAt>(files: &[File<'f>], open: &impl Fn(&File<'f>) -> io::Res
     }
     if let Some(parameters) = parameters {
         found.insert("parameters".to_owned(), parameters.to_string());
+    }
+    if !found.contains_key("format") {
+        for (name, value) in named::read(files, open) {
+            found.entry(name).or_insert(value);
+        }
     }
     found
 }
@@ -268,7 +274,7 @@ mod tests {
         fn no_bytes_make_it_stumble(bytes in proptest::collection::vec(any::<u8>(), 0..400), cut in 0usize..6) {
             const BEGINNINGS: [&[u8]; 6] = [b"GGUF\x03\0\0\0", b"PAR1", b"\x08\x07", b"{\"a\":", b"", b"\x10\0\0\0\0\0\0\0{}"];
             let bytes = [BEGINNINGS[cut], &bytes].concat();
-            for name in ["m.gguf", "m.onnx", "m.safetensors", "MLmodel", "config.json"] {
+            for name in ["m.keras", "m.pt", "m.gguf", "m.onnx", "m.safetensors", "MLmodel", "config.json"] {
                 of(Kind::Model, &[(name, &bytes)]);
             }
             for name in ["d.csv", "d.tsv", "d.jsonl", "d.parquet"] {

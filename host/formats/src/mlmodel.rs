@@ -57,6 +57,9 @@ pub(crate) fn read(file: &dyn ReadAt) -> Result<Attributes> {
     let flavors = model.flavors.0;
     let framework = flavors.iter().find(|(name, _)| name != "python_function").or(flavors.first());
     let mut found = Attributes::from([("format".to_owned(), "mlflow".to_owned())]);
+    // Whatever can load it, also where another framework trained it.
+    let names: Vec<_> = flavors.iter().map(|(name, _)| name.as_str()).collect();
+    found.insert("flavors".to_owned(), names.join(", "));
     if let Some((name, flavor)) = framework {
         found.insert("framework".to_owned(), name.clone());
         let own = flavor.get(&format!("{name}_version"));
@@ -96,6 +99,7 @@ signature:
     fn the_first_framework_its_version_and_the_signature_are_read() {
         let found = read(&MODEL.as_bytes().to_vec()).expect("model");
         assert_eq!((found["framework"].as_str(), found["framework-version"].as_str()), ("sklearn", "1.5.2"));
+        assert_eq!(found["flavors"], "python_function, sklearn");
         assert_eq!((found["format"].as_str(), found["mlflow-version"].as_str()), ("mlflow", "3.1.0"));
         assert_eq!(
             found["signature"],

@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use fuseml_domain::NO_SPACE;
 use serde_json::json;
 
 /// A code of the distribution specification.
@@ -25,6 +26,8 @@ pub enum Code {
     TooManyRequests,
     /// The machine under us failed; no code of the specification.
     Unknown,
+    /// There is no room for what was sent; none either.
+    Full,
     /// A range that is not there, or a chunk out of order.
     RangeInvalid,
 }
@@ -45,7 +48,7 @@ impl Code {
             Self::Denied => "DENIED",
             Self::Unsupported => "UNSUPPORTED",
             Self::TooManyRequests => "TOOMANYREQUESTS",
-            Self::Unknown => "UNKNOWN",
+            Self::Unknown | Self::Full => "UNKNOWN",
         }
     }
 
@@ -63,6 +66,7 @@ impl Code {
             Self::Unsupported => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Full => StatusCode::INSUFFICIENT_STORAGE,
             Self::RangeInvalid => StatusCode::RANGE_NOT_SATISFIABLE,
         }
     }
@@ -85,10 +89,17 @@ impl RegistryError {
     }
 
     /// The cause goes to the log; clients are not told about disks.
-    pub(crate) fn machine(what: &str, error: &dyn std::error::Error) -> Self {
+    pub(crate) fn machine(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(%error, "{what}");
+        if std::iter::successors(Some(error), |error| error.source()).any(is_full) {
+            return Self::new(Code::Full, format!("{what} failed: {NO_SPACE}"));
+        }
         Self::new(Code::Unknown, format!("{what} failed; the registry's log says why"))
     }
+}
+
+fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| fuseml_domain::is_full(error.kind()))
 }
 
 impl From<crate::Refusal> for RegistryError {
@@ -111,7 +122,7 @@ impl From<RegistryError> for fuseml_domain::Error {
         let kind = match error.code {
             Code::BlobUnknown | Code::ManifestUnknown | Code::BlobUploadUnknown => fuseml_domain::ErrorKind::NotFound,
             Code::Unauthorized | Code::Denied => fuseml_domain::ErrorKind::Denied,
-            Code::TooManyRequests => fuseml_domain::ErrorKind::Unavailable,
+            Code::TooManyRequests | Code::Full => fuseml_domain::ErrorKind::Unavailable,
             Code::Unsupported => fuseml_domain::ErrorKind::Unsupported,
             Code::Unknown => fuseml_domain::ErrorKind::Internal,
             _ => fuseml_domain::ErrorKind::Invalid,

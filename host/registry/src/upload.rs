@@ -133,6 +133,11 @@ impl Uploads {
                 // The file may hold more than was counted; whoever goes on reads it again.
                 session.done = true;
                 self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                if error.code == Code::Full {
+                    // It would keep the room that it lacks.
+                    let _ = tokio::fs::remove_file(&session.path).await;
+                    drain(&mut bytes).await;
+                }
                 Err(error)
             }
         }
@@ -159,6 +164,18 @@ impl Uploads {
         session.done = true;
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         tokio::fs::remove_file(&session.path).await.map_err(|error| RegistryError::machine("ending an upload", &error))
+    }
+}
+
+/// Hears a client out, or most do not hear the answer.
+async fn drain<E>(bytes: &mut (impl Stream<Item = std::result::Result<Bytes, E>> + Unpin)) {
+    const MOST: usize = 1 << 30;
+    let mut heard = 0;
+    while let Some(Ok(chunk)) = bytes.next().await {
+        heard += chunk.len();
+        if heard > MOST {
+            return;
+        }
     }
 }
 

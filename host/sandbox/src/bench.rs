@@ -31,7 +31,7 @@ impl LoadedComponent {
                 let bindings = pre.instantiate_async(&mut store).await?;
                 drop(bindings.fuseml_artifact_store_store().call_health(&mut store).await?);
             }
-            Linked::ArtifactStore(StorePre::V0_2(pre)) => {
+            Linked::ArtifactStore(StorePre::V0_2(pre, _)) => {
                 let bindings = pre.instantiate_async(&mut store).await?;
                 drop(bindings.fuseml_artifact_store_store().call_health(&mut store).await?);
             }

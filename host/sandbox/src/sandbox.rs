@@ -3,7 +3,10 @@
 use crate::{
     CompilerCommand, InstanceContext, Limits, Replayed, Tape,
     adapter::{ComponentAgent, ComponentBuilder, ComponentStore, StorePre},
-    api::{v0_1, v0_2},
+    api::{
+        v0_1,
+        v0_2::{self, optional::Optional},
+    },
     cache::Cache,
     call::Call,
     capability::wasi,
@@ -168,8 +171,13 @@ impl Sandbox {
                 .and_then(|linker| v0_1::ArtifactStorePre::new(linker.instantiate_pre(&compiled)?))
                 .map(|pre| Linked::ArtifactStore(StorePre::V0_1(pre))),
             World::ArtifactStore => v0_2::artifact_store_linker(linker)
-                .and_then(|linker| v0_2::ArtifactStorePre::new(linker.instantiate_pre(&compiled)?))
-                .map(|pre| Linked::ArtifactStore(StorePre::V0_2(pre))),
+                .and_then(|linker| {
+                    let pre = linker.instantiate_pre(&compiled)?;
+                    let optional =
+                        Optional::of(&pre, &types.exports(&self.engine).map(|(name, _)| name).collect::<Vec<_>>())?;
+                    Ok(StorePre::V0_2(v0_2::ArtifactStorePre::new(pre)?, optional))
+                })
+                .map(Linked::ArtifactStore),
             World::RuntimeAgent => v0_1::runtime_agent_linker(linker)
                 .and_then(|linker| v0_1::RuntimeAgentPre::new(linker.instantiate_pre(&compiled)?))
                 .map(Linked::RuntimeAgent),

@@ -1,7 +1,8 @@
 //! What every handler shares.
 
 use crate::{
-    extension::Registry, folder::DataFolder, marketplace::Marketplaces, openlineage::Endpoint, provenance::Provenance,
+    extension::Registry, folder::DataFolder, imports::Following, marketplace::Marketplaces, openlineage::Endpoint,
+    provenance::Provenance,
 };
 use fuseml_catalog::Catalog;
 use fuseml_contents::{Contents, Repositories, TreeStore};
@@ -20,9 +21,12 @@ pub(crate) struct App {
     pub(crate) provenance: Provenance,
     pub(crate) trees: Arc<TreeStore>,
     pub(crate) contents: Arc<Contents>,
+    /// Where contents lie, for people.
+    pub(crate) blobs_place: String,
     /// The registry below the trees.
     pub(crate) blobs: fuseml_registry::Store,
     pub(crate) repositories: Arc<Repositories>,
+    pub(crate) following: Following,
     pub(crate) agent: Arc<dyn RuntimeAgent>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) marketplaces: Arc<Marketplaces>,

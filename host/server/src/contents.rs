@@ -10,7 +10,8 @@ use axum::http::HeaderMap;
 use fuseml_catalog::{ArtifactSearch, Author, Catalog};
 use fuseml_contents::{LATEST, TreeStore};
 use fuseml_domain::{
-    Attributes, Descriptor, Error, Kind, Name, Origin, PushedArtifact, Result, Series, Store, check_pushed,
+    Attributes, Descriptor, Error, Image, Kind, Name, Origin, PushedArtifact, Result, Runnable, Series, Store,
+    check_pushed,
     port::{Catalog as _, ContentStore as _},
 };
 use fuseml_engine::Engine;
@@ -70,6 +71,9 @@ impl Pushes {
             return Ok(());
         }
         let series = series_of(repository)?;
+        if series.kind == Kind::Runnable {
+            return self.take_image(&series, tag, manifest).await;
+        }
         let Some(tree) = self.trees.tree_of_manifest(&series, manifest).await? else { return Ok(()) };
         let pushed = PushedArtifact {
             tree: tree.digest(),
@@ -79,6 +83,21 @@ impl Pushes {
             by: "an OCI client".to_owned(),
         };
         let (descriptor, _) = register(&self.catalog, &self.trees, &self.engine, &series, pushed).await?;
+        self.tag(&descriptor, tag).await
+    }
+
+    async fn take_image(&self, series: &Series, tag: &Tag, manifest: &StoredManifest) -> Result<()> {
+        let Some(configuration) = self.trees.image(series, manifest).await? else { return Ok(()) };
+        let image = Image::own(&series.repository(), manifest.digest.clone());
+        let runnable = configuration.runnable(&series.name, image)?;
+        let by = "an OCI client".to_owned();
+        let place = (&self.catalog, &*self.trees, &*self.engine);
+        let (descriptor, _) =
+            register_runnable(place, &series.project, runnable, configuration.attributes(), by).await?;
+        self.tag(&descriptor, tag).await
+    }
+
+    async fn tag(&self, descriptor: &Descriptor, tag: &Tag) -> Result<()> {
         // Clients say `latest` when nobody says anything; the newest version needs no tag.
         if let Ok(name) = tag.as_str().parse::<Name>()
             && *name != *descriptor.id
@@ -86,10 +105,34 @@ impl Pushes {
         {
             let author = Author { by: "an OCI client".to_owned(), reason: None };
             self.catalog.tag(&descriptor.address, &name, &author).await?;
-            self.trees.point(&descriptor, &name).await?;
+            self.trees.point(descriptor, &name).await?;
         }
         Ok(())
     }
+}
+
+/// Registers a runnable by its description, or answers the one that is there; and whether it is new. An image of this
+/// server comes into the runnable's own repository.
+pub(crate) async fn register_runnable(
+    (catalog, trees, engine): (&Catalog, &TreeStore, &Engine),
+    project: &Name,
+    mut runnable: Runnable,
+    attributes: Attributes,
+    by: String,
+) -> Result<(Descriptor, bool)> {
+    catalog.check_project(project).await?;
+    let series = Series::new(project, Kind::Runnable, &runnable.name);
+    if let Some(image) = runnable.image.as_mut().filter(|image| image.registry.is_none()) {
+        *image = trees.adopt_image(&series, image).await?;
+    }
+    let mut descriptor = runnable.describe(project, Origin::Registered { by }, Timestamp::now())?;
+    descriptor.attributes.extend(attributes);
+    trees.publish_runnable(&descriptor).await?;
+    let is_new = catalog.register(std::slice::from_ref(&descriptor)).await? > 0;
+    if is_new {
+        engine.wake();
+    }
+    Ok((catalog.artifact(&descriptor.address).await?, is_new))
 }
 
 #[async_trait]
@@ -117,7 +160,7 @@ impl Access for Pushes {
 /// `<project>/<scheme>/<name>`.
 fn series_of(repository: &Repository) -> Result<Series> {
     Series::of_repository(repository.as_str()).ok_or_else(|| {
-        let message = format!("`{repository}` is no repository here: <project>/model/<name> or <project>/data/<name>");
+        let message = format!("`{repository}` is no repository here: <project>/model/<name>, <project>/data/<name> or <project>/runnable/<name>");
         Error::invalid("repository", message)
     })
 }
@@ -138,6 +181,13 @@ pub(crate) async fn verify(app: &App, artifact: &Descriptor) -> Result<Verificat
                 Err(error) if matches!(error.code.as_str(), "digest-mismatch" | "missing-file") => vec![error.message],
                 Err(error) => return Err(error),
             }
+        }
+        (_, Store::Extension { instance, .. }, None) => {
+            let message = format!(
+                "{} was found in {instance}, and nobody recorded what its files were: it cannot be verified",
+                artifact.address.short()
+            );
+            return Err(Error::unsupported("unrecorded", message));
         }
         (_, Store::External, _) => {
             let message = format!("{} is external: nobody here knows what it should be", artifact.address.short());
@@ -196,15 +246,15 @@ pub(crate) async fn delete(app: &App, artifact: &Descriptor, author: &Author, fo
 }
 
 /// What was pushed so lately is not collected: somebody may be about to name it.
-const YOUNG: SignedDuration = SignedDuration::from_hours(24);
+pub(crate) const YOUNG: SignedDuration = SignedDuration::from_hours(24);
 /// Between two collections, the first of which waits so long too.
 pub(crate) const COLLECT_EVERY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 /// Artifacts looked at together.
 const PORTION: u32 = 500;
 
-/// Collects what no artifact names. Whatever the catalog names is named in the registry before anything is deleted.
-pub(crate) async fn collect(app: &App) -> Result<Collected> {
-    let mut search = ArtifactSearch { project: None, condition: None, limit: PORTION, page_token: None };
+/// Collects what no artifact names and is older than that. Whatever the catalog names is named in the registry before anything is deleted.
+pub(crate) async fn collect(app: &App, young: SignedDuration) -> Result<Collected> {
+    let mut search = ArtifactSearch { limit: PORTION, ..ArtifactSearch::default() };
     loop {
         let page = app.catalog.search(&search).await?;
         for artifact in &page.artifacts {
@@ -215,7 +265,7 @@ pub(crate) async fn collect(app: &App) -> Result<Collected> {
             break;
         }
     }
-    let before = Timestamp::now() - YOUNG;
+    let before = Timestamp::now() - young;
     for (repository, tag) in app.trees.tags_before(before).await? {
         if !is_named(&app.catalog, &repository, &tag).await? {
             app.trees.forget_tag(&repository, &tag).await?;
@@ -250,17 +300,22 @@ async fn is_named(catalog: &Catalog, repository: &Repository, tag: &Tag) -> Resu
 
 /// Names in the registry what is not named there.
 pub(crate) async fn keep(trees: &TreeStore, artifact: &Descriptor) -> Result<()> {
-    let kept = artifact.store != Store::External && artifact.runnable.is_none();
-    let Some(digest) = artifact.digest.as_ref().filter(|_| kept) else { return Ok(()) };
+    if artifact.kind() == Kind::Codeset {
+        return Ok(());
+    }
     if trees.is_published(artifact).await? {
         for tag in &artifact.tags {
             trees.point(artifact, &tag.parse()?).await?;
         }
         return Ok(());
     }
-    let published = match trees.tree(digest).await {
-        Ok(tree) => trees.publish(artifact, &tree).await,
-        Err(error) => Err(error),
+    let published = match &artifact.digest {
+        _ if artifact.runnable.is_some() => trees.publish_runnable(artifact).await,
+        Some(digest) if artifact.store != Store::External => match trees.tree(digest).await {
+            Ok(tree) => trees.publish(artifact, &tree).await,
+            Err(error) => Err(error),
+        },
+        _ => trees.publish_description(artifact).await,
     };
     // What is lost already is not lost by collecting; `artifact verify` says so.
     if let Err(error) = published {

@@ -9,13 +9,16 @@ mod contents;
 mod difference;
 mod extension;
 mod folder;
+mod imports;
 mod marketplace;
 mod openlineage;
 mod package;
 mod provenance;
 mod push;
+mod recover;
 mod route;
 mod start;
+mod stores;
 mod trust;
 mod view;
 
@@ -23,9 +26,10 @@ pub use folder::DataFolder;
 pub use provenance::{SLSA, check_subject};
 pub use start::{Server, ServerConfig};
 pub use view::{
-    ActivityView, AuditView, ComparisonView, ConfigureRequest, DifferenceView, EnableRequest, ExtensionView,
-    GrantRequest, ImportRequest, ImportView, InstallOptions, InstanceRequest, InstanceView, MarketplaceRequest,
-    MarketplaceView, PackageView, PipelineRequest, ProjectView, ProvenanceView, ReplayView, RunRequest, SecretRequest,
-    ServiceView, TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerificationView, VerifiedFile,
+    ActivityView, AuditView, CodesetView, ComparisonView, ConfigureRequest, DifferenceView, EnableRequest,
+    ExtensionView, FollowRequest, GrantRequest, ImportRequest, ImportView, InstallOptions, InstanceRequest,
+    InstanceView, LogView, LoggedView, MarketplaceRequest, MarketplaceView, PackageView, PageView, PipelineRequest,
+    ProjectView, ProvenanceView, RecoveredView, ReplayView, RunRequest, SecretRequest, ServiceView, StoreView,
+    SyncRequest, TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerificationView, VerifiedFile,
     VersionView,
 };

@@ -101,7 +101,7 @@ async fn attest_portion(app: &App, leave: bool) -> Result<usize> {
 /// `not-found` for what no run made.
 pub(crate) async fn bundle(app: &App, artifact: &Descriptor) -> Result<Vec<u8>> {
     match artifact.kind() {
-        Kind::Runnable => app.trees.publish_description(artifact).await?,
+        Kind::Runnable => app.trees.publish_runnable(artifact).await?,
         // What was registered by an older server stands in no registry yet.
         _ if matches!(artifact.origin, Origin::Run { .. }) => contents::keep(&app.trees, artifact).await?,
         _ => {}

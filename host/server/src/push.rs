@@ -9,21 +9,27 @@ use std::collections::BTreeMap;
 
 /// Registers the tip of every branch that is not registered yet, and lets the engine see them. The note that a
 /// push was under way goes only afterwards, so a server that dies in between finishes it at its next start.
-pub(crate) async fn register_tips(app: &App, push: i64, project: &Name, name: &Name) -> Result<()> {
-    let mut tips = Vec::new();
-    for (reference, commit) in app.repositories.branches(project, name).await? {
-        if is_registered(app, project, name, &commit).await? {
-            continue;
-        }
-        tips.push(describe(app, project, name, &reference, &commit).await?);
-    }
-    let new = app.catalog.register(&tips).await?;
+///
+/// Answers how many were new.
+pub(crate) async fn register_tips(app: &App, push: i64, project: &Name, name: &Name) -> Result<usize> {
+    let new = app.catalog.register(&unregistered_tips(app, project, name).await?).await?;
     app.catalog.end_push(push).await?;
     if new > 0 {
         tracing::info!(%project, codeset = %name, new, "codesets registered");
         app.engine.wake();
     }
-    Ok(())
+    Ok(new)
+}
+
+/// Descriptors of the tips of branches that are no artifacts yet.
+pub(crate) async fn unregistered_tips(app: &App, project: &Name, name: &Name) -> Result<Vec<Descriptor>> {
+    let mut tips = Vec::new();
+    for (reference, commit) in app.repositories.branches(project, name).await? {
+        if !is_registered(app, project, name, &commit).await? {
+            tips.push(describe(app, project, name, &reference, &commit).await?);
+        }
+    }
+    Ok(tips)
 }
 
 async fn is_registered(app: &App, project: &Name, name: &Name, commit: &str) -> Result<bool> {

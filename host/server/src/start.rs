@@ -5,10 +5,11 @@ use crate::{
     contents,
     extension::{Registry, Vault},
     folder::DataFolder,
+    imports,
     marketplace::Marketplaces,
     openlineage::{self, Endpoint},
     provenance::{self, Provenance},
-    push, route,
+    push, route, stores,
 };
 use axum::serve::ListenerExt as _;
 use fuseml_agents::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};
@@ -97,6 +98,8 @@ impl Server {
             () = stop => {}
             () = audit(&app) => {}
             () = collect(&app) => {}
+            () = imports::follow_all(&app) => {}
+            () = stores::sync_all(&app) => {}
             () = provenance::attest_all(&app) => {}
             () = openlineage::deliver_all(&app) => {}
         }
@@ -126,7 +129,7 @@ async fn audit(app: &App) {
 async fn collect(app: &App) {
     loop {
         tokio::time::sleep(contents::COLLECT_EVERY).await;
-        match contents::collect(app).await {
+        match contents::collect(app, contents::YOUNG).await {
             Ok(collected) => tracing::info!(?collected, "contents were collected"),
             Err(error) => tracing::warn!(%error, "contents could not be collected"),
         }
@@ -162,7 +165,7 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
         limits: Limits::default(),
     })?;
     let vault =
-        Vault::open(catalog.clone(), config.secret_keys.as_ref().map(|keys| keys.as_str()), &folder.secret_keys())?;
+        Vault::new(catalog.clone(), config.secret_keys.as_ref().map(|keys| keys.as_str()), &folder.secret_keys())?;
     let client = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
@@ -205,8 +208,10 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
         provenance: Provenance::open(&folder.provenance_key(), &folder.provenance_public_key())?,
         trees,
         contents,
+        blobs_place: config.storage.clone().unwrap_or_else(|| folder.contents().display().to_string()),
         blobs,
         repositories,
+        following: Default::default(),
         agent,
         registry,
         marketplaces,

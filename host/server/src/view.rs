@@ -1,8 +1,10 @@
 //! The JSON of the REST interface where it is not a domain record: shared by server and CLI.
 
 use fuseml_catalog::RefusalCount;
+use fuseml_contents::LoggedCommit;
 use fuseml_domain::{
-    Attributes, Capability, Digest, Instance, Manifest, Name, PackageOrigin, Run, Scope, Template, Widening,
+    Attributes, Capability, CodesetImport, Descriptor, Digest, Error, Instance, Kind, Manifest, Name, PackageOrigin,
+    Run, Scope, StoreAbilities, StorePattern, StoreSync, Template, Widening,
 };
 use fuseml_marketplace::{Advisory, Deprecation};
 use fuseml_sandbox::Replayed;
@@ -13,6 +15,138 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct ProjectView {
     pub name: String,
     pub created: jiff::Timestamp,
+}
+
+/// A codeset: what there is of it, and where it comes from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CodesetView {
+    pub newest: Option<Descriptor>,
+    /// For git.
+    pub url: String,
+    /// Name and commit of each.
+    pub branches: Vec<(String, String)>,
+    pub import: Option<CodesetImport>,
+}
+
+/// A codeset's history, newest first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LogView {
+    pub commits: Vec<LoggedView>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_page_token: Option<String>,
+}
+
+/// A commit, and whether it is an artifact.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LoggedView {
+    #[serde(flatten)]
+    pub commit: LoggedCommit,
+    pub registered: bool,
+    pub tags: Vec<String>,
+}
+
+/// A place where artifacts are kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StoreView {
+    /// The instance, or a built-in one.
+    pub store: String,
+    pub kinds: Vec<String>,
+    /// `None` for a built-in one.
+    pub pattern: Option<StorePattern>,
+    pub operations: Vec<String>,
+    pub schemes: Vec<String>,
+    pub abilities: StoreAbilities,
+    /// Known here; `None` where nobody counts.
+    pub artifacts: Option<u64>,
+    pub sync: Option<StoreSync>,
+    /// Whether its tool answers, if that was asked.
+    pub answers: Option<bool>,
+    /// Why it is of no use now.
+    pub trouble: Option<String>,
+    pub place: Option<String>,
+}
+
+impl StoreView {
+    fn empty(store: &str) -> Self {
+        Self {
+            store: store.to_owned(),
+            kinds: Vec::new(),
+            pattern: None,
+            operations: Vec::new(),
+            schemes: Vec::new(),
+            abilities: StoreAbilities::default(),
+            artifacts: None,
+            sync: None,
+            answers: None,
+            trouble: None,
+            place: None,
+        }
+    }
+
+    /// Git and the content store, which lies there.
+    pub(crate) fn built_in(contents: String) -> Vec<Self> {
+        let kinds = |kinds: &[Kind]| kinds.iter().map(ToString::to_string).collect();
+        let git = Self { kinds: kinds(&[Kind::Codeset]), schemes: vec!["git".to_owned()], ..Self::empty("git") };
+        let oci = Self {
+            kinds: kinds(&[Kind::Runnable, Kind::Model, Kind::Dataset]),
+            schemes: vec!["contents".to_owned(), "oci".to_owned()],
+            place: Some(contents),
+            ..Self::empty("oci")
+        };
+        vec![git, oci]
+    }
+
+    pub(crate) fn unusable(instance: &Name, error: &Error) -> Self {
+        Self { trouble: Some(error.message.clone()), ..Self::empty(instance) }
+    }
+}
+
+/// To look through a store.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyncRequest {
+    /// Whose artifacts they become; as before if `None`.
+    #[serde(default)]
+    pub project: Option<Name>,
+    /// How often from here on; as before if `None`.
+    #[serde(default)]
+    pub every: Option<jiff::SignedDuration>,
+    /// Delete here what is gone there.
+    #[serde(default)]
+    pub prune: bool,
+}
+
+/// What came back from the built-in stores.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RecoveredView {
+    pub registered: u64,
+    pub codesets: u64,
+    pub tags: u64,
+    pub skipped: u64,
+    /// The first of those, and why.
+    pub left_out: Vec<String>,
+}
+
+/// Where a person looks at something.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PageView {
+    pub url: String,
+}
+
+/// To follow an outside repository.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FollowRequest {
+    pub url: String,
+    #[serde(default)]
+    pub branches: Vec<String>,
+    #[serde(default)]
+    pub every_seconds: Option<u32>,
+    #[serde(default)]
+    pub user: Option<String>,
+    #[serde(default)]
+    pub token: Option<String>,
+    pub by: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

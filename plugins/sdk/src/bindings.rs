@@ -40,6 +40,51 @@ pub mod host {
     });
 }
 
+/// An interface that a store may export beside its world, as a world of its own: what a component is made of adds up.
+macro_rules! optional {
+    ($module:ident, $inline:literal, world: $world:literal, export: $export:literal, here: $here:literal) => {
+        pub mod $module {
+            wit_bindgen::generate!({
+                path: [
+                    "../../wit/types/0.1.0",
+                    "../../wit/logging/0.1.0",
+                    "../../wit/clock/0.1.0",
+                    "../../wit/random/0.1.0",
+                    "../../wit/configuration/0.1.0",
+                    "../../wit/state/0.1.0",
+                    "../../wit/http/0.1.0",
+                    "../../wit/reveal/0.1.0",
+                    "../../wit/artifact-events/0.1.0",
+                    "../../wit/artifact-store/0.2.0",
+                ],
+                inline: $inline,
+                world: $world,
+                with: { "fuseml:types/types@0.1.0": crate::bindings::host::fuseml::types::types },
+                additional_derives: [PartialEq],
+                pub_export_macro: true,
+                export_macro_name: $export,
+                default_bindings_module: $here,
+            });
+        }
+    };
+}
+
+optional!(
+    feed, "package fuseml:guest-feed@0.1.0; world feed { export fuseml:artifact-store/feed@0.2.0; }",
+    world: "fuseml:guest-feed/feed", export: "export_feed_world", here: "fuseml_extension::macros::feed"
+);
+optional!(
+    redirect, "package fuseml:guest-redirect@0.1.0; world redirect { export fuseml:artifact-store/redirect@0.2.0; }",
+    world: "fuseml:guest-redirect/redirect", export: "export_redirect_world",
+    here: "fuseml_extension::macros::redirect"
+);
+optional!(
+    maintenance,
+    "package fuseml:guest-maintenance@0.1.0; world maintenance { export fuseml:artifact-store/maintenance@0.2.0; }",
+    world: "fuseml:guest-maintenance/maintenance", export: "export_maintenance_world",
+    here: "fuseml_extension::macros::maintenance"
+);
+
 /// One world: where its WIT is, its name, the macro that exports it, and the capabilities beyond the common.
 macro_rules! world {
     (

@@ -50,7 +50,7 @@ pub use bindings::host::fuseml::types::types::{
 };
 pub use builder::Builder;
 pub use host::{artifact_events, clock, configuration, files, http, log, random, reveal, state};
-pub use store::ArtifactStore;
+pub use store::{ArtifactStore, Feed, Maintenance, Redirect};
 
 /// What every fallible function of an extension answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -58,5 +58,5 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// For the export macros only.
 #[doc(hidden)]
 pub mod macros {
-    pub use crate::bindings::{agent, builder, store};
+    pub use crate::bindings::{agent, builder, feed, maintenance, redirect, store};
 }

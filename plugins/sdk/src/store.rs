@@ -100,3 +100,93 @@ macro_rules! export_artifact_store {
         };
     };
 }
+
+/// Says what happened in the tool (S88, S95). Export it beside the store with [`export_feed!`](crate::export_feed):
+/// `fuseml store sync` then asks for changes instead of looking through everything.
+pub trait Feed: ArtifactStore {
+    /// What happened since the cursor of an answer before; everything that is there without one.
+    fn changes(&self, cursor: Option<String>) -> Result<Batch>;
+}
+
+/// Knows the tool's own pages (S101). Export it beside the store with
+/// [`export_redirect!`](crate::export_redirect).
+pub trait Redirect: ArtifactStore {
+    /// Where a person sees this version, on a host that the instance is granted.
+    fn page_of(&self, id: String) -> Result<String>;
+}
+
+/// Removes contents that nothing refers to (S90). Export it beside the store with
+/// [`export_maintenance!`](crate::export_maintenance).
+pub trait Maintenance: ArtifactStore {
+    /// A portion of them; a dry run only counts.
+    fn collect_garbage(&self, cursor: Option<String>, dry_run: bool) -> Result<Report>;
+}
+
+pub use crate::bindings::feed::exports::fuseml::artifact_store::feed::{Batch, Event, EventKind};
+pub use crate::bindings::maintenance::exports::fuseml::artifact_store::maintenance::Report;
+
+impl<T: Feed> crate::bindings::feed::exports::fuseml::artifact_store::feed::Guest for Exported<T> {
+    fn changes(cursor: Option<String>) -> Result<Batch> {
+        Self::instance()?.changes(cursor)
+    }
+}
+
+impl<T: Redirect> crate::bindings::redirect::exports::fuseml::artifact_store::redirect::Guest for Exported<T> {
+    fn page_of(id: String) -> Result<String> {
+        Self::instance()?.page_of(id)
+    }
+}
+
+impl<T: Maintenance> crate::bindings::maintenance::exports::fuseml::artifact_store::maintenance::Guest for Exported<T> {
+    fn collect_garbage(cursor: Option<String>, dry_run: bool) -> Result<Report> {
+        Self::instance()?.collect_garbage(cursor, dry_run)
+    }
+}
+
+/// Exports a store's [`Feed`](crate::Feed) too.
+#[macro_export]
+macro_rules! export_feed {
+    ($store:ty) => {
+        const _: fn(&$store) = |store| {
+            fn is<T: $crate::Feed>(_: &T) {}
+            is(store);
+        };
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Exported = $crate::store::Exported<$store>;
+    $crate::macros::feed::export_feed_world!(Exported with_types_in $crate::macros::feed);
+        };
+    };
+}
+
+/// Exports a store's [`Redirect`](crate::Redirect) too.
+#[macro_export]
+macro_rules! export_redirect {
+    ($store:ty) => {
+        const _: fn(&$store) = |store| {
+            fn is<T: $crate::Redirect>(_: &T) {}
+            is(store);
+        };
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Exported = $crate::store::Exported<$store>;
+    $crate::macros::redirect::export_redirect_world!(Exported with_types_in $crate::macros::redirect);
+        };
+    };
+}
+
+/// Exports a store's [`Maintenance`](crate::Maintenance) too.
+#[macro_export]
+macro_rules! export_maintenance {
+    ($store:ty) => {
+        const _: fn(&$store) = |store| {
+            fn is<T: $crate::Maintenance>(_: &T) {}
+            is(store);
+        };
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Exported = $crate::store::Exported<$store>;
+    $crate::macros::maintenance::export_maintenance_world!(Exported with_types_in $crate::macros::maintenance);
+        };
+    };
+}

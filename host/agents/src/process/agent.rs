@@ -11,7 +11,7 @@ use super::{
 };
 use async_trait::async_trait;
 use fuseml_domain::{
-    CollectedOutput, Error, LogChunk, Phase, Result, Workload, WorkloadKind, WorkloadStatus,
+    CollectedOutput, Environment, Error, LogChunk, Phase, Result, Workload, WorkloadKind, WorkloadStatus,
     port::{ContentStore, RuntimeAgent},
 };
 use nix::sys::signal::Signal;
@@ -112,14 +112,11 @@ impl ProcessAgent {
             None if makes_environment => {
                 return Err(Error::invalid("environment", "a workload that makes an environment must name it"));
             }
-            Some(environment) if !makes_environment && !self.environments.has(&environment.digest) => {
-                let message =
-                    format!("the environment {} ({}) is not here; make it first", environment.name, environment.digest);
-                return Err(Error::invalid("environment-missing", message));
-            }
             _ => {}
         }
-        if workload.command.is_empty() && !makes_environment {
+        let is_missing = |environment: &Environment| !self.environments.has(&environment.digest);
+        let makes_environment = makes_environment || workload.environment.as_ref().is_some_and(is_missing);
+        if workload.command.is_empty() && workload.kind != WorkloadKind::Environment {
             return Err(Error::invalid("command", format!("the workload {} has no command", workload.key)));
         }
         Ok(Spec {
@@ -156,7 +153,7 @@ impl ProcessAgent {
     }
 
     /// Starts a supervisor and returns once the workload has one, this or another.
-    async fn launch(&self, folder: &Folder, kind: WorkloadKind) -> Result<()> {
+    async fn launch(&self, folder: &Folder, makes_environment: bool) -> Result<()> {
         let failed = |why: &dyn std::fmt::Display| {
             let program = self.config.supervisor.program.display();
             Error::internal("supervisor", format!("{}: the supervisor {program} {why}", folder.path().display()))
@@ -165,7 +162,7 @@ impl ProcessAgent {
         let mut command = Command::new(&self.config.supervisor.program);
         command.args(&self.config.supervisor.arguments).arg(folder.path()).env_clear().current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.map_err(|error| failed(&error))?);
-        if kind == WorkloadKind::Environment {
+        if makes_environment {
             command.envs(environment::passed_on());
         }
         let mut child = command.spawn().map_err(|error| failed(&format!("could not be started: {error}")))?;
@@ -195,7 +192,7 @@ impl ProcessAgent {
     /// Starts what was submitted but never started, because the server was killed in between.
     async fn relaunch(&self, folder: &Folder) -> Result<()> {
         match Self::stored_spec(folder)? {
-            Some(spec) => self.launch(folder, spec.workload.kind).await,
+            Some(spec) => self.launch(folder, spec.uv.is_some()).await,
             None => Ok(()),
         }
     }

@@ -50,6 +50,8 @@ const PASSED_ON: &[&str] = &[
 const PIP_AS_UV: &[(&str, &str)] =
     &[("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_EXTRA_INDEX_URL", "UV_INDEX"), ("PIP_CERT", "SSL_CERT_FILE")];
 
+/// Resolving and installing packages before a workload that needs them may take this long.
+const MAKING: Duration = Duration::from_secs(30 * 60);
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// The variables of this process that the making of environments needs.
@@ -64,12 +66,24 @@ fn is_passed_on(name: &str) -> bool {
     })
 }
 
+/// Makes what a job or service needs and is not there yet: its runnable was registered, not built. `None` when it can
+/// start.
+pub(crate) fn make_missing(runner: &mut Runner, folder: &Folder, spec: &Spec) -> io::Result<Option<Outcome>> {
+    match &spec.workload.environment {
+        Some(environment) if !spec.environments.has(&environment.digest) => {
+            let outcome = make(runner, folder, spec, MAKING)?;
+            Ok(Some(outcome).filter(|outcome| !outcome.is_success()))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// Makes the workload's environment unless it is there.
-pub(crate) fn make(runner: &mut Runner, folder: &Folder, spec: &Spec) -> io::Result<Outcome> {
+pub(crate) fn make(runner: &mut Runner, folder: &Folder, spec: &Spec, limit: Duration) -> io::Result<Outcome> {
     let (Some(environment), Some(uv)) = (&spec.workload.environment, &spec.uv) else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no environment to make, or no uv to make it with"));
     };
-    let until = Instant::now() + spec.timeout;
+    let until = Instant::now() + limit;
     let place = spec.environments.path(&environment.digest);
     let Some(_lock) = wait_for_lock(runner, &spec.environments.lock(&environment.digest), until)? else {
         let verdict = if runner.stop_asked() { Verdict::Stopped } else { Verdict::OutOfTime };
@@ -100,9 +114,9 @@ fn build(
     until: Instant,
 ) -> io::Result<Option<Outcome>> {
     let place = spec.environments.path(&environment.digest);
-    let wanted = folder.work().join("requirements.in");
+    let wanted = folder.temporary().join("requirements.in");
     fs::write(&wanted, environment.requirements.join("\n") + "\n")?;
-    let locked = folder.work().join("requirements.txt");
+    let locked = folder.temporary().join("requirements.txt");
     let python = environment.python.as_deref();
     let steps = [
         [&["venv".as_ref(), "--no-project".as_ref(), place.as_os_str()][..], &python_words(python)].concat(),

@@ -17,7 +17,7 @@ pub(crate) struct Spec {
     /// Bytes of log that are kept.
     pub(crate) log_limit: u64,
     pub(crate) environments: Environments,
-    /// For workloads that make an environment.
+    /// For workloads that make an environment, or need one that is not there.
     pub(crate) uv: Option<Uv>,
 }
 

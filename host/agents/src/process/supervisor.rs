@@ -53,6 +53,10 @@ impl Outcome {
         Self { phase: Phase::Succeeded, message: None, exit_code: Some(0) }
     }
 
+    pub(crate) fn is_success(&self) -> bool {
+        self.phase == Phase::Succeeded
+    }
+
     pub(crate) fn failed(message: String, exit_code: Option<i32>) -> Self {
         Self { phase: Phase::Failed, message: Some(message), exit_code }
     }
@@ -147,16 +151,24 @@ impl Supervisor {
     }
 }
 
+fn start(runner: &mut Runner, folder: &Folder, spec: &Spec) -> io::Result<Outcome> {
+    if spec.workload.kind == WorkloadKind::Service {
+        return service::serve(runner, folder, spec);
+    }
+    let verdict = runner.run(spec.command(folder)?, Instant::now() + spec.timeout)?;
+    Ok(Outcome::of_job(&verdict, folder, spec))
+}
+
 fn oversee(folder: &Folder, spec: &Spec, signals: SignalFd) -> io::Result<Outcome> {
     let log = LogWriter::open(&folder.log(), spec.log_limit)?;
     let mut runner = Runner::new(signals, log, spec.grace);
     let outcome = match spec.workload.kind {
-        WorkloadKind::Job => spec
-            .command(folder)
-            .and_then(|command| runner.run(command, Instant::now() + spec.timeout))
-            .map(|verdict| Outcome::of_job(&verdict, folder, spec)),
-        WorkloadKind::Service => service::serve(&mut runner, folder, spec),
-        WorkloadKind::Environment => environment::make(&mut runner, folder, spec),
+        WorkloadKind::Environment => environment::make(&mut runner, folder, spec, spec.timeout),
+        _ => match environment::make_missing(&mut runner, folder, spec) {
+            Ok(Some(failed)) => Ok(failed),
+            Ok(None) => start(&mut runner, folder, spec),
+            Err(error) => Err(error),
+        },
     };
     // Nothing is left of it, even when supervising it failed.
     let rest = runner.kill_rest();

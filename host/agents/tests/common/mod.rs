@@ -38,6 +38,10 @@ impl ContentStore for Folders {
     async fn store_tree(&self, _: &Series, _: &Path) -> Result<Tree> {
         unreachable!("agents store nothing")
     }
+    async fn record(&self, _: &Series, _: &Contents) -> Result<(Tree, Attributes)> {
+        Err(Error::unsupported("record", "there are no tools here"))
+    }
+
     async fn describe(&self, _: Kind, _: &Path, _: &Tree) -> Attributes {
         unreachable!("agents describe nothing")
     }

@@ -9,11 +9,13 @@ pub(crate) mod marketplace;
 pub(crate) mod pipeline;
 pub(crate) mod project;
 pub(crate) mod run;
+pub(crate) mod runnable;
 pub(crate) mod server;
 pub(crate) mod store;
 mod watch;
 
 use fuseml_domain::{Error, Result};
+use jiff::{SignedDuration, Span};
 use std::collections::BTreeMap;
 
 /// `name=value` arguments.
@@ -44,4 +46,12 @@ pub(crate) fn parameters(arguments: &[String]) -> Result<BTreeMap<fuseml_domain:
         by_step.entry(step.parse()?).or_default().insert(parameter.to_owned(), value);
     }
     Ok(by_step)
+}
+
+/// `10m`, `1h`.
+pub(crate) fn interval(text: &str) -> Result<SignedDuration> {
+    let refuse = || Error::invalid("argument", format!("`{text}` is not a length of time such as 10m, 1h or 1d"));
+    let span: Span = text.parse().map_err(|_| refuse())?;
+    // A day is 24 hours here.
+    span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| refuse())
 }

@@ -6,7 +6,12 @@ use clap::{Args, Subcommand};
 use fuseml_database::DatabasePlace;
 use fuseml_domain::Error;
 use fuseml_server::{Server, ServerConfig};
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    io::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 #[derive(Subcommand)]
 pub(crate) enum ServerCommand {
@@ -14,6 +19,8 @@ pub(crate) enum ServerCommand {
     Start(Box<StartArguments>),
     /// Show where the server of the data folder answers
     Status,
+    /// Save the catalog of the running server, as of one moment, into a file
+    Backup { file: PathBuf },
     /// Seal all secrets with a new key
     RotateSecretKey,
 }
@@ -64,11 +71,40 @@ pub(crate) fn execute(command: ServerCommand, options: &Options) -> anyhow::Resu
     match command {
         ServerCommand::Start(arguments) => start(*arguments, options),
         ServerCommand::Status => status(options),
+        ServerCommand::Backup { file } => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(backup(&file, options))
+        }
         ServerCommand::RotateSecretKey => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(rotate(options))
         }
     }
+}
+
+/// The file appears whole or not at all, and replaces none.
+async fn backup(file: &Path, options: &Options) -> anyhow::Result<ExitCode> {
+    if file.symlink_metadata().is_ok() {
+        let message = format!("{} is already there; a backup replaces none", file.display());
+        return Err(Error::conflict("exists", message).into());
+    }
+    let client = crate::client::Client::new(options)?;
+    let mut answer = client.answer(client.request(reqwest::Method::GET, "/api/v1/catalog/copy")).await?;
+    let failed = |error: std::io::Error| Error::io(format!("{} cannot be written", file.display()), &error);
+    let beside = file.parent().filter(|beside| !beside.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut copy = tempfile::NamedTempFile::new_in(beside).map_err(failed)?;
+    let mut size = 0;
+    while let Some(chunk) = answer.chunk().await? {
+        size += chunk.len() as u64;
+        copy.write_all(&chunk).map_err(failed)?;
+    }
+    copy.as_file().sync_all().map_err(failed)?;
+    copy.persist_noclobber(file).map_err(|error| failed(error.error))?;
+    eprintln!(
+        "Saved the catalog, {}; the data folder's contents and repositories only grow: copy them after it.",
+        crate::output::bytes(size)
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn rotate(options: &Options) -> anyhow::Result<ExitCode> {

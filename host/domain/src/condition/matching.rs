@@ -19,7 +19,7 @@ impl Fact {
     }
 }
 
-/// Attributes, metrics, labels and tags.
+/// Attributes, metrics, labels and tags; what a runnable takes and makes.
 pub fn facts(artifact: &Descriptor) -> Vec<Fact> {
     let attributes = artifact.attributes.iter().map(|(name, value)| Fact::of(Field::Attribute(name.clone()), value));
     let metrics = artifact.metrics.iter().map(|(name, value)| Fact {
@@ -29,7 +29,9 @@ pub fn facts(artifact: &Descriptor) -> Vec<Fact> {
     });
     let labels = artifact.labels.iter().map(|(name, value)| Fact::of(Field::Label(name.clone()), value));
     let tags = artifact.tags.iter().map(|tag| Fact { field: Field::Tag, text: tag.clone(), number: None });
-    attributes.chain(metrics).chain(labels).chain(tags).collect()
+    let slot = |field: Field| move |kind: &str| Fact { field: field.clone(), text: kind.to_owned(), number: None };
+    let slots = taken(artifact).map(slot(Field::Input)).chain(made(artifact).map(slot(Field::Output)));
+    attributes.chain(metrics).chain(labels).chain(tags).chain(slots).collect()
 }
 
 impl Condition {
@@ -62,15 +64,21 @@ impl Test {
                 Comparison::Has => true,
                 _ => false,
             },
-            // Each tag is a value of its own: to differ means that none is the same.
-            Field::Tag => match &self.comparison {
-                Comparison::Differs(value) => !artifact.tags.contains(value),
-                _ => artifact.tags.iter().any(|tag| self.is(tag)),
-            },
+            Field::Tag => self.is_among(artifact.tags.iter().map(String::as_str)),
+            Field::Input => self.is_among(taken(artifact)),
+            Field::Output => self.is_among(made(artifact)),
             Field::Text => texts(artifact).any(|text| self.is(text)),
             Field::Attribute(name) => artifact.attributes.get(name).is_some_and(|value| self.is(value)),
             Field::Label(name) => artifact.labels.get(name).is_some_and(|value| self.is(value)),
             Field::Metric(name) => artifact.metrics.get(name).is_some_and(|value| self.is_number(*value)),
+        }
+    }
+
+    /// Each is a value of its own: to differ means that none is the same.
+    fn is_among<'a>(&self, mut values: impl Iterator<Item = &'a str>) -> bool {
+        match &self.comparison {
+            Comparison::Differs(value) => values.all(|one| one != value),
+            _ => values.any(|one| self.is(one)),
         }
     }
 
@@ -110,6 +118,16 @@ pub fn origin_name(origin: &Origin) -> &'static str {
         Origin::Run { .. } => "run",
         Origin::Registered { .. } => "registered",
     }
+}
+
+/// Kinds of a runnable's inputs.
+fn taken(artifact: &Descriptor) -> impl Iterator<Item = &'static str> {
+    artifact.runnable.iter().flat_map(|runnable| runnable.inputs.values().map(|slot| slot.kind.name()))
+}
+
+/// Kinds of a runnable's outputs.
+fn made(artifact: &Descriptor) -> impl Iterator<Item = &'static str> {
+    artifact.runnable.iter().flat_map(|runnable| runnable.outputs.values().map(|slot| slot.kind.name()))
 }
 
 fn texts(artifact: &Descriptor) -> impl Iterator<Item = &str> {

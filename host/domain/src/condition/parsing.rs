@@ -14,7 +14,7 @@ use winnow::{
 /// Parentheses within parentheses.
 const DEEPEST: usize = 32;
 
-const FIELDS: &str = "kind, project, name, version, tag, created, origin, text, attribute.<name>, metric.<name>, \
+const FIELDS: &str = "kind, project, name, version, tag, created, origin, input, output, text, attribute.<name>, metric.<name>, \
                       label.<name>, or the name of an attribute or metric";
 
 fn plain(c: char) -> bool {
@@ -177,7 +177,7 @@ fn checked(test: Test) -> ModalResult<Test> {
         _ => &[],
     };
     match &test.field {
-        Field::Kind if values.iter().any(|value| value.parse::<Kind>().is_err()) => {
+        Field::Kind | Field::Input | Field::Output if values.iter().any(|value| value.parse::<Kind>().is_err()) => {
             refuse("a kind: codeset, runnable, model or dataset")
         }
         Field::Origin if values.iter().any(|value| !matches!(value.as_str(), "push" | "run" | "registered")) => {
@@ -206,6 +206,8 @@ fn field(input: &mut &str) -> ModalResult<(Field, bool)> {
         "tag" => Some(Field::Tag),
         "created" => Some(Field::Created),
         "origin" => Some(Field::Origin),
+        "input" => Some(Field::Input),
+        "output" => Some(Field::Output),
         "text" => Some(Field::Text),
         _ => None,
     };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Address, Descriptor, Kind, Location, Name, Origin, Store};
+use crate::{Descriptor, Name};
 use proptest::prelude::*;
 
 fn name(text: &str) -> Name {
@@ -9,19 +9,11 @@ fn name(text: &str) -> Name {
 fn model() -> Descriptor {
     let attributes = [("framework", "sklearn"), ("epochs", "20"), ("note", "Red and white wine")];
     Descriptor {
-        address: Address::of_version(Kind::Model, &name("shop"), &name("wine"), &name("4c88e8f252be")),
-        name: name("wine"),
-        id: name("4c88e8f252be"),
-        digest: None,
-        created: "2026-11-01T12:00:00Z".parse().expect("time"),
         attributes: attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         metrics: [("accuracy".to_owned(), 0.93)].into(),
         labels: [("team".to_owned(), "fraud".to_owned()), ("a b".to_owned(), "it's".to_owned())].into(),
         tags: vec!["production".to_owned(), "v1".to_owned()],
-        location: Location::new("contents", "x"),
-        store: Store::BuiltIn,
-        runnable: None,
-        origin: Origin::Run { run: "train/1".to_owned(), step: name("train") },
+        ..crate::testing::model(&name("shop"), &name("wine"), &name("4c88e8f252be"))
     }
 }
 
@@ -62,6 +54,8 @@ fn a_condition_finds_what_it_says() {
         ("text ~ 'white wine'", true),
         ("text ~ FRAUD", true),
         ("text ~ beer", false),
+        ("input = model", false),
+        ("has output", false),
         ("not (kind = model and framework = tensorflow)", true),
         ("kind = dataset or kind = model and framework = sklearn", true),
         ("not not kind = model", true),

@@ -233,6 +233,10 @@ impl port::Catalog for MemoryCatalog {
         Ok(*self.artifact(address).await?.runnable.expect("runnable"))
     }
 
+    async fn record(&self, address: &Address, _: &Digest, _: &Attributes) -> Result<Descriptor> {
+        self.artifact(address).await
+    }
+
     async fn runnables(&self, _: &Name, kind: &str) -> Result<Vec<Descriptor>> {
         let of_kind = |artifact: &&Descriptor| artifact.runnable.as_ref().is_some_and(|runnable| runnable.kind == kind);
         self.read(|records| Some(records.artifacts.iter().rev().filter(of_kind).cloned().collect()))
@@ -360,6 +364,9 @@ impl ContentStore for MemoryContents {
     async fn store_listing(&self, series: &Series, directory: &Path) -> Result<Tree> {
         self.store_tree(series, directory).await
     }
+    async fn record(&self, _: &Series, _: &Contents) -> Result<(Tree, Attributes)> {
+        Err(Error::unsupported("record", "there are no tools in memory"))
+    }
     async fn describe(&self, _: Kind, _: &Path, _: &Tree) -> Attributes {
         Attributes::new()
     }
@@ -447,6 +454,7 @@ impl port::Builder for MemoryBuilder {
             resources: Attributes::new(),
             labels: Attributes::new(),
             instance: None,
+            image: None,
         };
         let model = OutputSlot {
             description: None,

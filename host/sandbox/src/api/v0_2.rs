@@ -1,5 +1,6 @@
 //! `fuseml:artifact-store@0.2.0`: generated bindings. Interfaces that did not change are those of [`super::v0_1`].
 
+pub(crate) mod optional;
 pub(crate) mod storing;
 
 pub(crate) mod artifact_store {

@@ -124,6 +124,10 @@ impl Registry {
         }
     }
 
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
     /// Receipts and log lines so far are in the catalog when this returns.
     pub(crate) async fn flush(&self) {
         self.recorder.flush().await;

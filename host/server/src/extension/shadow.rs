@@ -5,7 +5,8 @@ use crate::view::{ComparisonView, DifferenceView};
 use async_trait::async_trait;
 use fuseml_catalog::InstalledExtension;
 use fuseml_domain::{
-    BuildPlan, Digest, Error, Location, Result, StoreChange, StoreInfo, StorePage, StoreQuery, StoredArtifact,
+    BuildPlan, Digest, Error, Location, Result, StoreAbilities, StoreBatch, StoreChange, StoreCollected, StoreInfo,
+    StorePage, StoreQuery, StoredArtifact,
     port::{ArtifactStore, Builder, CodesetToBuild, PreviousBuild, StoreDraft},
 };
 use std::{
@@ -186,6 +187,27 @@ impl ArtifactStore for Beside<dyn ArtifactStore> {
         let asked = id.to_owned();
         self.ask("locate", id.to_owned(), active.clone(), |shadow| async move { shadow.locate(&asked).await });
         active
+    }
+
+    fn abilities(&self) -> StoreAbilities {
+        self.live.abilities()
+    }
+
+    /// A cursor is the version's that gave it, so only the live one is asked.
+    async fn changes(&self, cursor: Option<&str>) -> Result<StoreBatch> {
+        self.live.changes(cursor).await
+    }
+
+    async fn page_of(&self, id: &str) -> Result<String> {
+        let active = self.live.page_of(id).await;
+        let asked = id.to_owned();
+        self.ask("page-of", id.to_owned(), active.clone(), |shadow| async move { shadow.page_of(&asked).await });
+        active
+    }
+
+    /// Changes something, so only the live one is asked.
+    async fn collect_garbage(&self, cursor: Option<&str>, dry_run: bool) -> Result<StoreCollected> {
+        self.live.collect_garbage(cursor, dry_run).await
     }
 }
 

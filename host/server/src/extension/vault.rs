@@ -44,7 +44,7 @@ impl Key {
 impl Vault {
     /// Keys from `text` (32 bytes each in base64, separated by commas or lines), else from the file, which is made
     /// with a new key when it is missing.
-    pub(crate) fn open(catalog: Catalog, text: Option<&str>, file: &Path) -> Result<Self> {
+    pub(crate) fn new(catalog: Catalog, text: Option<&str>, file: &Path) -> Result<Self> {
         if let Some(text) = text {
             return Ok(Self { catalog, keys: RwLock::new(parse(text, "FUSEML_SECRET_KEYS")?), file: None });
         }
@@ -72,6 +72,19 @@ impl Vault {
         }
         let keys = self.keys.read().await;
         self.catalog.put_secret(&seal(&keys[0], instance, name, value)?).await
+    }
+
+    /// Seals the token of a codeset's import.
+    pub(crate) async fn seal_import(&self, project: &Name, name: &Name, token: &SecretText) -> Result<SealedSecret> {
+        let token = token.expose();
+        if token.is_empty() || token.len() > MAX_SECRET || token.iter().any(|byte| byte.is_ascii_control()) {
+            return Err(Error::invalid("token", format!("a token is one line of 1 to {MAX_SECRET} bytes")));
+        }
+        seal(&self.keys.read().await[0], project, &format!("import/{name}"), token)
+    }
+
+    pub(crate) async fn open(&self, sealed: &SealedSecret) -> Result<SecretText> {
+        unseal(&self.keys.read().await, sealed)
     }
 
     /// Makes a new key, seals everything with it, then forgets the old ones. A crash in between leaves a file with

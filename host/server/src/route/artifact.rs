@@ -1,10 +1,11 @@
 //! Artifacts and their lineage.
 
-use crate::{app::App, difference, openlineage};
+use crate::{app::App, contents, difference, openlineage};
 use axum::{extract::State, http::StatusCode};
 use fuseml_catalog::{ArtifactPage, ArtifactSearch, Author, HistoryEntry, Lineage};
 use fuseml_domain::{
-    Address, ArtifactDifference, Condition, Descriptor, ExternalArtifact, Kind, Name, Series, port::Catalog as _,
+    Address, ArtifactDifference, Attributes, Condition, Descriptor, ExternalArtifact, Kind, Name, Runnable, Series,
+    port::Catalog as _,
 };
 use fuseml_rest::{Answer, Json, Path, Query};
 use jiff::Timestamp;
@@ -37,14 +38,6 @@ pub(super) async fn list(
     Ok(Json(app.catalog.list_artifacts(&project, query.kind, query.name.as_deref(), limit).await?))
 }
 
-pub(super) async fn current_codesets(
-    State(app): State<Arc<App>>,
-    Path(project): Path<Name>,
-) -> Answer<Json<Vec<Descriptor>>> {
-    app.catalog.check_project(&project).await?;
-    Ok(Json(app.catalog.current_codesets(&project).await?))
-}
-
 pub(super) async fn show(State(app): State<Arc<App>>, Query(query): Query<AddressQuery>) -> Answer<Json<Descriptor>> {
     Ok(Json(app.catalog.artifact(&query.address).await?))
 }
@@ -63,6 +56,11 @@ pub(super) struct SearchQuery {
     project: Option<Name>,
     #[serde(rename = "where")]
     condition: Option<Condition>,
+    /// Only runnables that take this artifact.
+    taking: Option<Address>,
+    /// Only artifacts that this runnable takes, all its inputs or one.
+    taken_by: Option<Address>,
+    input: Option<String>,
     limit: Option<u32>,
     page_token: Option<String>,
 }
@@ -71,12 +69,22 @@ pub(super) async fn search(
     State(app): State<Arc<App>>,
     Query(query): Query<SearchQuery>,
 ) -> Answer<Json<ArtifactPage>> {
-    let SearchQuery { project, condition, limit, page_token } = query;
+    let SearchQuery { project, condition, taking, taken_by, input, limit, page_token } = query;
     if let Some(project) = &project {
         app.catalog.check_project(project).await?;
     }
+    let mut conditions: Vec<Condition> = condition.into_iter().collect();
+    let taking = match taking {
+        Some(address) => Some(Box::new(app.catalog.artifact(&address).await?)),
+        None => None,
+    };
+    conditions.extend(taking.iter().map(|artifact| Runnable::with_input(artifact.kind())));
+    if let Some(address) = taken_by {
+        conditions.push(app.catalog.runnable(&address).await?.wants(input.as_deref())?);
+    }
+    let condition = Some(Condition::All(conditions)).filter(|all| *all != Condition::All(Vec::new()));
     let limit = limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
-    Ok(Json(app.catalog.search(&ArtifactSearch { project, condition, limit, page_token }).await?))
+    Ok(Json(app.catalog.search(&ArtifactSearch { project, condition, taking, limit, page_token }).await?))
 }
 
 /// Records what lies elsewhere.
@@ -87,12 +95,32 @@ pub(super) async fn register(
 ) -> Answer<(StatusCode, Json<Descriptor>)> {
     app.catalog.check_project(&project).await?;
     let descriptor = external.describe(&project, Timestamp::now())?;
+    app.trees.publish_description(&descriptor).await?;
     let is_new = app.catalog.register(std::slice::from_ref(&descriptor)).await? > 0;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     if is_new {
         app.engine.wake();
     }
     Ok((status, Json(app.catalog.artifact(&descriptor.address).await?)))
+}
+
+/// A runnable as it was described, and by whom.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RunnableRequest {
+    runnable: Runnable,
+    by: String,
+}
+
+pub(super) async fn register_runnable(
+    State(app): State<Arc<App>>,
+    Path(project): Path<Name>,
+    Json(request): Json<RunnableRequest>,
+) -> Answer<(StatusCode, Json<Descriptor>)> {
+    let RunnableRequest { runnable, by } = request;
+    let place = (&app.catalog, &*app.trees, &*app.engine);
+    let (descriptor, is_new) = contents::register_runnable(place, &project, runnable, Attributes::new(), by).await?;
+    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(descriptor)))
 }
 
 /// Labels to set, and to remove where there is no value.

@@ -1,7 +1,11 @@
 //! Files of artifacts: lists of them, and small ones in packs. Large ones go through the registry's blobs.
 
 use super::artifact::AddressQuery;
-use crate::{app::App, contents, provenance, view::VerificationView};
+use crate::{
+    app::App,
+    contents, provenance, recover,
+    view::{RecoveredView, VerificationView},
+};
 use axum::{
     body::{Body, Bytes},
     extract::State,
@@ -161,7 +165,33 @@ pub(super) async fn delete(
     Ok(Json(artifact))
 }
 
+/// What is younger stays: a push may be about to name it. A day if that is not said.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CollectQuery {
+    older_than_seconds: Option<u32>,
+}
+
 /// Deletes contents that no artifact names.
-pub(super) async fn collect(State(app): State<Arc<App>>) -> Answer<Json<Collected>> {
-    Ok(Json(contents::collect(&app).await?))
+pub(super) async fn collect(State(app): State<Arc<App>>, Query(query): Query<CollectQuery>) -> Answer<Json<Collected>> {
+    let young = query.older_than_seconds.map(|seconds| jiff::SignedDuration::from_secs(i64::from(seconds)));
+    Ok(Json(contents::collect(&app, young.unwrap_or(contents::YOUNG)).await?))
+}
+
+/// Registers whatever the built-in stores have and the catalog does not.
+pub(super) async fn recover(State(app): State<Arc<App>>) -> Answer<Json<RecoveredView>> {
+    Ok(Json(recover::recover(&app).await?))
+}
+
+/// The whole catalog as of one moment, as a SQLite file.
+pub(super) async fn copy_catalog(State(app): State<Arc<App>>) -> Answer<Response> {
+    let io = |error: std::io::Error| Error::io("a copy of the catalog", &error);
+    let folder = tempfile::tempdir_in(app.folder.path()).map_err(io)?;
+    let place = folder.path().join("catalog.db");
+    app.catalog.copy(&place).await?;
+    let file = tokio::fs::File::open(&place).await.map_err(io)?;
+    // The open file is read to its end although nobody finds it any more.
+    drop(folder);
+    let body = Body::from_stream(tokio_util::io::ReaderStream::with_capacity(file, 1 << 18));
+    Ok(([(header::CONTENT_TYPE, "application/vnd.sqlite3")], body).into_response())
 }

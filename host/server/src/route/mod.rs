@@ -1,6 +1,7 @@
 //! Which path is answered by what.
 
 mod artifact;
+mod codeset;
 mod contents;
 mod extension;
 mod gateway;
@@ -8,6 +9,7 @@ mod git;
 mod instance;
 mod pipeline;
 mod run;
+mod store;
 
 use crate::{app::App, auth, contents::Pushes};
 use axum::{
@@ -35,7 +37,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/projects/{project}/pipelines/{name}/frozen", put(pipeline::freeze).delete(pipeline::thaw))
         .route("/projects/{project}/pipelines/{name}/runs", post(run::start))
         .route("/projects/{project}/artifacts", get(artifact::list).post(artifact::register))
-        .route("/projects/{project}/codesets", get(artifact::current_codesets))
+        .route("/projects/{project}/runnables", post(artifact::register_runnable))
+        .route("/projects/{project}/codesets", get(codeset::list))
+        .route("/projects/{project}/codesets/{name}", get(codeset::show))
+        .route("/projects/{project}/codesets/{name}/log", get(codeset::log))
+        .route("/projects/{project}/codesets/{name}/import", put(codeset::import).delete(codeset::end_import))
+        .route("/projects/{project}/codesets/{name}/sync", post(codeset::sync))
         .route("/artifacts", get(artifact::search))
         .route("/artifact", get(artifact::show).delete(contents::delete))
         .route("/artifact/contents", get(contents::locate))
@@ -49,6 +56,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/artifact/tree", get(contents::tree))
         .route("/artifact/pack", post(contents::send_pack))
         .route("/projects/{project}/versions/{kind}/{name}", post(contents::register))
+        .route("/artifact/page", get(store::page))
+        .route("/stores", get(store::list))
+        .route("/stores/{instance}", get(store::show))
+        .route("/stores/{instance}/sync", post(store::sync))
+        .route("/stores/{instance}/collect", post(store::collect))
+        .route("/catalog/copy", get(contents::copy_catalog))
+        .route("/contents/recover", post(contents::recover))
         .route("/contents/collect", post(contents::collect))
         .route("/lineage", get(artifact::lineage))
         .route("/lineage/openlineage", get(artifact::openlineage))

@@ -215,6 +215,11 @@ impl Server {
         format!("{}/{ARTIFACTS}/{}", self.endpoint, encode_path(path))
     }
 
+    /// Where a person sees a version.
+    pub(crate) fn page(&self, id: &Id) -> String {
+        format!("{}/#/models/{}/versions/{}", self.endpoint, encode(&id.name), id.version)
+    }
+
     /// POST, PATCH or DELETE of a JSON body.
     pub(crate) fn send(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
         self.answer(&Request::new(method, format!("{}/{API}/{path}", self.endpoint)).json_body(body)?)

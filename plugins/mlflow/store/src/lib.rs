@@ -27,7 +27,8 @@ mod tests;
 use api::Server;
 use fuseml_extension::store::{Change, Contents, Draft, EVERY_OPERATION, Info, Pattern, Query, Results};
 use fuseml_extension::{
-    ArtifactStore, Descriptor, Error, ErrorKind, Page, Result, configuration, export_artifact_store,
+    ArtifactStore, Descriptor, Error, ErrorKind, Page, Redirect, Result, configuration, export_artifact_store,
+    export_redirect,
 };
 use id::Id;
 use serde_json::json;
@@ -110,4 +111,14 @@ impl ArtifactStore for MlflowStore {
     }
 }
 
+impl Redirect for MlflowStore {
+    fn page_of(&self, id: String) -> Result<String> {
+        let id = Id::parse(&id)?;
+        // What is not there has no page.
+        self.server.version(&id)?;
+        Ok(self.server.page(&id))
+    }
+}
+
 export_artifact_store!(MlflowStore);
+export_redirect!(MlflowStore);

@@ -9,11 +9,13 @@ use crate::{
 use anyhow::Context as _;
 use clap::Args;
 use fuseml_domain::{Contents, Descriptor, Error, Kind, Store};
+use fuseml_server::PageView;
 use reqwest::Method;
 use serde_json::json;
 use std::{
     io::{BufRead as _, IsTerminal as _, Write as _},
     path::PathBuf,
+    process::Stdio,
 };
 
 #[derive(Args)]
@@ -48,6 +50,21 @@ pub(super) async fn fetch(client: &Client, arguments: FetchArguments, options: &
         eprintln!("Fetched {} from where it lies: {files} files, each verified.", artifact.address.short());
     }
     crate::output::print(&format!("{}\n", folder.display()))
+}
+
+/// Shows the tool's own page in a browser where there is one, and says where it is.
+pub(super) async fn open(client: &Client, address: &str, only_print: bool, options: &Options) -> anyhow::Result<()> {
+    let address = super::read_address(options, address)?;
+    let page: PageView = client.get("/api/v1/artifact/page", &[("address", address.to_string())]).await?;
+    if !only_print && std::io::stdout().is_terminal() {
+        let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+        let opened =
+            std::process::Command::new(opener).arg(&page.url).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        if opened.is_err() {
+            eprintln!("No browser could be started here.");
+        }
+    }
+    options.output.print(&page, |page| format!("{}\n", page.url))
 }
 
 #[derive(Args)]

@@ -44,6 +44,7 @@ fn said(change: &ArtifactChange) -> String {
         Changed::Tagged { tag, from: Some(from) } => format!("@{tag} is here, no more at {}", from.short()),
         Changed::Tagged { tag, from: None } => format!("@{tag} is here"),
         Changed::Untagged { tag, to: Some(to) } => format!("@{tag} moved to {}", to.short()),
+        Changed::Recorded { digest } => format!("files recorded: sha256:{}", &digest.hex()[..12]),
         Changed::Deleted => "deleted".to_owned(),
         Changed::Untagged { tag, to: None } => format!("@{tag} is gone"),
     }

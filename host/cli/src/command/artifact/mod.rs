@@ -18,7 +18,7 @@ use crate::{
     output::{Rows, moment},
 };
 use clap::{Args, Subcommand};
-use fuseml_domain::{Address, Descriptor, Kind, Origin, Store};
+use fuseml_domain::{Address, Descriptor, Error, Kind, Origin, Store};
 use std::process::ExitCode;
 
 #[derive(Subcommand)]
@@ -49,6 +49,13 @@ pub(crate) enum ArtifactCommand {
     Verify(verify::VerifyArguments),
     /// Show who signed how a run's result came to be, and save that for others
     Provenance(verify::ProvenanceArguments),
+    /// Open the tool's own page of an artifact
+    Open {
+        address: String,
+        /// Only print where it is
+        #[arg(long)]
+        url: bool,
+    },
     /// Delete an artifact; its lineage and that it was there remain
     Delete(files::DeleteArguments),
 }
@@ -96,6 +103,7 @@ pub(crate) async fn execute(command: ArtifactCommand, options: &Options) -> anyh
         ArtifactCommand::Diff(arguments) => diff::diff(&client, &arguments, options).await?,
         ArtifactCommand::Fetch(arguments) => files::fetch(&client, arguments, options).await?,
         ArtifactCommand::Delete(arguments) => files::delete(&client, arguments, options).await?,
+        ArtifactCommand::Open { address, url } => files::open(&client, &address, url, options).await?,
         ArtifactCommand::Show { address } => {
             let artifact = find(&client, options, &address).await?;
             options.output.print(&artifact, show)?;
@@ -115,6 +123,18 @@ pub(super) fn table(artifacts: &[Descriptor]) -> Rows {
 
 pub(super) async fn find(client: &Client, options: &Options, text: &str) -> anyhow::Result<Descriptor> {
     let address = read_address(options, text)?;
+    Ok(client.get("/api/v1/artifact", &[("address", address.to_string())]).await?)
+}
+
+/// The same where the kind is known: `scorer@v1` and the like are short for one of it.
+pub(super) async fn find_of(client: &Client, options: &Options, text: &str, kind: Kind) -> anyhow::Result<Descriptor> {
+    let address = match text.contains("://") {
+        true => text.parse()?,
+        false => Address::parse_in(text, kind, &options.project()?)?,
+    };
+    if address.kind != kind {
+        return Err(Error::invalid("kind", format!("{address} is a {}, not a {kind}", address.kind)).into());
+    }
     Ok(client.get("/api/v1/artifact", &[("address", address.to_string())]).await?)
 }
 
@@ -138,7 +158,7 @@ fn origin(origin: &Origin) -> String {
     }
 }
 
-fn show(artifact: &Descriptor) -> Rows {
+pub(super) fn show(artifact: &Descriptor) -> Rows {
     let mut rows = Rows::new(&["Property", "Value"]);
     let mut row = |name: &str, value: String| rows.push([name.to_owned(), value]);
     row("address", artifact.address.to_string());
@@ -171,17 +191,7 @@ fn show(artifact: &Descriptor) -> Rows {
         row(name, shortened(value));
     }
     if let Some(runnable) = &artifact.runnable {
-        row("command", runnable.command.join(" "));
-        for (name, parameter) in &runnable.parameters {
-            let default = parameter.default.as_ref().map(|default| format!(", {default} if not given"));
-            row(&format!("parameter {name}"), format!("{}{}", parameter.value_type, default.unwrap_or_default()));
-        }
-        for (name, slot) in &runnable.inputs {
-            row(&format!("input {name}"), slot.kind.to_string());
-        }
-        for (name, slot) in &runnable.outputs {
-            row(&format!("output {name}"), slot.kind.to_string());
-        }
+        super::runnable::describe(runnable, &mut rows);
     }
     rows
 }

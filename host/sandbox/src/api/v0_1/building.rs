@@ -73,6 +73,7 @@ fn runnable(described: build::Runnable, environments: &[Environment], instance: 
         name: described.name.parse().map_err(said)?,
         kind: described.kind,
         environment: Some(environment.clone()),
+        image: None,
         command: described.command,
         scripts: unique("script", described.scripts)?,
         variables: unique("variable", described.variables)?,

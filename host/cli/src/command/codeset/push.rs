@@ -1,26 +1,13 @@
-//! `fuseml codeset`: a folder becomes a commit on the server.
+//! `fuseml codeset push`: a folder becomes a commit on the server.
 
-use crate::{
-    Options,
-    client::Client,
-    command::watch,
-    output::{Rows, moment},
-};
+use crate::{Options, client::Client, command::watch};
 use anyhow::Context as _;
-use clap::{Args, Subcommand};
+use clap::Args;
 use fuseml_domain::{Address, Descriptor, Error, Kind, Name, Result};
 use std::{
     path::{Path, PathBuf},
     process::{Command, ExitCode, Output},
 };
-
-#[derive(Subcommand)]
-pub(crate) enum CodesetCommand {
-    /// Send a folder, as it is, as the next version of a codeset
-    Push(PushArguments),
-    /// Show the newest version of each codeset
-    List,
-}
 
 #[derive(Args)]
 pub(crate) struct PushArguments {
@@ -35,27 +22,6 @@ pub(crate) struct PushArguments {
     /// Show what runs until nothing does any more
     #[arg(long)]
     wait: bool,
-}
-
-pub(crate) async fn execute(command: CodesetCommand, options: &Options) -> anyhow::Result<ExitCode> {
-    match command {
-        CodesetCommand::Push(arguments) => push(arguments, options).await,
-        CodesetCommand::List => {
-            let project = options.project()?;
-            let path = format!("/api/v1/projects/{project}/codesets");
-            let codesets: Vec<Descriptor> = Client::new(options)?.get(&path, &[]).await?;
-            eprintln!("Codesets of the project {project}:");
-            options.output.print(&codesets, |codesets| {
-                let mut rows = Rows::new(&["Codeset", "Newest version", "Registered", "Subject"]);
-                for codeset in codesets {
-                    let subject = codeset.attributes.get("subject").cloned().unwrap_or_default();
-                    rows.push([codeset.name.to_string(), codeset.address.short(), moment(codeset.created), subject]);
-                }
-                rows
-            })?;
-            Ok(ExitCode::SUCCESS)
-        }
-    }
 }
 
 pub(crate) async fn push(arguments: PushArguments, options: &Options) -> anyhow::Result<ExitCode> {
@@ -91,7 +57,7 @@ pub(crate) async fn push(arguments: PushArguments, options: &Options) -> anyhow:
 }
 
 /// Makes the folder and writes the codeset's files into it.
-pub(super) fn check_out(client: &Client, codeset: &Descriptor, folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn check_out(client: &Client, codeset: &Descriptor, folder: &Path) -> anyhow::Result<()> {
     if folder.symlink_metadata().is_ok() {
         let message = format!("{} is already there; choose another folder, or remove it", folder.display());
         return Err(Error::conflict("exists", message).into());

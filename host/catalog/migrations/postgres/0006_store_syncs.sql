@@ -1,0 +1,5 @@
+-- How far what lies in a tool's store is known here.
+CREATE TABLE store_syncs (
+  instance TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES instances (name) ON DELETE CASCADE,
+  document TEXT COLLATE "C" NOT NULL
+);

@@ -1,0 +1,208 @@
+//! `fuseml runnable`: what can be run (S43).
+
+use super::artifact::{find_of, person};
+use crate::{
+    Options,
+    client::Client,
+    output::{Rows, moment},
+};
+use clap::{Args, Subcommand};
+use fuseml_catalog::ArtifactPage;
+use fuseml_domain::{Delivery, Descriptor, Error, Image, Kind, Name, Parameter, Result, Runnable, check_relative_path};
+use reqwest::Method;
+use serde_json::json;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+#[derive(Subcommand)]
+pub(crate) enum RunnableCommand {
+    /// Register a runnable by its description
+    Register(RegisterArguments),
+    /// Show the project's runnables, newest first
+    List(ListArguments),
+    /// Show what a runnable runs, takes and makes
+    Show { runnable: String },
+}
+
+#[derive(Args)]
+pub(crate) struct RegisterArguments {
+    /// The description, in YAML; scripts that it names lie beside it
+    file: PathBuf,
+    /// What it runs in: a runnable of this server that has an image, such as scorer@v1, or <registry>/<repository>@<digest>
+    #[arg(long)]
+    image: Option<String>,
+    /// Point this tag at it
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<Name>,
+}
+
+#[derive(Args)]
+pub(crate) struct ListArguments {
+    /// Only of this kind: builder, trainer, predictor, …
+    #[arg(long)]
+    kind: Option<String>,
+    /// Only of this name, all its versions
+    #[arg(long)]
+    name: Option<String>,
+    #[arg(long, default_value_t = 100)]
+    limit: u32,
+}
+
+pub(crate) async fn execute(command: RunnableCommand, options: &Options) -> anyhow::Result<ExitCode> {
+    let client = Client::new(options)?;
+    match command {
+        RunnableCommand::Register(arguments) => register(&client, arguments, options).await?,
+        RunnableCommand::List(arguments) => list(&client, arguments, options).await?,
+        RunnableCommand::Show { runnable } => {
+            let artifact = find_of(&client, options, &runnable, Kind::Runnable).await?;
+            options.output.print(&artifact, super::artifact::show)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn register(client: &Client, arguments: RegisterArguments, options: &Options) -> anyhow::Result<()> {
+    let RegisterArguments { file, image, tags } = arguments;
+    let project = options.project()?;
+    let text = std::fs::read_to_string(&file).map_err(|error| unreadable(&file, &error))?;
+    let image = match image {
+        Some(text) => Some(image_of(client, options, &text).await?),
+        None => None,
+    };
+    let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+    let script = |path: &str| -> Result<String> {
+        check_relative_path(path)?;
+        let path = folder.join(path);
+        std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))
+    };
+    let runnable = Runnable::parse_for(&text, &file.display().to_string(), image.as_ref(), script)?;
+    let path = format!("/api/v1/projects/{project}/runnables");
+    let artifact: Descriptor = client.send(Method::POST, &path, &json!({"runnable": runnable, "by": person()})).await?;
+    for tag in tags {
+        let path = format!("/api/v1/artifact/tags/{tag}?address={}", artifact.address);
+        client.send::<Descriptor>(Method::PUT, &path, &json!({"by": person()})).await?;
+    }
+    if artifact.runnable.iter().filter_map(|it| it.image.as_ref()).any(|image| image.registry.is_some()) {
+        eprintln!("Its image is another registry's: FuseML does not keep it, and cannot say how it was made.");
+    }
+    eprintln!("Registered {}.", artifact.address.short());
+    crate::output::print(&format!("{}\n", artifact.address))?;
+    Ok(())
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::invalid("path", format!("{} cannot be read: {error}", path.display()))
+}
+
+/// A foreign image by its digest, or that of a registered runnable.
+async fn image_of(client: &Client, options: &Options, text: &str) -> anyhow::Result<Image> {
+    if text.contains("@sha256:") {
+        return Ok(text.parse()?);
+    }
+    let artifact = find_of(client, options, text, Kind::Runnable).await?;
+    let image = artifact.runnable.and_then(|runnable| runnable.image);
+    Ok(image.ok_or_else(|| Error::invalid("image", format!("{} has no image", artifact.address.short())))?)
+}
+
+async fn list(client: &Client, arguments: ListArguments, options: &Options) -> anyhow::Result<()> {
+    let project = options.project()?;
+    let mut condition = "kind = runnable".to_owned();
+    if let Some(kind) = arguments.kind {
+        condition += &format!(" and runnable-kind = '{}'", kind.replace(['\\', '\''], ""));
+    }
+    if let Some(name) = arguments.name {
+        condition += &format!(" and name = '{}'", name.replace(['\\', '\''], ""));
+    }
+    let query = [("project", project.to_string()), ("where", condition), ("limit", arguments.limit.to_string())];
+    let page: ArtifactPage = client.get("/api/v1/artifacts", &query).await?;
+    eprintln!("Runnables of the project {project}, newest first, at most {}:", arguments.limit);
+    options.output.print(&page.artifacts, |artifacts| {
+        let mut rows = Rows::new(&["Runnable", "Kind", "Takes", "Makes", "Runs in", "Tags", "Created"]);
+        for artifact in artifacts {
+            let Some(runnable) = &artifact.runnable else { continue };
+            let takes = slots(runnable.inputs.iter().map(|(name, slot)| (name, slot.kind)));
+            let mut makes = slots(runnable.outputs.iter().map(|(name, slot)| (name, slot.kind)));
+            if runnable.service.is_some() {
+                makes = [makes, "a service".to_owned()]
+                    .into_iter()
+                    .filter(|text| !text.is_empty())
+                    .collect::<Vec<_>>()
+                    .join(", ");
+            }
+            rows.push([
+                artifact.address.short(),
+                runnable.kind.clone(),
+                takes,
+                makes,
+                place(runnable),
+                artifact.tags.join(", "),
+                moment(artifact.created),
+            ]);
+        }
+        rows
+    })
+}
+
+fn slots<'a>(slots: impl Iterator<Item = (&'a String, Kind)>) -> String {
+    let shown = slots.map(|(name, kind)| if name == kind.name() { name.clone() } else { format!("{name}: {kind}") });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// What a runnable runs in, in a few words.
+fn place(runnable: &Runnable) -> String {
+    match (&runnable.image, &runnable.environment) {
+        (Some(Image { registry: None, digest, .. }), _) => format!("image {}", &digest.hex()[..12]),
+        (Some(Image { registry: Some(registry), digest, .. }), _) => {
+            format!("image {} of {registry}", &digest.hex()[..12])
+        }
+        (None, Some(environment)) => match &environment.python {
+            Some(python) => format!("Python {python}"),
+            None => "Python".to_owned(),
+        },
+        (None, None) => "the agent's machine".to_owned(),
+    }
+}
+
+/// All that a runnable is, a row each.
+pub(super) fn describe(runnable: &Runnable, rows: &mut Rows) {
+    let mut row = |name: String, value: String| rows.push([name, value]);
+    if !runnable.command.is_empty() {
+        row("command".to_owned(), runnable.command.join(" "));
+    }
+    for (name, slot) in &runnable.inputs {
+        let requires: Vec<_> = slot.requires.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        let requires = if requires.is_empty() { String::new() } else { format!(" with {}", requires.join(" and ")) };
+        let optional = if slot.optional { ", optional" } else { "" };
+        row(format!("takes {name}"), format!("{}{requires} at {}{optional}", slot.kind, slot.path));
+    }
+    for (name, slot) in &runnable.outputs {
+        row(format!("makes {name}"), format!("{} at {}", slot.kind, slot.path));
+    }
+    for (name, parameter) in &runnable.parameters {
+        row(format!("parameter {name}"), of_parameter(parameter));
+    }
+    if let Some(service) = &runnable.service {
+        row("service".to_owned(), format!("ready at {}, predicts at {}", service.readiness_path, service.predict_path));
+    }
+    if let Some(environment) = &runnable.environment {
+        row("packages".to_owned(), environment.requirements.join(", "));
+    }
+    for path in runnable.scripts.keys() {
+        row("script".to_owned(), path.clone());
+    }
+    for (name, value) in &runnable.resources {
+        row(format!("needs {name}"), value.clone());
+    }
+}
+
+fn of_parameter(parameter: &Parameter) -> String {
+    let default = parameter.default.as_ref().map(|default| format!(", {default} if not given"));
+    let delivery = match parameter.delivery {
+        Delivery::Environment => format!("as the variable {}", parameter.target),
+        Delivery::Argument => format!("as the argument {}", parameter.target),
+        Delivery::File => format!("in the file {}", parameter.target),
+    };
+    format!("{}{}, {delivery}", parameter.value_type, default.unwrap_or_default())
+}

@@ -1,0 +1,275 @@
+//! A runnable as a person writes it (S22–S31, S43): YAML, with scripts and packages beside it.
+
+use crate::{
+    Attributes, Delivery, Digest, Environment, Error, Image, InputSlot, Kind, Name, OutputSlot, Parameter, Result,
+    Runnable, ServiceSpec, ValueType,
+};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RunnableText {
+    schema_version: u32,
+    name: Name,
+    kind: String,
+    image: Option<Image>,
+    environment: Option<EnvironmentText>,
+    #[serde(default)]
+    command: Vec<String>,
+    /// Path in the working directory, and which file's text it gets.
+    #[serde(default)]
+    scripts: IndexMap<String, String>,
+    #[serde(default)]
+    variables: Attributes,
+    #[serde(default)]
+    inputs: IndexMap<String, InputText>,
+    #[serde(default)]
+    outputs: IndexMap<String, OutputText>,
+    #[serde(default)]
+    parameters: IndexMap<String, ParameterText>,
+    service: Option<ServiceText>,
+    #[serde(default)]
+    resources: Attributes,
+    #[serde(default)]
+    labels: Attributes,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EnvironmentText {
+    python: Option<String>,
+    #[serde(default)]
+    requirements: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InputText {
+    kind: Kind,
+    description: Option<String>,
+    #[serde(default)]
+    requires: Attributes,
+    #[serde(default)]
+    optional: bool,
+    /// The input's own name if not given.
+    path: Option<String>,
+    /// Globs of files whose change matters.
+    #[serde(default)]
+    watch: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutputText {
+    kind: Kind,
+    description: Option<String>,
+    #[serde(default)]
+    provides: Attributes,
+    path: Option<String>,
+    report: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ParameterText {
+    #[serde(rename = "type")]
+    value_type: ValueType,
+    description: Option<String>,
+    default: Option<Scalar>,
+    /// At most one of the three; the variable of the same name in capitals if none.
+    environment: Option<String>,
+    argument: Option<String>,
+    file: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServiceText {
+    ready: String,
+    predict: String,
+}
+
+/// Defaults as people write them: without quotes.
+#[derive(Deserialize, Serialize)]
+#[serde(untagged)]
+enum Scalar {
+    Boolean(bool),
+    Integer(i64),
+    Number(f64),
+    Text(String),
+}
+
+impl Scalar {
+    fn text(self) -> String {
+        match self {
+            Self::Boolean(value) => value.to_string(),
+            Self::Integer(value) => value.to_string(),
+            Self::Number(value) => value.to_string(),
+            Self::Text(value) => value,
+        }
+    }
+}
+
+impl Runnable {
+    /// Reads a description; `source` is its name, for messages, and `script` answers the text of a file beside it.
+    ///
+    /// # Errors
+    /// `invalid` for what is no description, or describes what could not run; whatever `script` answers.
+    pub fn parse(text: &str, source: &str, script: impl Fn(&str) -> Result<String>) -> Result<Self> {
+        Self::parse_for(text, source, None, script)
+    }
+
+    /// The same for a runnable in this image, whatever the description says.
+    ///
+    /// # Errors
+    /// As for [`Runnable::parse`].
+    pub fn parse_for(
+        text: &str,
+        source: &str,
+        image: Option<&Image>,
+        script: impl Fn(&str) -> Result<String>,
+    ) -> Result<Self> {
+        let options = serde_saphyr::options! { with_snippet: false };
+        let mut read: RunnableText = serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| Error::invalid("runnable", format!("{source}: {error}")))?;
+        if let Some(image) = image {
+            read.image = Some(image.clone());
+        }
+        Self::of_text(read, script).map_err(|error| error.context(source))
+    }
+
+    fn of_text(read: RunnableText, script: impl Fn(&str) -> Result<String>) -> Result<Self> {
+        if read.schema_version != 1 {
+            let message = format!("schema_version is {}; this program reads 1", read.schema_version);
+            return Err(Error::unsupported("schema-version", message));
+        }
+        let scripts = read.scripts.into_iter().map(|(path, file)| Ok((path, script(&file)?)));
+        let parameters = read.parameters.into_iter().map(|(name, text)| Ok((name.clone(), parameter(&name, text)?)));
+        let runnable = Self {
+            environment: read.environment.map(|text| Environment::of(&read.name, text.python, text.requirements)),
+            name: read.name,
+            kind: read.kind,
+            image: read.image,
+            command: read.command,
+            scripts: scripts.collect::<Result<_>>()?,
+            variables: read.variables,
+            inputs: read.inputs.into_iter().map(|(name, text)| (name.clone(), input(name, text))).collect(),
+            outputs: read.outputs.into_iter().map(|(name, text)| (name.clone(), output(name, text))).collect(),
+            parameters: parameters.collect::<Result<_>>()?,
+            service: read
+                .service
+                .map(|service| ServiceSpec { readiness_path: service.ready, predict_path: service.predict }),
+            resources: read.resources,
+            labels: read.labels,
+            instance: None,
+        };
+        runnable.check()?;
+        Ok(runnable)
+    }
+}
+
+impl Environment {
+    /// Python with packages.
+    fn of(name: &Name, python: Option<String>, requirements: Vec<String>) -> Self {
+        let digest = Digest::of(format!("{python:?}\n{}", requirements.join("\n")).as_bytes());
+        let packages: Vec<_> = requirements.iter().map(|one| format!("'{}'", one.replace('\'', ""))).collect();
+        let mut dockerfile = format!("FROM python:{}-slim\n", python.as_deref().unwrap_or("3"));
+        if !packages.is_empty() {
+            dockerfile += &format!("RUN pip install --no-cache-dir {}\n", packages.join(" "));
+        }
+        Self { name: name.to_string(), dockerfile, python, requirements, digest }
+    }
+}
+
+fn input(name: String, text: InputText) -> InputSlot {
+    InputSlot {
+        description: text.description,
+        kind: text.kind,
+        requires: text.requires,
+        optional: text.optional,
+        path: text.path.unwrap_or(name),
+        change_filter: text.watch,
+    }
+}
+
+fn output(name: String, text: OutputText) -> OutputSlot {
+    OutputSlot {
+        description: text.description,
+        kind: text.kind,
+        provides: text.provides,
+        path: text.path.unwrap_or(name),
+        report: text.report,
+    }
+}
+
+fn parameter(name: &str, text: ParameterText) -> Result<Parameter> {
+    let ParameterText { value_type, description, default, environment, argument, file } = text;
+    let (delivery, target) = match (environment, argument, file) {
+        (Some(variable), None, None) => (Delivery::Environment, variable),
+        (None, Some(argument), None) => (Delivery::Argument, argument),
+        (None, None, Some(path)) => (Delivery::File, path),
+        (None, None, None) => (Delivery::Environment, name.to_uppercase().replace('-', "_")),
+        _ => {
+            let message = format!("the parameter `{name}` reaches it in one way: environment, argument or file");
+            return Err(Error::invalid("parameter", message));
+        }
+    };
+    Ok(Parameter { description, value_type, default: default.map(Scalar::text), delivery, target })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCORER: &str = "
+schema_version: 1
+name: scorer
+kind: predictor
+environment: {python: '3.12', requirements: [scikit-learn==1.5.2]}
+command: [python, score.py]
+scripts: {score.py: src/score.py}
+inputs:
+  model: {kind: model, requires: {framework: sklearn}}
+parameters:
+  threshold: {type: number, default: 0.5}
+  top-k: {type: integer, default: 3, argument: '--top-k={}'}
+service: {ready: /health, predict: /score}
+";
+
+    fn read(text: &str) -> Result<Runnable> {
+        Runnable::parse(text, "scorer.yaml", |path| Ok(format!("# {path}\n")))
+    }
+
+    #[test]
+    fn a_description_becomes_a_runnable_with_what_it_leaves_out() {
+        let scorer = read(SCORER).expect("runnable");
+        assert_eq!(scorer.scripts["score.py"], "# src/score.py\n");
+        assert_eq!(scorer.inputs["model"].path, "model");
+        let threshold = &scorer.parameters["threshold"];
+        assert_eq!((threshold.target.as_str(), threshold.default.as_deref()), ("THRESHOLD", Some("0.5")));
+        assert_eq!(scorer.parameters["top-k"].delivery, Delivery::Argument);
+        assert_eq!(scorer.digest(), read(SCORER).expect("again").digest());
+        let other = read(&SCORER.replace("1.5.2", "1.6.0")).expect("other");
+        assert_ne!(scorer.environment.expect("one").digest, other.environment.expect("one").digest);
+    }
+
+    #[test]
+    fn what_could_not_run_is_refused() {
+        for (from, to, why) in [
+            ("schema_version: 1", "schema_version: 2", "schema_version is 2"),
+            ("name: scorer", "name: Scorer", "is not a name"),
+            ("kind: predictor", "kind: predictor\ncolour: red", "colour"),
+            ("command: [python, score.py]", "command: []", "has no command"),
+            ("{score.py: src/score.py}", "{../score.py: src/score.py}", "a path it may not have"),
+            ("kind: model, ", "kind: banana, ", "banana"),
+            ("default: 0.5", "default: much", "a number"),
+            ("argument: '--top-k={}'", "argument: a, file: b", "in one way"),
+            ("ready: /health", "ready: health", "do not begin with `/`"),
+            ("kind: predictor", "kind: predictor\nimage: python:3.12", "a tag may mean something else tomorrow"),
+        ] {
+            let refused = read(&SCORER.replace(from, to)).expect_err(to);
+            assert!(refused.message.contains(why) && refused.message.contains("scorer.yaml"), "{to}: {refused}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Codesets that follow an outside repository (S110): looked at when somebody asks, and regularly.
+
+use crate::{app::App, push};
+use fuseml_domain::{CodesetImport, Error, ImportOutcome, Name, Result};
+use jiff::Timestamp;
+use std::{collections::HashSet, sync::Mutex, time::Duration};
+
+/// Between two looks for what is due.
+const TICK: Duration = Duration::from_secs(5);
+/// Looked at in one go; the rest a tick later.
+const TOGETHER: u32 = 16;
+
+/// The codesets and stores that are being looked at now: one look each.
+#[derive(Default)]
+pub(crate) struct Following(Mutex<HashSet<(Name, Name)>>);
+
+pub(crate) struct Turn<'a>(&'a Following, (Name, Name));
+
+impl Following {
+    pub(crate) fn begin(&self, project: &Name, name: &Name) -> Result<Turn<'_>> {
+        let key = (project.clone(), name.clone());
+        let mut running = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match running.insert(key.clone()) {
+            true => Ok(Turn(self, key)),
+            false => Err(Error::conflict("import", format!("{project}/{name} is being looked at already"))),
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+/// Makes the codeset what the outside repository is and registers what is new; answers the import as it is then.
+///
+/// # Errors
+/// `not-found` for a codeset that follows nothing. What goes wrong outside is noted in the import and answered too.
+pub(crate) async fn follow(app: &App, project: &Name, name: &Name) -> Result<CodesetImport> {
+    let (import, secret) =
+        app.catalog.import(project, name).await?.ok_or_else(|| {
+            Error::not_found("unknown-import", format!("{project}/{name} follows no outside repository"))
+        })?;
+    let _turn = app.following.begin(project, name)?;
+    let token = match &secret {
+        Some(sealed) => Some(app.registry.vault().open(sealed).await?),
+        None => None,
+    };
+    let fetched = fetch(app, &import, token.as_ref()).await;
+    let failures = import.last.as_ref().map_or(0, |last| last.failures);
+    let outcome = match &fetched {
+        Ok(registered) => ImportOutcome { at: Timestamp::now(), registered: *registered, error: None, failures: 0 },
+        Err(error) => ImportOutcome {
+            at: Timestamp::now(),
+            registered: 0,
+            error: Some(error.message.clone()),
+            failures: failures.saturating_add(1),
+        },
+    };
+    let after = CodesetImport { last: Some(outcome), ..import.clone() };
+    app.catalog.end_look(&import, &after).await?;
+    fetched.map(|_| after)
+}
+
+async fn fetch(app: &App, import: &CodesetImport, token: Option<&fuseml_domain::SecretText>) -> Result<usize> {
+    let (project, name) = (&import.project, &import.name);
+    app.repositories.create_if_missing(project, name).await?;
+    // Noted before, so that a server that dies in between registers what it fetched.
+    let noted = app.catalog.begin_push(project, name).await?;
+    match app.repositories.follow(import, token).await {
+        Ok(()) => push::register_tips(app, noted, project, name).await,
+        Err(error) => {
+            app.catalog.end_push(noted).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Looks at what is due. Never ends.
+pub(crate) async fn follow_all(app: &App) {
+    loop {
+        match app.catalog.due_imports(Timestamp::now(), TOGETHER).await {
+            Ok(due) => {
+                let looks = due.iter().map(|(project, name)| async move {
+                    if let Err(error) = follow(app, project, name).await {
+                        tracing::warn!(%project, codeset = %name, %error, "an outside repository could not be fetched");
+                    }
+                });
+                futures::future::join_all(looks).await;
+            }
+            Err(error) => tracing::warn!(%error, "imports could not be read"),
+        }
+        tokio::time::sleep(TICK).await;
+    }
+}
