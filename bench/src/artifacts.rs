@@ -23,14 +23,17 @@ const ONE_BY_ONE: usize = 1_000;
 const ROUNDS: usize = 100;
 const OF_MLFLOW: usize = 500;
 
-/// What people ask: something rare, something common, a number, several at once, a page in the middle of everything.
-const CONDITIONS: [&str; 6] = [
+/// What people ask: something rare, something common, a number, several at once, a page in the middle of everything,
+/// letters within texts.
+const CONDITIONS: [&str; 8] = [
     "tag = production",
     "label.team = team-17",
     "framework = sklearn and accuracy > 0.9",
     "accuracy > 0.9999",
     "name = series-42 and epochs = 7",
     "kind = model",
+    "text ~ am-17",
+    "text ~ nothing-like-this",
 ];
 
 fn artifact(project: &Name, number: usize) -> Result<Descriptor> {

@@ -99,7 +99,7 @@ fn git(folder: &Path, arguments: &[&str]) -> Result<Duration> {
 }
 
 /// A hundred files a folder, each with bytes of its own.
-fn many(folder: &Path, count: usize) -> Result<()> {
+pub(crate) fn many(folder: &Path, count: usize) -> Result<()> {
     for number in 0..count {
         let (inner, name) = (folder.join((number / 100).to_string()), (number % 100).to_string());
         if name == "0" {

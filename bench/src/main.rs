@@ -13,6 +13,7 @@ mod daemon;
 mod datasets;
 mod extism;
 mod figures;
+mod git;
 #[allow(dead_code)]
 #[path = "../../host/sandbox/tests/common/guest.rs"]
 mod guest;
@@ -62,6 +63,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("datasets") {
         datasets::measure(&program, &dvc).await?;
+    }
+    if wanted("git") {
+        git::measure(&program).await?;
     }
     if wanted("marketplace") {
         registry::measure(&program, &docker_registry).await?;

@@ -7,7 +7,8 @@ use crate::{
 use anyhow::Result;
 use std::{path::PathBuf, process::Command};
 
-/// All parts, or those that are named: `sandbox`, `engine`, `artifacts`, `datasets`, `marketplace`.
+/// All parts, or those that are named: `sandbox`, `engine`, `artifacts`, `lineage`, `datasets`, `git`,
+/// `marketplace`.
 pub(crate) fn measure(parts: &[String]) -> Result<()> {
     let tools = setup::all()?;
     run(&mut cargo(&["build", "--release", "--package", "fuseml", "--package", "fuseml-bench"]))?;

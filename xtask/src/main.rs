@@ -47,7 +47,7 @@ enum Command {
     },
     /// Measure the hot paths beside their raw limits
     Bench {
-        /// What to measure: sandbox, engine, artifacts, marketplace; everything if not given
+        /// What to measure: sandbox, engine, artifacts, lineage, datasets, git, marketplace; everything if not given
         parts: Vec<String>,
     },
 }

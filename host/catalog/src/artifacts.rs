@@ -1,6 +1,6 @@
 //! Projects and artifact descriptors.
 
-use crate::{ArtifactSearch, Catalog, all_from_json, deletions::Deletion, facts, failed, from_json, to_json};
+use crate::{ArtifactSearch, Catalog, all_from_json, deletions::Deletion, facts, failed, from_json, grams, to_json};
 use fuseml_database::Sql;
 use fuseml_domain::{Address, Condition, Descriptor, Error, Kind, Name, Result, Selector, Store};
 use jiff::Timestamp;
@@ -309,6 +309,7 @@ pub(crate) async fn insert(
         new.extend(insert_document(connection, artifact).await?.map(|row| (row, artifact)));
     }
     facts::add(connection, &new).await?;
+    grams::add(connection, &new).await?;
     for some in new.chunks(500) {
         let mut sql = Sql::new("INSERT INTO artifact_events (artifact, project, run, settled) VALUES ");
         for (at, (row, artifact)) in some.iter().enumerate() {

@@ -8,6 +8,7 @@ mod calls;
 mod deletions;
 mod extensions;
 mod facts;
+mod grams;
 mod imports;
 mod instances;
 mod lineage;
@@ -53,7 +54,9 @@ impl Catalog {
     pub async fn open(place: &DatabasePlace) -> Result<Self> {
         let migrations =
             Migrations { sqlite: sqlx::migrate!("migrations/sqlite"), postgres: sqlx::migrate!("migrations/postgres") };
-        Ok(Self { database: Database::open(place, &migrations).await? })
+        let catalog = Self { database: Database::open(place, &migrations).await? };
+        catalog.index_texts().await?;
+        Ok(catalog)
     }
 
     /// Copies the catalog as of one moment into a file that is not there yet, while others write.

@@ -1,6 +1,6 @@
 //! Labels and tags, each change with its record, in one transaction.
 
-use crate::{Catalog, facts, failed, from_json, to_json};
+use crate::{Catalog, facts, failed, from_json, grams, to_json};
 use fuseml_domain::{
     Address, ArtifactChange, Attributes, Changed, Descriptor, Digest, Error, ErrorKind, Kind, Name, Result,
     port::Catalog as _,
@@ -251,6 +251,7 @@ async fn write(
         .await
         .map_err(failed)?;
     facts::replace(connection, row, artifact).await?;
+    grams::replace(connection, row, artifact).await?;
     for what in changes {
         let Author { by, reason } = author.clone();
         let change = ArtifactChange { at: Timestamp::now(), by, reason, what };

@@ -4,8 +4,8 @@
 //! portions, so that the time grows with the answer, not with the catalog; a page that took too many of them ends early
 //! with a token to go on. SQL leaves candidates that might fit, the condition itself decides.
 
-use crate::{Catalog, facts::LONGEST_TEXT, facts::cut, failed, from_json};
-use fuseml_database::Sql;
+use crate::{Catalog, facts::LONGEST_TEXT, facts::cut, failed, from_json, grams};
+use fuseml_database::{Dialect, Sql};
 use fuseml_domain::{
     Comparison, Condition, Descriptor, Error, Field, Kind, Limit, Name, Order, Result, Runnable, Test,
 };
@@ -48,6 +48,8 @@ enum Begin {
     Numbers(String, Order, f64),
     /// Versions of one series.
     Name(String),
+    /// Artifacts with all of these grams in their texts.
+    Grams(Vec<i64>),
     Everything,
 }
 
@@ -76,10 +78,11 @@ impl Catalog {
         let mut artifacts = Vec::new();
         let mut next_portion = (wanted as i64 * FIRST_PORTION).min(PORTION);
         for _ in 0..PORTIONS {
-            let (top, portion) = (before, next_portion);
-            next_portion = (portion * 4).min(PORTION);
+            let (project, needed, dialect) = (project.as_ref(), &needed[..], self.database.dialect());
+            let portion = Portion { begin: &begin, project, needed, before, rows: next_portion, dialect };
+            next_portion = (portion.rows * 4).min(PORTION);
             let mut sql = Sql::new("SELECT a.row, a.document FROM artifacts a WHERE a.row IN (SELECT d.row FROM (");
-            candidates(&mut sql, &begin, project.as_ref(), &needed, top, portion);
+            candidates(&mut sql, &portion);
             sql.push(") d)");
             if let Some(project) = project {
                 sql.push(" AND a.project = ").push_bind(project.to_string());
@@ -107,11 +110,11 @@ impl Catalog {
             }
             // What was not chosen was looked at too: the portion's end says how far.
             let mut sql = Sql::new("SELECT COALESCE(MIN(d.row), 0), COUNT(*) FROM (");
-            candidates(&mut sql, &begin, project.as_ref(), &needed, top, portion);
+            candidates(&mut sql, &portion);
             sql.push(") d");
             let ends: Vec<(i64, i64)> = sql.rows().fetch_all(&self.database.pool).await.map_err(failed)?;
             match ends.first() {
-                Some((row, count)) if *count == portion => before = *row,
+                Some((row, count)) if *count == portion.rows => before = *row,
                 _ => return Ok(page(artifacts, None)),
             }
             if artifacts.len() == wanted {
@@ -126,16 +129,20 @@ impl Catalog {
         let mut best = (COMMON, Begin::Everything);
         for test in needed {
             let Some(begin) = beginning(test) else { continue };
-            let table = if matches!(begin, Begin::Name(_)) { "artifacts c" } else { "facts f" };
+            let table = match begin {
+                Begin::Name(_) => "artifacts c",
+                Begin::Grams(_) => "artifact_grams",
+                _ => "facts f",
+            };
             let mut sql = Sql::new(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {table} WHERE "));
-            beginning_condition(&mut sql, &begin);
+            beginning_condition(&mut sql, &begin, self.database.dialect());
             sql.push(" LIMIT ").push_bind(best.0 + 1).push(") n");
             let count: Vec<i64> = sql.scalar().fetch_all(&self.database.pool).await.map_err(failed)?;
             let count = count.first().copied().unwrap_or_default();
             // Texts are in the order of artifacts, also where there are many of them; numbers have to be sorted.
             let is_ordered = match &begin {
                 Begin::Texts(_, texts) => texts.len() == 1,
-                Begin::Name(_) => true,
+                Begin::Name(_) | Begin::Grams(_) => true,
                 Begin::Numbers(..) | Begin::Everything => false,
             };
             if count <= best.0 || is_ordered && matches!(best.1, Begin::Everything) {
@@ -161,6 +168,11 @@ fn needed(condition: &Condition) -> Vec<&Test> {
 
 /// An index of facts that serves a test.
 fn beginning(test: &Test) -> Option<Begin> {
+    if let Comparison::Contains(letters) = &test.comparison {
+        let is_text =
+            matches!(test.field, Field::Text | Field::Name | Field::Tag | Field::Attribute(_) | Field::Label(_));
+        return grams::asked(letters).filter(|_| is_text).map(Begin::Grams);
+    }
     let field = match &test.field {
         Field::Name => match &test.comparison {
             Comparison::Equals(value) => return Some(Begin::Name(value.clone())),
@@ -186,7 +198,7 @@ fn beginning(test: &Test) -> Option<Begin> {
     }
 }
 
-fn beginning_condition(sql: &mut Sql, begin: &Begin) {
+fn beginning_condition(sql: &mut Sql, begin: &Begin, dialect: Dialect) {
     match begin {
         Begin::Texts(field, texts) => {
             sql.push("f.field = ").push_bind(field.clone()).push(" AND f.text IN ");
@@ -197,13 +209,31 @@ fn beginning_condition(sql: &mut Sql, begin: &Begin) {
             sql.push(format!(" AND f.number {} ", order.sign())).push_bind(*number);
         }
         Begin::Name(name) => drop(sql.push("c.name = ").push_bind(name.clone())),
+        Begin::Grams(asked) => grams::having(sql, asked, dialect),
         Begin::Everything => drop(sql.push("1 = 1")),
     }
 }
 
-/// The next rows, newest first.
-fn candidates(sql: &mut Sql, begin: &Begin, project: Option<&Name>, needed: &[&Test], before: i64, portion: i64) {
+/// Which rows are looked at: those before one, newest first.
+struct Portion<'a> {
+    begin: &'a Begin,
+    project: Option<&'a Name>,
+    needed: &'a [&'a Test],
+    before: i64,
+    rows: i64,
+    dialect: Dialect,
+}
+
+fn candidates(sql: &mut Sql, portion: &Portion<'_>) {
+    let Portion { begin, project, needed, before, rows: portion, dialect } = *portion;
     match begin {
+        Begin::Grams(_) => {
+            let row = grams::row(dialect);
+            sql.push(format!("SELECT {row} AS row FROM artifact_grams WHERE "));
+            beginning_condition(sql, begin, dialect);
+            sql.push(format!(" AND {row} < ")).push_bind(before);
+            sql.push(format!(" ORDER BY {row} DESC LIMIT ")).push_bind(portion);
+        }
         Begin::Everything | Begin::Name(_) => {
             sql.push("SELECT c.row FROM artifacts c WHERE c.row < ").push_bind(before);
             if let Some(project) = project {
@@ -220,7 +250,7 @@ fn candidates(sql: &mut Sql, begin: &Begin, project: Option<&Name>, needed: &[&T
         }
         _ => {
             sql.push("SELECT DISTINCT f.artifact AS row FROM facts f WHERE ");
-            beginning_condition(sql, begin);
+            beginning_condition(sql, begin, dialect);
             sql.push(" AND f.artifact < ").push_bind(before);
             sql.push(" ORDER BY f.artifact DESC LIMIT ").push_bind(portion);
         }

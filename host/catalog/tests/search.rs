@@ -1,6 +1,6 @@
 //! What a condition finds in the database is what it says of each artifact, on both databases.
 
-use fuseml_catalog::{ArtifactSearch, Author, Catalog};
+use fuseml_catalog::{ArtifactSearch, Author, Catalog, DatabasePlace};
 use fuseml_database::{on_each_database, testing::Stand};
 use fuseml_domain::{
     Address, Attributes, Changed, Condition, Descriptor, Kind, Location, Name, Origin, Runnable, Selector, Store,
@@ -164,6 +164,10 @@ async fn a_condition_finds_in_the_database_what_it_says(stand: Stand) {
         "text ~ team",
         "text ~ tensor",
         "not text ~ tensor",
+        "text ~ 'K\u{c9}LEARN'",
+        "text ~ production or framework ~ 'xtensorflow'",
+        "tag ~ ODUCT and kind = dataset",
+        "attribute.long ~ xxxxxxxxxxxxxxx1",
     ] {
         let parsed = (!condition.is_empty()).then(|| condition.parse::<Condition>().expect(condition));
         for (project, limit) in [(None, 1_000), (None, 7), (Some("shop"), 50)] {
@@ -219,9 +223,15 @@ async fn what_is_rare_is_found_among_many_and_pages_hold_together_while_more_com
 
     assert_eq!(all(&catalog, None, "framework = rare", 10).await.len(), 1);
     assert_eq!(all(&catalog, None, "metric.loss < 0", 10).await.len(), 1);
-    // Nothing says where this is: it is looked for in portions, each page with a token to go on.
-    assert_eq!(all(&catalog, None, "text ~ rare", 10).await.len(), 1);
-    assert_eq!(all(&catalog, None, "framework ~ rare and kind = model", 10).await.len(), 1);
+    // Letters have an index, and what has them is in the first page.
+    for (letters, count) in [("text ~ RAR", 1), ("framework ~ rare and kind = model", 1), ("text ~ zzz", 0)] {
+        let search =
+            ArtifactSearch { condition: Some(letters.parse().expect(letters)), limit: 10, ..ArtifactSearch::default() };
+        let page = catalog.search(&search).await.expect("page");
+        assert_eq!((page.artifacts.len(), page.next_page_token), (count, None), "{letters}");
+    }
+    // Nothing says where two letters are: they are looked for in portions, each page with a token to go on.
+    assert_eq!(all(&catalog, None, "framework ~ ra", 10).await.len(), 1);
 
     let mut search = ArtifactSearch {
         condition: Some("framework = torch".parse().expect("condition")),
@@ -248,6 +258,38 @@ async fn what_is_rare_is_found_among_many_and_pages_hold_together_while_more_com
         let search = ArtifactSearch { page_token: Some(token.to_owned()), ..ArtifactSearch::default() };
         assert_eq!(catalog.search(&search).await.expect_err(token).code, "page-token");
     }
+}
+
+async fn letters_are_found_where_they_are_now(stand: Stand) {
+    let (mut long, other) = (artifact("shop", Kind::Model, "wine", 1), artifact("shop", Kind::Model, "fraud", 2));
+    // More letters than the index keeps of one artifact.
+    for (number, letter) in ('\u{4e00}'..'\u{9000}').enumerate().step_by(4_000) {
+        let text: String = (letter..).take(1_300).collect();
+        long.attributes.insert(format!("text-{number}"), text);
+    }
+    let catalog = filled(&stand, &[long.clone(), other.clone()]).await;
+    let author = Author { by: "ada".to_owned(), reason: None };
+    let found = async |letters: &str| all(&catalog, None, &format!("text ~ '{letters}'"), 10).await;
+    let (long, other) = (long.address.clone(), other.address.clone());
+
+    assert_eq!(found("\u{4e10}\u{4e11}\u{4e12}").await, [long.to_string()]);
+    assert_eq!(found("\u{4e10}\u{4e12}\u{4e11}").await, [""; 0]);
+    catalog.label(&other, &[("team".to_owned(), Some("Goldfinch".to_owned()))], &author).await.expect("label");
+    assert_eq!(found("ldfin").await, [other.to_string()]);
+    catalog.label(&other, &[("team".to_owned(), None)], &author).await.expect("label");
+    assert_eq!(found("ldfin").await, [""; 0]);
+
+    // A catalog that is older than the index.
+    let url = match &stand.place {
+        DatabasePlace::Sqlite(path) => format!("sqlite://{}", path.display()),
+        DatabasePlace::Postgres(url) => url.to_string(),
+    };
+    let pool = sqlx::AnyPool::connect(&url).await.expect("database");
+    sqlx::query("DELETE FROM artifact_grams").execute(&pool).await.expect("emptied");
+    assert_eq!(found("fraud").await, [""; 0]);
+    catalog.close().await;
+    let catalog = Catalog::open(&stand.place).await.expect("catalog");
+    assert_eq!(all(&catalog, None, "text ~ fraud", 10).await, [other.to_string()]);
 }
 
 async fn a_tag_moves_and_both_versions_and_the_history_say_so(stand: Stand) {
@@ -339,4 +381,5 @@ on_each_database! {
     a_tag_moves_and_both_versions_and_the_history_say_so,
     two_who_move_one_tag_leave_it_at_one_version,
     labels_that_nobody_could_use_change_nothing,
+    letters_are_found_where_they_are_now,
 }

@@ -29,6 +29,16 @@ pub enum Dialect {
     Postgres,
 }
 
+impl Dialect {
+    /// That of a connection.
+    pub fn of(connection: &AnyConnection) -> Self {
+        match connection.backend_name() {
+            "PostgreSQL" => Self::Postgres,
+            _ => Self::Sqlite,
+        }
+    }
+}
+
 /// The same schema for each dialect.
 pub struct Migrations {
     pub sqlite: Migrator,

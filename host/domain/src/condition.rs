@@ -17,7 +17,7 @@
 mod matching;
 mod parsing;
 
-pub use matching::{Fact, facts, origin_name};
+pub use matching::{Fact, facts, origin_name, texts};
 
 use crate::{Error, Result};
 use jiff::Timestamp;

@@ -49,7 +49,9 @@ pub use budget::Budget;
 pub use change::{ArtifactChange, Changed};
 pub use codeset_import::{CodesetImport, ImportOutcome, SHORTEST_INTERVAL};
 pub use compatibility::{Bump, needed_bump};
-pub use condition::{Comparison, Condition, Fact, Field, LONGEST_CONDITION, Limit, Order, Test, facts, origin_name};
+pub use condition::{
+    Comparison, Condition, Fact, Field, LONGEST_CONDITION, Limit, Order, Test, facts, origin_name, texts,
+};
 pub use difference::{ArtifactDifference, differences, runnable_differences};
 pub use digest::Digest;
 pub use engine::{EngineInfo, EngineInput, EngineLog, EngineOutput, EngineResources, EngineStatus, EngineWorkload};

@@ -130,7 +130,8 @@ fn made(artifact: &Descriptor) -> impl Iterator<Item = &'static str> {
     artifact.runnable.iter().flat_map(|runnable| runnable.outputs.values().map(|slot| slot.kind.name()))
 }
 
-fn texts(artifact: &Descriptor) -> impl Iterator<Item = &str> {
+/// Everything that `~` looks into: name, values of attributes and labels, tags.
+pub fn texts(artifact: &Descriptor) -> impl Iterator<Item = &str> {
     let values = artifact.attributes.values().chain(artifact.labels.values()).chain(&artifact.tags);
     std::iter::once(&*artifact.name).chain(values.map(String::as_str))
 }
