@@ -17,6 +17,7 @@ mod pipelines;
 mod port;
 mod progress;
 mod references;
+mod results;
 mod runs;
 mod search;
 mod secrets;

@@ -3,7 +3,8 @@
 use crate::{Catalog, all_from_json, failed, from_json};
 use async_trait::async_trait;
 use fuseml_domain::{
-    Address, Attributes, Descriptor, Digest, Error, Name, Pipeline, Result, Run, Runnable, Selector,
+    Address, Attributes, Descriptor, Digest, Error, Name, Pipeline, Result, Run, RunCommand, Runnable, Selector,
+    StepResult,
     port::{self, ArtifactEvent, ArtifactEvents, Build, Change, InstanceState, Service},
 };
 use uuid::Uuid;
@@ -28,6 +29,18 @@ impl port::Catalog for Catalog {
 
     async fn open_runs(&self) -> Result<Vec<Run>> {
         self.unfinished_runs().await
+    }
+
+    async fn command(&self, id: Uuid, command: RunCommand, by: &str, reason: Option<String>) -> Result<Run> {
+        self.command_run(id, command, by, reason).await
+    }
+
+    async fn result(&self, project: &Name, identity: &Digest) -> Result<Option<StepResult>> {
+        self.result_of(project, identity).await
+    }
+
+    async fn results(&self, project: &Name, pipeline: &Name, step: &Name, limit: u32) -> Result<Vec<StepResult>> {
+        self.results_of(project, pipeline, step, limit).await
     }
 
     async fn save(&self, change: &Change) -> Result<()> {

@@ -1,12 +1,12 @@
 //! Runs, their transitions, and what each used and made.
 
 use crate::{
-    Catalog, all_from_json,
+    Catalog, Transition, all_from_json,
     artifacts::{self, Cause},
-    failed, from_json, to_json,
+    failed, from_json, results, to_json,
 };
 use fuseml_domain::{
-    Address, Error, Name, Result, Run,
+    Address, Error, Name, Result, Run, RunCommand,
     port::{ArtifactEvent, Change, Participation, Role, Service},
 };
 use jiff::Timestamp;
@@ -84,14 +84,14 @@ impl Catalog {
         text.map_or_else(|| Err(missing()), |text| from_json(&text))
     }
 
-    /// Whether nothing will follow any more from this artifact: its event and those of all artifacts made in
-    /// runs that it began are settled, and those runs have ended.
-    pub async fn settled(&self, root: &Address, artifact_id: &str) -> Result<bool> {
-        let open: i64 = sqlx::query_scalar(
-            "SELECT (SELECT count(*) FROM runs WHERE root = $1 AND state = 'running')
-                  + (SELECT count(*) FROM artifact_events e JOIN runs r ON r.id = e.run WHERE r.root = $1 AND e.settled = 0)
+    /// Whether all is known that follows from this artifact so far (its event and those of all artifacts made in runs that
+    /// it began are settled), and whether those runs have ended too.
+    pub async fn settled(&self, root: &Address, artifact_id: &str) -> Result<(bool, bool)> {
+        let (events, runs): (i64, i64) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM artifact_events e JOIN runs r ON r.id = e.run WHERE r.root = $1 AND e.settled = 0)
                   + (SELECT count(*) FROM artifacts a JOIN artifact_events e ON e.artifact = a.row
-                     WHERE a.project = $2 AND a.kind = $3 AND a.id = $4 AND e.settled = 0)",
+                     WHERE a.project = $2 AND a.kind = $3 AND a.id = $4 AND e.settled = 0),
+                    (SELECT count(*) FROM runs WHERE root = $1 AND state IN ('running', 'paused'))",
         )
         .bind(root.to_string())
         .bind(&*root.project)
@@ -100,7 +100,7 @@ impl Catalog {
         .fetch_one(&self.database.pool)
         .await
         .map_err(failed)?;
-        Ok(open == 0)
+        Ok((events == 0, events + runs == 0))
     }
 
     pub(crate) async fn pending(&self, limit: u32) -> Result<Vec<ArtifactEvent>> {
@@ -176,10 +176,11 @@ impl Catalog {
     }
 
     pub(crate) async fn unfinished_runs(&self) -> Result<Vec<Run>> {
-        let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM runs WHERE state = 'running' ORDER BY id")
-            .fetch_all(&self.database.pool)
-            .await
-            .map_err(failed)?;
+        let texts: Vec<String> =
+            sqlx::query_scalar("SELECT document FROM runs WHERE state IN ('running', 'paused') ORDER BY id")
+                .fetch_all(&self.database.pool)
+                .await
+                .map_err(failed)?;
         all_from_json(texts)
     }
 
@@ -207,6 +208,9 @@ impl Catalog {
         if let Some(service) = &change.service {
             put_service(&mut transaction, service).await?;
         }
+        if let Some(result) = &change.result {
+            results::put(&mut transaction, &run.project, result).await?;
+        }
         transaction.commit().await.map_err(failed)
     }
 
@@ -216,20 +220,23 @@ impl Catalog {
         transaction.commit().await.map_err(failed)
     }
 
-    /// Asks for a run to be cancelled; the engine sees it at its next look. Ended runs stay as they are.
-    pub async fn request_cancel(&self, id: Uuid) -> Result<Run> {
+    /// Carries out what a person tells a run, in one transaction with the look at how it stands.
+    pub(crate) async fn command_run(
+        &self,
+        id: Uuid,
+        command: RunCommand,
+        by: &str,
+        reason: Option<String>,
+    ) -> Result<Run> {
         let mut transaction = self.database.write().await?;
-        let text: String = sqlx::query_scalar("SELECT document FROM runs WHERE id = $1")
+        let text: Option<String> = sqlx::query_scalar("SELECT document FROM runs WHERE id = $1")
             .bind(id.to_string())
-            .fetch_one(&mut *transaction)
+            .fetch_optional(&mut *transaction)
             .await
             .map_err(failed)?;
+        let text = text.ok_or_else(|| Error::not_found("unknown-run", format!("there is no run {id}")))?;
         let mut run: Run = from_json(&text)?;
-        if run.state.ended() || run.cancel_requested {
-            return Ok(run);
-        }
-        run.cancel_requested = true;
-        run.revision += 1;
+        run.command(command, by, reason, Timestamp::now())?;
         update_run(&mut transaction, &run).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(run)
@@ -285,7 +292,12 @@ async fn update_run(connection: &mut AnyConnection, run: &Run) -> Result<()> {
 }
 
 async fn insert_event(connection: &mut AnyConnection, run: &Run) -> Result<()> {
-    let states: Vec<_> = run.steps.iter().map(|step| format!("{}={}", step.name, step.state)).collect();
+    let told = |name: &str, state: &dyn std::fmt::Display, count: u32| match count {
+        1 => format!("{name}={state}"),
+        _ => format!("{name}={state}#{count}"),
+    };
+    let steps = run.steps.iter().map(|step| told(&step.name, &step.state, step.attempt));
+    let states: Vec<_> = steps.chain([told(Transition::RUN, &run.state, run.round)]).collect();
     sqlx::query("INSERT INTO run_events (run, revision, at, states) VALUES ($1, $2, $3, $4)")
         .bind(run.id.to_string())
         .bind(run.revision.cast_signed())
@@ -301,6 +313,7 @@ async fn insert_participation(connection: &mut AnyConnection, run: &str, partici
     let role = match participation.role {
         Role::Used => "used",
         Role::Made => "made",
+        Role::Reused => "reused",
     };
     sqlx::query("INSERT INTO participations (artifact, run, step, slot, role) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING")
         .bind(participation.artifact.to_string())

@@ -12,10 +12,16 @@ pub struct Transition {
     pub sequence: u64,
     pub run: Uuid,
     pub at: Timestamp,
-    /// Each step's state before it; empty when the run began with it.
+    /// Each step's state before it, and the run's own as [`Transition::RUN`], each with `#<count>` from the second try
+    /// or round on; empty when the run began with it.
     pub before: BTreeMap<String, String>,
     /// The same after it.
     pub after: BTreeMap<String, String>,
+}
+
+impl Transition {
+    /// No step has this name.
+    pub const RUN: &str = "*";
 }
 
 /// Slot, whether it was made (rather than used), and address.
@@ -66,7 +72,7 @@ impl Catalog {
         .fetch_all(&self.database.pool)
         .await
         .map_err(failed)?;
-        Ok(rows.into_iter().map(|(slot, role, artifact)| (slot, role == "made", artifact)).collect())
+        Ok(rows.into_iter().map(|(slot, role, artifact)| (slot, role != "used", artifact)).collect())
     }
 }
 

@@ -3,8 +3,8 @@
 use fuseml_catalog::{Catalog, RunFilter};
 use fuseml_database::{on_each_database, testing::Stand};
 use fuseml_domain::{
-    Address, Attributes, Cause, Descriptor, ErrorKind, Instance, Kind, Location, Name, Origin, Pipeline, Run, RunState,
-    StepEvent, StepState, Store, Template, Value,
+    Address, Attributes, Cause, Descriptor, ErrorKind, Identity, Instance, Kind, Location, Name, Origin, Pipeline, Run,
+    RunCommand, RunState, StepEvent, StepResult, StepState, Store, Template, Value,
     port::{Build, Catalog as _, Change, InstanceState as _, Participation, Role},
 };
 use indexmap::IndexMap;
@@ -129,7 +129,7 @@ async fn a_settled_event_starts_nothing_again_even_after_reopening(stand: Stand)
     let again = catalog.settle(event.sequence, vec![run_of(&pipeline, &code)]).await.expect("settle again");
     assert!(again.is_empty());
     assert_eq!(catalog.open_runs().await.expect("runs"), started);
-    assert!(!catalog.settled(&code.address, &code.id).await.expect("settled"), "its run goes on");
+    assert_eq!(catalog.settled(&code.address, &code.id).await.expect("settled"), (true, false), "its run goes on");
 }
 
 async fn a_transition_brings_everything_or_nothing(stand: Stand) {
@@ -143,7 +143,7 @@ async fn a_transition_brings_everything_or_nothing(stand: Stand) {
 
     let model = artifact(Kind::Model, "app", "bbbb3333");
     let outputs = [("model".to_owned(), Value::Artifact(model.address.clone()))].into();
-    run.apply(&name("train"), StepEvent::Succeeded { outputs, note: None }, Timestamp::now()).expect("apply");
+    run.apply(&name("train"), 0, StepEvent::Succeeded { outputs, note: None }, Timestamp::now()).expect("apply");
     let part = |slot: &str, role, artifact: &Descriptor| Participation {
         step: name("train"),
         slot: slot.into(),
@@ -176,17 +176,60 @@ async fn a_request_to_cancel_is_kept_and_an_ended_run_ignores_it(stand: Stand) {
     let code = artifact(Kind::Codeset, "app", "aaaa1111");
     let pipeline = pipeline("training");
     catalog.add_pipeline(&pipeline).await.expect("pipeline");
-    let mut run = catalog.start(run_of(&pipeline, &code)).await.expect("start");
+    let run = catalog.start(run_of(&pipeline, &code)).await.expect("start");
 
-    assert!(catalog.request_cancel(run.id).await.expect("cancel").cancel_requested);
+    let cancel = async || catalog.command(run.id, RunCommand::Cancel, "ada", None).await;
+    assert!(cancel().await.expect("cancel").cancel_requested);
     let stored = catalog.run(run.id).await.expect("run");
     assert_eq!((stored.cancel_requested, stored.revision), (true, 1));
 
-    run = stored;
-    run.apply(&name("train"), StepEvent::Cancelled, Timestamp::now()).expect("apply");
+    let mut run = stored;
+    run.apply(&name("train"), 0, StepEvent::Cancelled, Timestamp::now()).expect("apply");
     assert_eq!(run.steps[0].state, StepState::Cancelled);
     catalog.save(&Change::of(run.clone())).await.expect("save");
-    assert_eq!(catalog.request_cancel(run.id).await.expect("cancel").revision, run.revision);
+    assert_eq!(cancel().await.expect_err("ended").kind, ErrorKind::Conflict);
+    assert_eq!(catalog.run(run.id).await.expect("run").revision, run.revision);
+}
+
+async fn a_paused_run_is_open_and_what_a_job_made_is_found_by_what_decided_it(stand: Stand) {
+    let catalog = with_project(&stand).await;
+    let (code, shop) = (artifact(Kind::Codeset, "app", "aaaa1111"), name("shop"));
+    let pipeline = pipeline("training");
+    catalog.add_pipeline(&pipeline).await.expect("pipeline");
+    let run = catalog.start(run_of(&pipeline, &code)).await.expect("start");
+    let mut run = catalog.command(run.id, RunCommand::Pause, "ada", Some("lunch".into())).await.expect("pause");
+    assert_eq!(catalog.open_runs().await.expect("open"), [run.clone()]);
+    assert_eq!(catalog.command(run.id, RunCommand::Pause, "ada", None).await.expect_err("again").code, "command");
+
+    let result = |alpha: &str, run: &str| StepResult {
+        pipeline: name("training"),
+        run: run.to_owned(),
+        step: name("train"),
+        identity: Identity {
+            runnable: "runnable://shop/trainer/1".parse().expect("address"),
+            environment: None,
+            inputs: BTreeMap::new(),
+            parameters: [("alpha".to_owned(), alpha.to_owned())].into(),
+            variables: fuseml_domain::Digest::of(b"none"),
+        },
+        outputs: BTreeMap::new(),
+        seconds: 1.5,
+    };
+    for (alpha, label) in [("1", "training/1"), ("2", "training/2"), ("1", "training/3")] {
+        run.revision += 1;
+        let change = Change { result: Some(result(alpha, label)), ..Change::of(run.clone()) };
+        catalog.save(&change).await.expect("save");
+    }
+    let found = async |alpha: &str| {
+        let identity = result(alpha, "").identity.digest();
+        catalog.result(&shop, &identity).await.expect("result").map(|result| result.run)
+    };
+    assert_eq!(found("1").await.as_deref(), Some("training/3"), "the last one counts");
+    assert_eq!((found("2").await.as_deref(), found("3").await), (Some("training/2"), None));
+    let all = catalog.results(&shop, &name("training"), &name("train"), 10).await.expect("results");
+    let runs: std::collections::BTreeSet<_> = all.iter().map(|result| result.run.as_str()).collect();
+    assert_eq!(runs, ["training/2", "training/3"].into());
+    assert_eq!(catalog.results(&shop, &name("training"), &name("train"), 1).await.expect("results").len(), 1);
 }
 
 async fn runs_are_listed_newest_first_and_by_what_began_them(stand: Stand) {
@@ -279,4 +322,5 @@ on_each_database! {
     a_pipeline_name_is_taken_once_and_unknown_things_are_named,
     an_instances_state_is_its_own,
     the_end_of_one_push_leaves_the_note_of_another,
+    a_paused_run_is_open_and_what_a_job_made_is_found_by_what_decided_it,
 }

@@ -12,7 +12,7 @@ use output::Format;
 use std::{path::PathBuf, process::ExitCode};
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 not found; 4 denied; 5 conflict with what is there; \
-6 server or tool not available; 7 a run failed.";
+6 server or tool not available; 7 a run failed; 8 a run waits for a person.";
 
 /// FuseML fuses the AI/ML tools a team already uses into one MLOps system.
 #[derive(Parser)]
@@ -48,9 +48,9 @@ enum Command {
     /// Create and choose projects
     #[command(subcommand)]
     Project(command::project::ProjectCommand),
-    /// Show the pipeline templates of installed extensions
+    /// Show, check and draw pipeline templates
     #[command(subcommand)]
-    Template(command::pipeline::TemplateCommand),
+    Template(command::template::TemplateCommand),
     /// Attach pipelines to the project and show their results
     #[command(subcommand)]
     Pipeline(command::pipeline::PipelineCommand),
@@ -76,7 +76,7 @@ enum Command {
     Artifact(command::artifact::ArtifactCommand),
     /// Show what an artifact was made from and what came of it
     Lineage(command::lineage::LineageArguments),
-    /// Start, follow and cancel runs
+    /// Start, follow and steer runs
     #[command(subcommand)]
     Run(command::run::RunCommand),
     /// Show what is being served
@@ -146,7 +146,7 @@ async fn ask(command: Command, options: &Options) -> anyhow::Result<ExitCode> {
     match command {
         Command::Extension(command) => command::extension::execute(command, options).await,
         Command::Project(command) => command::project::execute(command, options).await,
-        Command::Template(command) => command::pipeline::execute_template(command, options).await,
+        Command::Template(command) => command::template::execute(command, options).await,
         Command::Pipeline(command) => command::pipeline::execute(command, options).await,
         Command::Codeset(command) => command::codeset::execute(command, options).await,
         Command::Push(arguments) => command::codeset::push(arguments, options).await,
@@ -170,6 +170,9 @@ async fn ask(command: Command, options: &Options) -> anyhow::Result<ExitCode> {
 
 /// Ends the process when a run that was waited for did not succeed.
 pub(crate) const RUN_FAILED: u8 = 7;
+
+/// Ends the process when a run that was waited for goes on only once somebody tells it to.
+pub(crate) const RUN_WAITS: u8 = 8;
 
 fn code_of(error: &anyhow::Error) -> ExitCode {
     error.downcast_ref::<Error>().map_or(ExitCode::FAILURE, |error| exit_code(error.kind))

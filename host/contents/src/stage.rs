@@ -123,6 +123,10 @@ impl ContentStore for Contents {
         self.trees.publish(descriptor, tree).await
     }
 
+    async fn missing(&self, tree: &Tree) -> Result<Vec<String>> {
+        self.trees.missing(tree).await
+    }
+
     async fn tree(&self, digest: &Digest) -> Result<Tree> {
         self.trees.tree(digest).await
     }

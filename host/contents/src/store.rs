@@ -133,6 +133,29 @@ impl TreeStore {
         .await
     }
 
+    /// Files of a stored tree whose bytes are not there in their length; nothing is read.
+    pub async fn missing(&self, tree: &Tree) -> Result<Vec<String>> {
+        let (store, tree) = (self.clone(), tree.clone());
+        blocking(move || {
+            let places = store.places(&tree)?;
+            let mut packs: HashMap<Digest, Option<u64>> = HashMap::new();
+            for (pack, _) in places.values() {
+                if !packs.contains_key(pack) {
+                    packs.insert(pack.clone(), store.blob_size(pack)?);
+                }
+            }
+            let missing = parallel(tree.files(), |file| {
+                let packed = places.get(&file.digest).is_some_and(|(pack, place)| {
+                    packs.get(pack).copied().flatten().is_some_and(|size| size >= place.offset + place.size_bytes)
+                });
+                let is_there = packed || store.blob_size(&file.digest)? == Some(file.size_bytes);
+                Ok((!is_there).then(|| file.path.clone()))
+            })?;
+            Ok(missing.into_iter().flatten().collect())
+        })
+        .await
+    }
+
     /// Writes a stored tree into a directory in the making, verified on the way.
     pub(crate) async fn restore(&self, digest: &Digest, staging: &Staging) -> Result<()> {
         let (store, digest, staging) = (self.clone(), digest.clone(), staging.clone());

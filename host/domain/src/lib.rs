@@ -25,15 +25,19 @@ mod network;
 mod package;
 mod permission;
 mod pipeline;
+mod plan;
 pub mod port;
 mod pushed;
 mod reference;
+mod reuse;
 mod run;
+mod run_command;
 mod runnable;
 mod runnable_file;
 mod secret;
 mod series;
 mod setting;
+mod step;
 mod store_sync;
 mod stored;
 mod surface;
@@ -69,24 +73,26 @@ pub use network::{is_public, never_meant};
 pub use package::{PackageOrigin, PackageReference, exactly};
 pub use permission::{AllowedHost, BoundSecret, Capability, Request, Rights, fill_setting, host_rendering};
 pub use pipeline::{Binding, InputValue, Pipeline, Value, find_loop};
+pub use plan::{Plan, PlannedStep, Prospect};
 pub use pushed::{PushedArtifact, check_pushed};
 pub use reference::Reference;
-pub use run::{Cause, Run, RunState, StepEvent, StepRun, StepState};
+pub use reuse::{Identity, ReuseVerdict, StepResult};
+pub use run::{Attempt, Cause, Run, RunState, StepEvent, StepRun, StepState, WaitsFor};
+pub use run_command::{Intervention, RunCommand, Swap};
 pub use runnable::{
     BuildPlan, Delivery, Environment, InputSlot, OutputReport, OutputSlot, Parameter, Runnable, ServiceSpec, ValueType,
 };
 pub use secret::SecretText;
 pub use series::{SMALL_FILE, Series};
 pub use setting::{Setting, SettingType};
+pub use step::{Action, Approval, DEFAULT_TIMEOUT, Retry, Reuse, RunnableChoice, RunnableKind, Runs, Step, When, Work};
 pub use store_sync::{StoreLook, StoreSync};
 pub use stored::{
     StoreAbilities, StoreBatch, StoreChange, StoreCollected, StoreCondition, StoreEvent, StoreInfo, StorePage,
     StorePattern, StoreQuery, StoredArtifact,
 };
 pub use surface::Surface;
-pub use template::{
-    Action, DEFAULT_TIMEOUT, RunnableChoice, RunnableKind, Step, Template, TemplateInput, TemplateOutput, Work,
-};
+pub use template::{Template, TemplateInput, TemplateOutput};
 pub use tree::{Tree, TreeFile, check_relative_path};
 pub use workload::{
     CollectedOutput, Contents, LogChunk, Phase, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, WorkloadStatus,

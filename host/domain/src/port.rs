@@ -3,9 +3,9 @@
 
 use crate::{
     Address, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, EngineInfo, EngineLog, EngineStatus,
-    EngineWorkload, Error, InstanceChoice, Kind, Location, LogChunk, Name, Result, SecretText, Series, StoreAbilities,
-    StoreBatch, StoreChange, StoreCollected, StoreInfo, StorePage, StoreQuery, StoredArtifact, Tree, Workload,
-    WorkloadStatus,
+    EngineWorkload, Error, InstanceChoice, Kind, Location, LogChunk, Name, Result, SecretText, Series, StepResult,
+    StoreAbilities, StoreBatch, StoreChange, StoreCollected, StoreInfo, StorePage, StoreQuery, StoredArtifact, Tree,
+    Workload, WorkloadStatus,
 };
 use async_trait::async_trait;
 use std::{path::Path, sync::Arc, time::Duration};
@@ -26,6 +26,8 @@ pub trait ContentStore: Send + Sync {
     async fn publish(&self, descriptor: &Descriptor, tree: &Tree) -> Result<()>;
     /// Reads all files of contents that nobody listed before, and stores the list; what they say of themselves too.
     async fn record(&self, series: &Series, contents: &Contents) -> Result<(Tree, Attributes)>;
+    /// Files of a stored tree whose bytes are not there in their length. Nothing is read.
+    async fn missing(&self, tree: &Tree) -> Result<Vec<String>>;
     /// The tree of a digest that one of these stored.
     async fn tree(&self, digest: &crate::Digest) -> Result<Tree>;
     /// Where the built-in store keeps a stored tree.
@@ -242,6 +244,8 @@ pub struct ArtifactEvent {
 pub enum Role {
     Used,
     Made,
+    /// It was there already, made by an earlier step of the same work.
+    Reused,
 }
 
 /// One edge of lineage.
@@ -284,11 +288,13 @@ pub struct Change {
     pub lineage: Vec<Participation>,
     pub build: Option<Build>,
     pub service: Option<Service>,
+    /// For jobs that would do the same.
+    pub result: Option<StepResult>,
 }
 
 impl Change {
     pub fn of(run: crate::Run) -> Self {
-        Self { run, artifacts: Vec::new(), lineage: Vec::new(), build: None, service: None }
+        Self { run, artifacts: Vec::new(), lineage: Vec::new(), build: None, service: None, result: None }
     }
 }
 
@@ -303,6 +309,18 @@ pub trait Catalog: Send + Sync {
     async fn start(&self, run: crate::Run) -> Result<crate::Run>;
     async fn run(&self, id: uuid::Uuid) -> Result<crate::Run>;
     async fn open_runs(&self) -> Result<Vec<crate::Run>>;
+    /// Carries out what a person tells a run.
+    async fn command(
+        &self,
+        id: uuid::Uuid,
+        command: crate::RunCommand,
+        by: &str,
+        reason: Option<String>,
+    ) -> Result<crate::Run>;
+    /// What a job of this identity made last.
+    async fn result(&self, project: &Name, identity: &crate::Digest) -> Result<Option<StepResult>>;
+    /// What this step of a pipeline made last, whatever of, newest first.
+    async fn results(&self, project: &Name, pipeline: &Name, step: &Name, limit: u32) -> Result<Vec<StepResult>>;
     /// Saves a transition; `conflict` when the stored run is not the one that it was made from.
     async fn save(&self, change: &Change) -> Result<()>;
     async fn pipelines(&self, project: &Name) -> Result<Vec<crate::Pipeline>>;

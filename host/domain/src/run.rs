@@ -3,7 +3,10 @@
 //! Every change goes through [`Run::apply`], which refuses a transition that the table of states does not have
 //! and works out what follows for the other steps and for the run. Persisting the result is one transaction.
 
-use crate::{Address, Error, InputValue, Name, Result, Template, Value, pipeline::Pipeline};
+use crate::{
+    Address, Error, Identity, InputValue, Intervention, Name, Result, Reuse, ReuseVerdict, Runs, Step, Swap, Template,
+    Value, pipeline::Pipeline,
+};
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,6 +19,8 @@ pub enum StepState {
     /// For steps that it needs.
     Waiting,
     Ready,
+    /// A person is asked (S72).
+    AwaitingApproval,
     /// Its plan is made and its key known; inputs are being brought to the workload.
     Staging,
     Running,
@@ -37,6 +42,8 @@ impl StepState {
 #[serde(rename_all = "kebab-case")]
 pub enum RunState {
     Running,
+    /// What was begun goes on, nothing else begins (S69).
+    Paused,
     Succeeded,
     Failed,
     Cancelled,
@@ -44,7 +51,7 @@ pub enum RunState {
 
 impl RunState {
     pub fn ended(self) -> bool {
-        self != Self::Running
+        !matches!(self, Self::Running | Self::Paused)
     }
 }
 
@@ -67,6 +74,18 @@ pub enum StepEvent {
         workload: String,
         runnable: Option<Address>,
         note: Option<String>,
+        /// What decides its result, and why that is not an earlier one; for jobs.
+        reuse: Option<(Option<Box<Identity>>, ReuseVerdict)>,
+    },
+    /// It was done before: the earlier result is taken.
+    Reused {
+        runnable: Address,
+        outputs: BTreeMap<String, Value>,
+        reuse: ReuseVerdict,
+    },
+    /// A person has to say whether it goes on.
+    ApprovalAsked {
+        message: String,
     },
     Submitted,
     /// The workload ended well, or the service is ready.
@@ -77,6 +96,8 @@ pub enum StepEvent {
     },
     Failed {
         message: String,
+        /// It may go well the next time: a workload failed, or a tool did not answer.
+        may_pass: bool,
     },
     Skipped {
         reason: String,
@@ -84,10 +105,32 @@ pub enum StepEvent {
     Cancelled,
 }
 
+/// How one try of a step ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    pub number: u32,
+    pub state: StepState,
+    pub workload: Option<String>,
+    pub runnable: Option<Address>,
+    pub note: Option<String>,
+    pub started: Option<Timestamp>,
+    pub ended: Option<Timestamp>,
+}
+
+fn first() -> u32 {
+    1
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepRun {
     pub name: Name,
     pub state: StepState,
+    /// Counts its tries from 1.
+    #[serde(default = "first")]
+    pub attempt: u32,
+    /// Counts what was changed of it beside its events: an event that was worked out before is refused.
+    #[serde(default)]
+    pub version: u32,
     /// Key of its workload at the agent, once staged.
     pub workload: Option<String>,
     /// Which runnable it runs, fixed when it is staged.
@@ -97,6 +140,71 @@ pub struct StepRun {
     pub note: Option<String>,
     pub started: Option<Timestamp>,
     pub ended: Option<Timestamp>,
+    /// It is not begun again before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// It goes on although the run is paused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub released: bool,
+    /// What a person chose instead of what the template says (S70).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swap: Option<Swap>,
+    /// Whether its result is an earlier one, and why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<ReuseVerdict>,
+    /// What decides its result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Box<Identity>>,
+    /// Its tries before this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Attempt>,
+}
+
+impl StepRun {
+    fn new(step: &Step) -> Self {
+        Self {
+            name: step.name.clone(),
+            state: if step.needs().is_empty() { StepState::Ready } else { StepState::Waiting },
+            attempt: 1,
+            version: 0,
+            workload: None,
+            runnable: None,
+            outputs: BTreeMap::new(),
+            note: None,
+            started: None,
+            ended: None,
+            not_before: None,
+            released: false,
+            swap: None,
+            reuse: None,
+            identity: None,
+            earlier: Vec::new(),
+        }
+    }
+
+    /// Begins it anew: the next try of the same step. Where it stands next, whoever calls this says.
+    pub(crate) fn begin_again(&mut self) {
+        let try_before = Attempt {
+            number: self.attempt,
+            state: self.state,
+            workload: self.workload.take(),
+            runnable: self.runnable.take(),
+            note: self.note.take(),
+            started: self.started.take(),
+            ended: self.ended.take(),
+        };
+        if try_before.started.is_some() {
+            self.earlier.push(try_before);
+            self.attempt += 1;
+        }
+        self.version += 1;
+        self.state = StepState::Waiting;
+        self.outputs.clear();
+        self.reuse = None;
+        self.identity = None;
+        self.not_before = None;
+        self.released = false;
+    }
 }
 
 /// Why a run exists.
@@ -132,21 +240,20 @@ pub struct Run {
     /// Counts transitions; the catalog refuses to save from an older one.
     pub revision: u64,
     pub cancel_requested: bool,
+    /// Counts how often it was open: again each time that it is taken up after it ended.
+    #[serde(default = "first")]
+    pub round: u32,
+    /// Instead of what each step says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<Reuse>,
+    /// What people told it, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interventions: Vec<Intervention>,
 }
 
 impl Run {
     /// A new run with its first steps ready. The number is given when it is saved.
     pub fn new(pipeline: &Pipeline, inputs: IndexMap<Name, InputValue>, cause: Cause, now: Timestamp) -> Self {
-        let steps = pipeline.template.steps.iter().map(|step| StepRun {
-            name: step.name.clone(),
-            state: if step.needs().is_empty() { StepState::Ready } else { StepState::Waiting },
-            workload: None,
-            runnable: None,
-            outputs: BTreeMap::new(),
-            note: None,
-            started: None,
-            ended: None,
-        });
         Self {
             id: Uuid::now_v7(),
             project: pipeline.project.clone(),
@@ -157,13 +264,46 @@ impl Run {
             template: pipeline.template.clone(),
             inputs,
             parameters: pipeline.parameters.clone(),
-            steps: steps.collect(),
+            steps: pipeline.template.steps.iter().map(StepRun::new).collect(),
             outputs: IndexMap::new(),
             created: now,
             ended: None,
             revision: 0,
             cancel_requested: false,
+            round: 1,
+            reuse: None,
+            interventions: Vec::new(),
         }
+    }
+
+    /// A new run of the same template with the same inputs and parameters.
+    pub fn again(&self, cause: Cause, now: Timestamp) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            number: 0,
+            state: RunState::Running,
+            cause,
+            steps: self.template.steps.iter().map(StepRun::new).collect(),
+            outputs: IndexMap::new(),
+            created: now,
+            ended: None,
+            revision: 0,
+            cancel_requested: false,
+            round: 1,
+            reuse: None,
+            interventions: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// Whom an open run waits for: nothing of it moves until somebody tells it to.
+    pub fn waits_for(&self, now: Timestamp) -> Option<WaitsFor> {
+        if self.state.ended() || self.next_due(now).is_some() || self.active(now).next().is_some() {
+            return None;
+        }
+        let asking = self.steps.iter().filter(|step| step.state == StepState::AwaitingApproval);
+        let asking: Vec<_> = asking.map(|step| step.name.clone()).collect();
+        Some(if asking.is_empty() { WaitsFor::Resume } else { WaitsFor::Approval(asking) })
     }
 
     /// `<pipeline>/<number>`.
@@ -175,15 +315,45 @@ impl Run {
         self.steps.iter().find(|step| step.name == *name)
     }
 
-    /// One transition, with all that follows from it. An impossible one changes nothing.
-    pub fn apply(&mut self, step: &Name, event: StepEvent, now: Timestamp) -> Result<()> {
+    /// Steps about which something is to be done now: begun, watched, or ended because the run is cancelled.
+    pub fn active(&self, now: Timestamp) -> impl Iterator<Item = &StepRun> {
+        self.steps.iter().filter(move |step| match step.state {
+            StepState::Staging | StepState::Running | StepState::Collecting => true,
+            StepState::Ready if self.cancel_requested => true,
+            StepState::Ready => !self.holds(step) && step.not_before.is_none_or(|due| due <= now),
+            StepState::AwaitingApproval => self.cancel_requested,
+            _ => false,
+        })
+    }
+
+    /// When the next step is due that still waits before it is tried again.
+    pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let waiting = self.steps.iter().filter(|step| step.state == StepState::Ready && !self.holds(step));
+        waiting.filter_map(|step| step.not_before).filter(|due| *due > now).min()
+    }
+
+    /// Whether the run's pause is why the step does not begin.
+    pub(crate) fn holds(&self, step: &StepRun) -> bool {
+        self.state == RunState::Paused && !step.released
+    }
+
+    /// One transition, with all that follows from it. `version` is that of the step when the event was worked out. An
+    /// impossible one changes nothing.
+    ///
+    /// # Errors
+    /// `conflict`: `stale-step` when the step was changed meanwhile, `transition` when it cannot happen.
+    pub fn apply(&mut self, step: &Name, version: u32, event: StepEvent, now: Timestamp) -> Result<()> {
         let label = self.label();
         let index = self
             .steps
             .iter()
             .position(|candidate| candidate.name == *step)
             .ok_or_else(|| Error::internal("unknown-step", format!("{label} has no step {step}")))?;
+        let retry = self.template.step(step).and_then(|step| step.retry).filter(|_| !self.cancel_requested);
         let target = &mut self.steps[index];
+        if target.version != version {
+            return Err(Error::conflict("stale-step", format!("{label}, step {step} was changed meanwhile")));
+        }
         target.state = next_state(target.state, &event).ok_or_else(|| {
             Error::conflict(
                 "transition",
@@ -193,22 +363,40 @@ impl Run {
         if target.started.is_none() {
             target.started = Some(now);
         }
+        if target.state.ended() {
+            target.ended = Some(now);
+        }
         match event {
-            StepEvent::Staged { workload, runnable, note } => {
+            StepEvent::Staged { workload, runnable, note, reuse } => {
                 target.workload = Some(workload);
                 target.runnable = runnable;
                 target.note = note;
+                if let Some((identity, verdict)) = reuse {
+                    target.identity = identity;
+                    target.reuse = Some(verdict);
+                }
+            }
+            StepEvent::Reused { runnable, outputs, reuse } => {
+                target.runnable = Some(runnable);
+                target.outputs = outputs;
+                target.note = Some(reuse.to_string());
+                target.reuse = Some(reuse);
             }
             StepEvent::Succeeded { outputs, note } => {
                 target.outputs = outputs;
                 target.note = note.or(target.note.take());
             }
-            StepEvent::Failed { message } => target.note = Some(message),
+            StepEvent::Failed { message, may_pass } => {
+                target.note = Some(message);
+                let retry = retry.filter(|retry| may_pass && target.attempt < retry.attempts);
+                if let Some(pause) = retry.map(|retry| retry.pause(target.attempt)) {
+                    target.begin_again();
+                    target.not_before = Some(now.saturating_add(pause).unwrap_or(now));
+                }
+            }
             StepEvent::Skipped { reason } => target.note = Some(reason),
+            StepEvent::ApprovalAsked { message } => target.note = Some(message),
             StepEvent::Submitted | StepEvent::Ended | StepEvent::Cancelled => {}
-        }
-        if target.state.ended() {
-            target.ended = Some(now);
         }
         self.follow(now);
         self.revision += 1;
@@ -216,24 +404,21 @@ impl Run {
     }
 
     /// Makes waiting steps ready or skips them, and ends the run when nothing is left.
-    fn follow(&mut self, now: Timestamp) {
+    pub(crate) fn follow(&mut self, now: Timestamp) {
         // Steps stand in an order in which each follows what it needs, so one pass reaches them all.
         for index in 0..self.steps.len() {
             if self.steps[index].state != StepState::Waiting {
                 continue;
             }
-            let needs = self.template.step(&self.steps[index].name).map(crate::Step::needs).unwrap_or_default();
-            let states: Vec<_> =
-                needs.iter().filter_map(|need| self.step(need)).map(|s| (s.name.clone(), s.state)).collect();
-            let step = &mut self.steps[index];
-            if let Some((blocker, state)) =
-                states.iter().find(|(_, state)| state.ended() && *state != StepState::Succeeded)
-            {
-                step.state = StepState::Skipped;
-                step.note = Some(format!("step {blocker} {state}"));
-                step.ended = Some(now);
-            } else if states.iter().all(|(_, state)| *state == StepState::Succeeded) {
-                step.state = StepState::Ready;
+            match self.what_follows(&self.steps[index].name) {
+                Follows::Nothing => {}
+                Follows::Ready => self.steps[index].state = StepState::Ready,
+                Follows::Skipped(reason) => {
+                    let step = &mut self.steps[index];
+                    step.state = StepState::Skipped;
+                    step.note = Some(reason);
+                    step.ended = Some(now);
+                }
             }
         }
         if self.steps.iter().all(|step| step.state.ended()) {
@@ -248,6 +433,33 @@ impl Run {
         }
     }
 
+    /// What becomes of a waiting step as those that it needs stand now.
+    fn what_follows(&self, name: &Name) -> Follows {
+        let Some(step) = self.template.step(name) else { return Follows::Nothing };
+        let needs: Vec<_> = step.needs().iter().filter_map(|need| self.step(need)).collect();
+        let all_ended = needs.iter().all(|need| need.state.ended());
+        match step.runs {
+            Runs::OnSuccess => {
+                let blocker = needs.iter().find(|need| need.state.ended() && need.state != StepState::Succeeded);
+                match blocker {
+                    Some(blocker) => Follows::Skipped(format!("step {} {}", blocker.name, blocker.state)),
+                    None if all_ended => Follows::Ready,
+                    None => Follows::Nothing,
+                }
+            }
+            _ if !all_ended => Follows::Nothing,
+            _ if self.cancel_requested => Follows::Skipped("the run was cancelled".to_owned()),
+            Runs::OnFailure if !self.any_failed_before(name) => Follows::Skipped("nothing before it failed".to_owned()),
+            Runs::OnFailure | Runs::Always => Follows::Ready,
+        }
+    }
+
+    /// Whether a step failed that this one needs, or that one of those needs, and so on.
+    fn any_failed_before(&self, name: &Name) -> bool {
+        let before = self.template.before(name);
+        self.steps.iter().any(|step| step.state == StepState::Failed && before.contains(&step.name))
+    }
+
     fn collect_outputs(&self) -> IndexMap<Name, Value> {
         let found = self.template.outputs.iter().filter_map(|(name, output)| match &output.from {
             crate::Reference::Output { step, output } => {
@@ -260,22 +472,41 @@ impl Run {
     }
 }
 
+/// What a person has to say before an open run goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WaitsFor {
+    Resume,
+    /// Whether these steps are approved.
+    Approval(Vec<Name>),
+}
+
+/// What becomes of a waiting step.
+enum Follows {
+    Nothing,
+    Ready,
+    Skipped(String),
+}
+
 /// The table of transitions; `None` where there is none.
 fn next_state(state: StepState, event: &StepEvent) -> Option<StepState> {
     use StepState as S;
     Some(match (state, event) {
         (S::Ready, StepEvent::Staged { .. }) => S::Staging,
+        (S::Ready, StepEvent::Reused { .. }) => S::Succeeded,
+        (S::Ready, StepEvent::ApprovalAsked { .. }) => S::AwaitingApproval,
         (S::Staging, StepEvent::Submitted) => S::Running,
         (S::Running, StepEvent::Ended) => S::Collecting,
         // A step without a workload succeeds from ready.
-        (S::Ready | S::Collecting, StepEvent::Succeeded { .. }) => S::Succeeded,
-        (S::Ready | S::Staging | S::Running | S::Collecting, StepEvent::Failed { .. }) => S::Failed,
+        (S::Ready | S::AwaitingApproval | S::Collecting, StepEvent::Succeeded { .. }) => S::Succeeded,
+        (S::Ready | S::AwaitingApproval | S::Staging | S::Running | S::Collecting, StepEvent::Failed { .. }) => {
+            S::Failed
+        }
         (S::Ready | S::Staging | S::Running | S::Collecting, StepEvent::Skipped { .. }) => S::Skipped,
-        (S::Waiting | S::Ready | S::Staging | S::Running, StepEvent::Cancelled) => S::Cancelled,
+        (S::Waiting | S::Ready | S::AwaitingApproval | S::Staging | S::Running, StepEvent::Cancelled) => S::Cancelled,
         _ => return None,
     })
 }
 
 #[cfg(test)]
 #[path = "run_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -3,10 +3,16 @@
 //! A template that parses is sound as far as it can be known before a run: every reference leads somewhere,
 //! kinds fit where both ends are declared, and no step waits for itself.
 
-use crate::{Address, Error, InstanceChoice, Kind, Name, Reference, Result, ValueType, runnable::list_or_none};
+use crate::{
+    Action, Error, Kind, Name, Reference, Result, RunnableChoice, Runs, Step, ValueType, When, runnable::list_or_none,
+    step::StepText,
+};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
+
+/// Steps of one template.
+const MOST_STEPS: usize = 1_000;
 
 /// What a template takes: an artifact of a kind, or a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,105 +42,7 @@ pub struct TemplateOutput {
     pub from: Reference,
 }
 
-/// Which runnable a step runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum RunnableChoice {
-    /// A build step's output, by the kind of runnable.
-    Reference(Reference),
-    Address(Address),
-    /// The newest of this kind whose inputs fit, preferably from the build that the inputs came from.
-    Kind(RunnableKind),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RunnableKind {
-    pub kind: String,
-}
-
-/// A step as it stands in the file: exactly one of `build`, `run` and `serve`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StepText {
-    build: Option<InstanceChoice>,
-    codeset: Option<Reference>,
-    run: Option<RunnableChoice>,
-    serve: Option<RunnableChoice>,
-    #[serde(default)]
-    inputs: IndexMap<String, Reference>,
-    #[serde(default)]
-    parameters: IndexMap<String, String>,
-    /// Steps to wait for of which nothing is taken.
-    #[serde(default)]
-    after: Vec<Name>,
-    timeout: Option<String>,
-}
-
-/// What a step does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "action")]
-pub enum Action {
-    /// An instance's builder turns the codeset into runnables.
-    Build { instance: InstanceChoice, codeset: Reference },
-    /// A job.
-    Run(Work),
-    /// A service; its one output is `url`.
-    Serve(Work),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Work {
-    pub runnable: RunnableChoice,
-    pub inputs: IndexMap<String, Reference>,
-    /// Literals or references.
-    pub parameters: IndexMap<String, String>,
-    pub timeout: Option<Duration>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    pub name: Name,
-    /// Steps that come before it although it takes nothing of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub after: Vec<Name>,
-    #[serde(flatten)]
-    pub action: Action,
-}
-
-impl Step {
-    /// Every reference the step holds.
-    pub fn references(&self) -> Result<Vec<Reference>> {
-        match &self.action {
-            Action::Build { codeset, .. } => Ok(vec![codeset.clone()]),
-            Action::Run(work) | Action::Serve(work) => {
-                let mut all: Vec<_> = work.inputs.values().cloned().collect();
-                if let RunnableChoice::Reference(reference) = &work.runnable {
-                    all.push(reference.clone());
-                }
-                for value in work.parameters.values().filter(|value| Reference::is(value)) {
-                    all.push(value.parse()?);
-                }
-                Ok(all)
-            }
-        }
-    }
-
-    /// The steps that must have succeeded before it.
-    pub fn needs(&self) -> BTreeSet<Name> {
-        let references = self.references().unwrap_or_default();
-        references
-            .into_iter()
-            .filter_map(|reference| match reference {
-                Reference::Output { step, .. } => Some(step),
-                _ => None,
-            })
-            .chain(self.after.iter().cloned())
-            .collect()
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TemplateText {
     schema_version: u32,
@@ -157,9 +65,6 @@ pub struct Template {
     pub outputs: IndexMap<Name, TemplateOutput>,
 }
 
-/// The longest a job may run when its step says nothing.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
-
 impl Template {
     /// Reads a YAML template; `source` is the file's name, for messages.
     pub fn parse(text: &str, source: &str) -> Result<Self> {
@@ -176,9 +81,14 @@ impl Template {
                 format!("schema_version is {}; this server reads 1", read.schema_version),
             ));
         }
-        let steps = read.steps.into_iter().map(|(name, step)| read_step(name, step)).collect::<Result<Vec<_>>>()?;
+        if read.steps.len() > MOST_STEPS {
+            let message = format!("{} steps; a template has at most {MOST_STEPS}", read.steps.len());
+            return Err(Error::invalid("steps", message));
+        }
+        let steps = read.steps.into_iter().map(|(name, step)| step.read(name)).collect::<Result<Vec<_>>>()?;
         let mut template =
             Self { name: read.name, description: read.description, inputs: read.inputs, steps, outputs: read.outputs };
+        template.wait_for_the_rest();
         template.check_inputs()?;
         for index in 0..template.steps.len() {
             template.check_step(&template.steps[index])?;
@@ -223,10 +133,31 @@ impl Template {
         Ok(())
     }
 
+    /// A step for when things went wrong, or however they went, that names nothing to wait for waits for all others.
+    fn wait_for_the_rest(&mut self) {
+        let on_success = self.steps.iter().filter(|step| step.runs == Runs::OnSuccess);
+        let all: Vec<_> = on_success.map(|step| step.name.clone()).collect();
+        for step in &mut self.steps {
+            if step.runs != Runs::OnSuccess && step.needs().is_empty() {
+                step.after.clone_from(&all);
+            }
+        }
+    }
+
     fn check_step(&self, step: &Step) -> Result<()> {
         let here = |error: Error| error.context(format!("step {}", step.name));
         for reference in step.references().map_err(here)? {
             self.kind_of(&reference).map_err(here)?;
+            if let (Reference::Output { step: of, .. }, true) = (&reference, step.runs != Runs::OnSuccess) {
+                let message = format!("it cannot take {reference}: it runs also where `{of}` failed and gave nothing");
+                return Err(here(Error::invalid("reference", message)));
+            }
+        }
+        if let Some(When::Artifact { artifact, .. }) = &step.when
+            && matches!(self.kind_of(artifact)?, Leads::Value)
+        {
+            let message = format!("`when` asks {artifact} with `where`, but that is a value; use `value` and `in`");
+            return Err(here(Error::invalid("type", message)));
         }
         if let Some(unknown) = step.after.iter().find(|name| self.step(name).is_none()) {
             return Err(here(Error::invalid("reference", format!("it comes after `{unknown}`, which is no step"))));
@@ -242,6 +173,7 @@ impl Template {
                 }
                 _ => Ok(()),
             },
+            Action::Approve(_) => Ok(()),
         }
     }
 
@@ -278,9 +210,26 @@ impl Template {
                         "reference",
                         format!("{reference}: a serving step has only the output `url`"),
                     )),
+                    Action::Approve(_) => Err(Error::invalid(
+                        "reference",
+                        format!("{reference}: an approval gives nothing; name the step in `after`"),
+                    )),
                 }
             }
         }
+    }
+
+    /// The steps that must have ended before this one, and those before them.
+    pub fn before(&self, name: &Name) -> BTreeSet<Name> {
+        let mut found = BTreeSet::from([name.clone()]);
+        // Each step follows what it needs: one pass from the end reaches them all.
+        for step in self.steps.iter().rev() {
+            if found.contains(&step.name) {
+                found.extend(step.needs());
+            }
+        }
+        found.remove(name);
+        found
     }
 
     pub fn step(&self, name: &Name) -> Option<&Step> {
@@ -306,43 +255,6 @@ fn fits(reference: &Reference, leads: Leads, wanted: Option<Kind>) -> Result<()>
         return Ok(());
     }
     Err(Error::invalid("type", format!("{reference} is {}, but {} is needed here", name(is), name(wanted))))
-}
-
-fn read_step(name: Name, step: StepText) -> Result<Step> {
-    let refuse = |why: &str| Error::invalid("step", format!("step {name}: {why}"));
-    let timeout = step
-        .timeout
-        .as_deref()
-        .map(read_duration)
-        .transpose()
-        .map_err(|error| error.context(format!("step {name}")))?;
-    let work = |runnable| Work { runnable, inputs: step.inputs.clone(), parameters: step.parameters.clone(), timeout };
-    let action = match (step.build, step.run, step.serve) {
-        (Some(instance), None, None) => {
-            if !step.inputs.is_empty() || !step.parameters.is_empty() {
-                return Err(refuse("a build step takes a `codeset`, no inputs or parameters"));
-            }
-            let codeset = step.codeset.clone().ok_or_else(|| refuse("a build step needs a `codeset`"))?;
-            Action::Build { instance, codeset }
-        }
-        (None, Some(runnable), None) => Action::Run(work(runnable)),
-        (None, None, Some(runnable)) => Action::Serve(work(runnable)),
-        _ => return Err(refuse("a step is exactly one of `build`, `run` and `serve`")),
-    };
-    Ok(Step { name, after: step.after, action })
-}
-
-/// `90s`, `30m`, `2h`.
-fn read_duration(text: &str) -> Result<Duration> {
-    let refuse = || Error::invalid("duration", format!("`{text}` is not a length of time such as 90s, 30m or 2h"));
-    let unit = match text.chars().last() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 3600,
-        _ => return Err(refuse()),
-    };
-    let count: u64 = text[..text.len() - 1].parse().map_err(|_| refuse())?;
-    count.checked_mul(unit).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(refuse)
 }
 
 /// Each step after those it needs, else as written; a circle is an error naming its steps.

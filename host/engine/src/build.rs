@@ -1,9 +1,12 @@
 //! Build steps: a builder plans, the agent makes the environment, the runnables are registered (S46–S53).
 
-use crate::driver::{Driver, Outcome, key_of};
+use crate::{
+    Ports,
+    driver::{Driver, Outcome, key_of},
+};
 use fuseml_domain::{
-    Action, Address, Attributes, BuildPlan, Descriptor, Environment, Error, Origin, Reference, Result, Run, StepEvent,
-    StepRun, Value, Workload, WorkloadKind,
+    Action, Address, Attributes, BuildPlan, Descriptor, Environment, Error, InstanceChoice, Origin, Reference, Result,
+    Run, StepEvent, StepRun, Value, Workload, WorkloadKind,
     port::{Build, CodesetToBuild, Participation, PreviousBuild, Role},
 };
 use jiff::Timestamp;
@@ -12,24 +15,24 @@ use std::{collections::BTreeMap, time::Duration};
 /// Resolving and installing packages may take this long.
 const ENVIRONMENT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-struct Planned {
-    plan: BuildPlan,
+pub(crate) struct Planned {
+    pub(crate) plan: BuildPlan,
     codeset: Descriptor,
 }
 
 pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
-    let Planned { plan, .. } = plan(driver, run, step).await?;
+    let Planned { plan, .. } = plan_of(driver, run, step).await?;
     let environment = environment(&plan)?;
     let verb = if plan.rebuild { "environment built" } else { "environment reused" };
     let note = format!("{verb}: {} ({})", plan.reason, &environment.digest.hex()[..12]);
-    Ok(StepEvent::Staged { workload: key_of(run, &step.name), runnable: None, note: Some(note) }.into())
+    Ok(StepEvent::Staged { workload: key_of(run, step), runnable: None, note: Some(note), reuse: None }.into())
 }
 
 /// Makes sure that the environment is on the agent: a moment's work when it already is.
 pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Result<Workload> {
-    let Planned { plan, .. } = plan(driver, run, step).await?;
+    let Planned { plan, .. } = plan_of(driver, run, step).await?;
     Ok(Workload {
-        key: key_of(run, &step.name),
+        key: key_of(run, step),
         kind: WorkloadKind::Environment,
         environment: Some(environment(&plan)?.clone()),
         command: Vec::new(),
@@ -44,7 +47,7 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Resu
 }
 
 pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
-    let Planned { plan, codeset } = plan(driver, run, step).await?;
+    let Planned { plan, codeset } = plan_of(driver, run, step).await?;
     let mut artifacts = Vec::new();
     let mut outputs = BTreeMap::new();
     for runnable in &plan.runnables {
@@ -79,12 +82,16 @@ pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Resul
     })
 }
 
-async fn plan(driver: &Driver, run: &Run, step: &StepRun) -> Result<Planned> {
-    let ports = &driver.engine.ports;
+async fn plan_of(driver: &Driver, run: &Run, step: &StepRun) -> Result<Planned> {
     let Some(Action::Build { instance, codeset }) = run.template.step(&step.name).map(|step| &step.action) else {
         return Err(Error::internal("step", format!("{} is no build step", step.name)));
     };
-    let codeset = codeset_of(driver, run, codeset).await?;
+    plan(&driver.engine.ports, run, instance, codeset).await
+}
+
+/// Asks the builder.
+pub(crate) async fn plan(ports: &Ports, run: &Run, instance: &InstanceChoice, codeset: &Reference) -> Result<Planned> {
+    let codeset = codeset_of(ports, run, codeset).await?;
     let last = ports.catalog.last_build(&run.project, &codeset.name).await?;
     let changed_files = match &last {
         Some(build) => {
@@ -118,9 +125,9 @@ async fn plan(driver: &Driver, run: &Run, step: &StepRun) -> Result<Planned> {
     Ok(Planned { plan, codeset })
 }
 
-async fn codeset_of(driver: &Driver, run: &Run, reference: &Reference) -> Result<Descriptor> {
+async fn codeset_of(ports: &Ports, run: &Run, reference: &Reference) -> Result<Descriptor> {
     match crate::work::resolve(run, reference)? {
-        Value::Artifact(address) => driver.engine.ports.catalog.artifact(&address).await,
+        Value::Artifact(address) => ports.catalog.artifact(&address).await,
         Value::Text(text) => Err(Error::invalid("type", format!("{reference} is `{text}`, not a codeset"))),
     }
 }

@@ -3,14 +3,18 @@
 //! Each step goes alone through its states; what it does in each is repeatable, so a driver that takes over
 //! after a crash begins with the state that the catalog holds.
 
-use crate::{Engine, build, service, work};
+use crate::{Engine, build, condition, reuse, service, work};
 use fuseml_domain::{
     Action, Error, ErrorKind, Name, Phase, Result, Run, StepEvent, StepRun, StepState, WorkloadStatus, port::Change,
 };
 use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::sync::Mutex;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 /// How long one question to an agent may hang before it is asked again.
@@ -18,8 +22,19 @@ const WATCH: Duration = Duration::from_secs(3600);
 
 pub(crate) struct Driver {
     pub(crate) engine: Arc<Engine>,
-    run: Mutex<Run>,
-    cancelled: CancellationToken,
+    /// As it was saved last. Nobody holds this while waiting for anything.
+    run: std::sync::Mutex<Run>,
+    /// Held by whoever saves a transition. The loop of [`Driver::drive`] never waits for it: what it waits for would not
+    /// move meanwhile.
+    saving: Mutex<()>,
+    told: Told,
+}
+
+/// How a driver learns of what people told its run.
+#[derive(Clone, Default)]
+pub(crate) struct Told {
+    pub(crate) cancelled: CancellationToken,
+    pub(crate) news: Arc<Notify>,
 }
 
 /// What a transition brings besides itself.
@@ -38,66 +53,80 @@ impl From<StepEvent> for Outcome {
 }
 
 impl Driver {
-    pub(crate) fn new(engine: Arc<Engine>, run: Run, cancelled: CancellationToken) -> Self {
-        Self { engine, run: Mutex::new(run), cancelled }
+    pub(crate) fn new(engine: Arc<Engine>, run: Run, told: Told) -> Self {
+        Self { engine, run: std::sync::Mutex::new(run), saving: Mutex::new(()), told }
     }
 
     pub(crate) async fn drive(&self) {
         let mut advancing = FuturesUnordered::new();
         let mut begun = BTreeSet::new();
         loop {
-            let run = self.snapshot().await;
-            let active = run.steps.iter().filter(|step| !step.state.ended() && step.state != StepState::Waiting);
-            for name in active.map(|step| step.name.clone()) {
-                if begun.insert(name.clone()) {
+            let (run, now) = (self.snapshot(), Timestamp::now());
+            for step in run.active(now) {
+                if begun.insert(step.name.clone()) {
+                    let name = step.name.clone();
                     advancing.push(async { (self.advance(&name).await, name) });
                 }
             }
-            let Some((result, name)) = advancing.next().await else {
+            if run.state.ended() && advancing.is_empty() {
                 tracing::info!(run = %run.label(), project = %run.project, state = %run.state, "run ended");
                 return;
-            };
-            begun.remove(&name);
-            if let Err(error) = result {
-                // Only the catalog's own failures come here: nothing is lost, so wait for it to come back.
-                tracing::error!(run = %run.label(), %error, "a transition could not be saved; trying again");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                self.reload().await;
             }
-            self.engine.wake();
+            tokio::select! {
+                Some((result, name)) = advancing.next() => {
+                    begun.remove(&name);
+                    if let Err(error) = result {
+                        // Only the catalog's own failures come here: nothing is lost, so wait for it to come back.
+                        tracing::error!(run = %run.label(), %error, "a transition could not be saved; trying again");
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        self.reload().await;
+                    }
+                    self.engine.wake();
+                }
+                () = self.told.news.notified() => self.reload().await,
+                () = until(run.next_due(now)) => {}
+            }
         }
     }
 
-    pub(crate) async fn snapshot(&self) -> Run {
-        self.run.lock().await.clone()
+    pub(crate) fn snapshot(&self) -> Run {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whoever is newer counts.
+    fn know(&self, newer: Run) {
+        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        if newer.revision > run.revision {
+            *run = newer;
+        }
     }
 
     async fn reload(&self) {
-        let mut run = self.run.lock().await;
+        let run = self.snapshot();
         match self.engine.ports.catalog.run(run.id).await {
-            Ok(stored) => *run = stored,
+            Ok(stored) => self.know(stored),
             Err(error) => tracing::error!(run = %run.label(), %error, "the run could not be read again"),
         }
     }
 
     /// Takes one step to its end, so that steps beside it do not wait for its every state.
     async fn advance(&self, name: &Name) -> Result<()> {
-        let step_kind = self.snapshot().await.template.step(name).map(|step| step.action.clone());
+        let step_kind = self.snapshot().template.step(name).map(|step| step.action.clone());
         // Jobs and environments share the machine; a service that waits to be ready does not hold others up.
         let _permit = match step_kind {
             Some(Action::Run(_) | Action::Build { .. }) => tokio::select! {
                 permit = self.engine.jobs.clone().acquire_owned() => permit.ok(),
-                () = self.cancelled.cancelled() => None,
+                () = self.told.cancelled.cancelled() => None,
             },
             _ => None,
         };
         loop {
-            let run = self.snapshot().await;
-            let Some(step) = run.step(name).filter(|step| !step.state.ended()) else { return Ok(()) };
+            let run = self.snapshot();
+            let Some(step) = run.active(Timestamp::now()).find(|step| step.name == *name) else { return Ok(()) };
             let outcome = tokio::select! {
                 biased;
                 // What is being collected is there already: it is registered rather than thrown away.
-                () = self.cancelled.cancelled(), if step.state != StepState::Collecting => {
+                () = self.told.cancelled.cancelled(), if step.state != StepState::Collecting => {
                     if let Some(key) = &step.workload {
                         self.engine.ports.agent.cancel(key).await.unwrap_or_else(|error| {
                             tracing::error!(%key, %error, "a workload could not be cancelled");
@@ -107,7 +136,7 @@ impl Driver {
                 }
                 outcome = self.act_with_patience(&run, step) => outcome,
             };
-            self.transition(name, outcome).await?;
+            self.transition(step, outcome).await?;
             service::retire_replaced(self, name).await;
         }
     }
@@ -125,7 +154,8 @@ impl Driver {
                 }
                 Err(error) => {
                     self.abandon(step).await;
-                    return StepEvent::Failed { message: error.message }.into();
+                    let may_pass = matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Internal);
+                    return StepEvent::Failed { message: error.message, may_pass }.into();
                 }
             }
         }
@@ -142,19 +172,28 @@ impl Driver {
     }
 
     async fn act(&self, run: &Run, step: &StepRun) -> Result<Outcome> {
-        let action = &run
+        let planned = run
             .template
             .step(&step.name)
-            .ok_or_else(|| Error::internal("unknown-step", format!("{} lost its step {}", run.label(), step.name)))?
-            .action;
+            .ok_or_else(|| Error::internal("unknown-step", format!("{} lost its step {}", run.label(), step.name)))?;
+        if let (StepState::Ready, Some(when)) = (step.state, &planned.when)
+            && let Some(reason) = condition::unmet(&*self.engine.ports.catalog, run, when).await?
+        {
+            return Ok(StepEvent::Skipped { reason }.into());
+        }
+        let action = &planned.action;
         match (step.state, action) {
+            (StepState::Ready, Action::Approve(approval)) => {
+                Ok(StepEvent::ApprovalAsked { message: approval.message.clone() }.into())
+            }
             (StepState::Ready, Action::Build { .. }) => build::stage(self, run, step).await,
-            (StepState::Ready, Action::Run(_)) => work::stage(self, run, step).await,
+            (StepState::Ready, Action::Run(_)) => reuse::stage(self, run, step).await,
             (StepState::Ready, Action::Serve(_)) => service::stage(self, run, step).await,
             (StepState::Staging, _) => {
                 let workload = match action {
                     Action::Build { .. } => build::workload(self, run, step).await?,
                     Action::Run(_) | Action::Serve(_) => work::workload(self, run, step).await?,
+                    Action::Approve(_) => return Err(nothing_to_do(step)),
                 };
                 self.engine.ports.agent.submit(&workload).await?;
                 Ok(StepEvent::Submitted.into())
@@ -163,7 +202,7 @@ impl Driver {
             (StepState::Collecting, Action::Build { .. }) => build::collect(self, run, step).await,
             (StepState::Collecting, Action::Run(_)) => work::collect(self, run, step).await,
             (StepState::Collecting, Action::Serve(_)) => service::collect(self, run, step).await,
-            (state, _) => Err(Error::internal("state", format!("nothing is to be done while {state}"))),
+            _ => Err(nothing_to_do(step)),
         }
     }
 
@@ -175,41 +214,66 @@ impl Driver {
                 Phase::Succeeded | Phase::Ready => return Ok(StepEvent::Ended.into()),
                 Phase::Pending | Phase::Running => {}
                 Phase::Failed | Phase::Cancelled | Phase::Lost => {
-                    return Ok(StepEvent::Failed { message: explain(&status) }.into());
+                    return Ok(StepEvent::Failed { message: explain(&status), may_pass: true }.into());
                 }
             }
         }
     }
 
-    async fn transition(&self, step: &Name, outcome: Outcome) -> Result<()> {
-        let mut run = self.run.lock().await;
+    /// Saves what came of acting on the step as it was then.
+    async fn transition(&self, step: &StepRun, outcome: Outcome) -> Result<()> {
+        let _saving = self.saving.lock().await;
         loop {
-            let mut next = run.clone();
-            next.apply(step, outcome.event.clone(), Timestamp::now())?;
+            let mut next = self.snapshot();
+            let id = next.id;
+            match next.apply(&step.name, step.version, outcome.event.clone(), Timestamp::now()) {
+                Ok(()) => {}
+                // A person changed the step meanwhile: what was worked out for it as it was is void.
+                Err(error) if error.code == "stale-step" => return Ok(()),
+                Err(error) => return Err(error),
+            }
             let mut change = Change::of(next);
             if let Some(extras) = &outcome.extras {
                 extras(&mut change);
             }
             match self.engine.ports.catalog.save(&change).await {
                 Ok(()) => {
-                    *run = change.run;
+                    self.know(change.run);
                     return Ok(());
                 }
-                // Only a request to cancel changes a run beside its driver; the transition still stands.
-                Err(error) if error.code == "stale-run" => *run = self.engine.ports.catalog.run(run.id).await?,
+                // Only people's commands change a run beside its driver; the transition still stands.
+                Err(error) if error.code == "stale-run" => self.know(self.engine.ports.catalog.run(id).await?),
                 Err(error) => return Err(error),
             }
         }
     }
 }
 
+async fn until(due: Option<Timestamp>) {
+    match due {
+        // A moment later, so that it is due for whoever looks at the clock then.
+        Some(due) => {
+            let left = due.duration_since(Timestamp::now()) + jiff::SignedDuration::from_millis(1);
+            tokio::time::sleep(left.try_into().unwrap_or_default()).await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn nothing_to_do(step: &StepRun) -> Error {
+    Error::internal("state", format!("nothing is to be done about {} while {}", step.name, step.state))
+}
+
 pub(crate) fn workload_key(step: &StepRun) -> Result<&str> {
     step.workload.as_deref().ok_or_else(|| Error::internal("state", format!("step {} has no workload", step.name)))
 }
 
-/// The key under which a step's workload is known, the same after every restart.
-pub(crate) fn key_of(run: &Run, step: &Name) -> String {
-    format!("{}.{step}", run.id)
+/// The key under which the workload of a step's try is known, the same after every restart.
+pub(crate) fn key_of(run: &Run, step: &StepRun) -> String {
+    match step.attempt {
+        1 => format!("{}.{}", run.id, step.name),
+        attempt => format!("{}.{}.{attempt}", run.id, step.name),
+    }
 }
 
 fn explain(status: &WorkloadStatus) -> String {

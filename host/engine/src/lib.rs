@@ -5,7 +5,10 @@
 //! workload's key makes a second submission the same workload.
 
 mod build;
+mod condition;
 mod driver;
+mod plan;
+mod reuse;
 mod service;
 mod trigger;
 mod work;
@@ -13,12 +16,16 @@ mod work;
 pub use service::base_path;
 pub use work::Kept;
 
-use driver::Driver;
+use driver::{Driver, Told};
 use fuseml_domain::{
-    Result,
+    Result, Run, RunCommand, Swap,
     port::{Catalog, Codesets, ContentStore, Extensions, RuntimeAgent},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -66,7 +73,7 @@ pub struct Engine {
     config: EngineConfig,
     jobs: Arc<Semaphore>,
     news: Notify,
-    drivers: Mutex<HashMap<Uuid, CancellationToken>>,
+    drivers: Mutex<HashMap<Uuid, Told>>,
     stopping: CancellationToken,
 }
 
@@ -111,17 +118,42 @@ impl Engine {
     }
 
     /// Saves a run that a person asked for and begins it.
-    pub async fn start_run(self: &Arc<Self>, run: fuseml_domain::Run) -> Result<fuseml_domain::Run> {
+    pub async fn start_run(self: &Arc<Self>, run: Run) -> Result<Run> {
         let run = self.ports.catalog.start(run).await?;
         self.drive(run.clone()).await;
         Ok(run)
     }
 
-    /// Ends a run whose cancellation the catalog already holds.
-    pub async fn cancel(&self, run: Uuid) {
-        if let Some(driver) = self.drivers.lock().await.get(&run) {
-            driver.cancel();
+    /// Carries out what a person tells a run.
+    ///
+    /// # Errors
+    /// As [`fuseml_domain::Run::command`] has them, and `not-found` for a runnable to swap in that is not there.
+    pub async fn command(
+        self: &Arc<Self>,
+        id: Uuid,
+        command: RunCommand,
+        by: &str,
+        reason: Option<String>,
+    ) -> Result<Run> {
+        if let RunCommand::Swap { swap: Swap { runnable: Some(runnable), .. }, .. } = &command {
+            self.ports.catalog.runnable(runnable).await?;
         }
+        let run = self.ports.catalog.command(id, command, by, reason).await?;
+        // A driver that is about to go looks once more under the same lock.
+        let drivers = self.drivers.lock().await;
+        match drivers.get(&id) {
+            Some(told) => {
+                if run.cancel_requested {
+                    told.cancelled.cancel();
+                }
+                told.news.notify_one();
+            }
+            None => {
+                drop(drivers);
+                self.drive(run.clone()).await;
+            }
+        }
+        Ok(run)
     }
 
     /// No further transition is made. Workloads go on and are found again at the next start.
@@ -129,19 +161,37 @@ impl Engine {
         self.stopping.cancel();
     }
 
-    async fn drive(self: &Arc<Self>, run: fuseml_domain::Run) {
-        let cancelled = CancellationToken::new();
-        if run.cancel_requested {
-            cancelled.cancel();
-        }
+    async fn drive(self: &Arc<Self>, mut run: Run) {
         let id = run.id;
-        self.drivers.lock().await.insert(id, cancelled.clone());
-        let engine = self.clone();
+        let told = Told::default();
+        match self.drivers.lock().await.entry(id) {
+            Entry::Occupied(driven) => return driven.get().news.notify_one(),
+            Entry::Vacant(place) => drop(place.insert(told.clone())),
+        }
+        let (engine, mut told) = (self.clone(), told);
         tokio::spawn(async move {
-            let stopping = engine.stopping.clone();
-            let driver = Driver::new(engine.clone(), run, cancelled);
-            stopping.run_until_cancelled(driver.drive()).await;
-            engine.drivers.lock().await.remove(&id);
+            loop {
+                if run.cancel_requested {
+                    told.cancelled.cancel();
+                }
+                let driver = Driver::new(engine.clone(), run, told);
+                if engine.stopping.run_until_cancelled(driver.drive()).await.is_none() {
+                    return;
+                }
+                let mut drivers = engine.drivers.lock().await;
+                match engine.ports.catalog.run(id).await {
+                    // It was told to go on while its driver was about to go.
+                    Ok(open) if !open.state.ended() => {
+                        told = Told::default();
+                        drivers.insert(id, told.clone());
+                        run = open;
+                    }
+                    _ => {
+                        drivers.remove(&id);
+                        return;
+                    }
+                }
+            }
         });
     }
 }

@@ -25,10 +25,10 @@ pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Resul
     let ports = &driver.engine.ports;
     let name = service_name(driver, run, step).await?;
     if let Some(newer) = newer_run(ports, run, &name).await? {
-        ports.agent.cancel(&key_of(run, &step.name)).await?;
+        ports.agent.cancel(&key_of(run, step)).await?;
         return Ok(StepEvent::Skipped { reason: format!("{}/{newer} serves a newer model", run.pipeline) }.into());
     }
-    let inputs = work::inputs_of(driver, run, work::work_of(run, step)?).await?;
+    let inputs = work::inputs_of(&driver.engine.ports, run, work::work_of(run, step)?).await?;
     let model = inputs
         .values()
         .find(|artifact| artifact.kind() == Kind::Model)
@@ -50,7 +50,7 @@ pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Resul
         updated: Timestamp::now(),
     };
     let url = format!("{}{}/predict", driver.engine.config.public_url, base_path(&service));
-    let lineage = work::used(step, &inputs)?;
+    let lineage = work::used(step, &inputs, address);
     Ok(Outcome {
         event: StepEvent::Succeeded { outputs: [("url".to_owned(), Value::Text(url))].into(), note: None },
         extras: Some(Box::new(move |change| {
@@ -67,7 +67,7 @@ pub fn base_path(service: &Service) -> String {
 
 /// A pipeline has one service for each series of models that starts it.
 async fn service_name(driver: &Driver, run: &Run, step: &StepRun) -> Result<Name> {
-    let inputs = work::inputs_of(driver, run, work::work_of(run, step)?).await?;
+    let inputs = work::inputs_of(&driver.engine.ports, run, work::work_of(run, step)?).await?;
     Ok(work::series(&inputs).unwrap_or(&run.pipeline).clone())
 }
 
@@ -79,7 +79,7 @@ async fn newer_run(ports: &Ports, run: &Run, name: &Name) -> Result<Option<u64>>
 
 /// After a service step succeeded: ends every other workload of the same service.
 pub(crate) async fn retire_replaced(driver: &Driver, step: &Name) {
-    let run = driver.snapshot().await;
+    let run = driver.snapshot();
     let succeeded =
         run.step(step).is_some_and(|step| step.state == StepState::Succeeded && step.outputs.contains_key("url"));
     if !succeeded {

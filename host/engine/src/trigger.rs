@@ -1,8 +1,8 @@
 //! From registered artifacts to runs.
 
-use crate::Engine;
+use crate::{Engine, Ports};
 use fuseml_domain::{
-    Binding, Cause, Descriptor, Error, Name, Origin, Pipeline, Result, Run,
+    Attributes, Binding, Cause, Descriptor, Error, Name, Origin, Pipeline, Result, Run,
     port::{ArtifactEvent, Catalog},
 };
 use jiff::Timestamp;
@@ -119,7 +119,7 @@ impl Engine {
         &self,
         pipeline: &Pipeline,
         given: BTreeMap<Name, Descriptor>,
-        parameters: BTreeMap<Name, fuseml_domain::Attributes>,
+        parameters: BTreeMap<Name, Attributes>,
         reason: String,
     ) -> Result<Run> {
         if let Some(freeze) = pipeline.frozen().next() {
@@ -127,14 +127,35 @@ impl Engine {
             let message = format!("{name} is frozen: {reason}; `fuseml pipeline thaw {name}` lets it start again");
             return Err(Error::conflict("frozen", message));
         }
-        let inputs = bind_inputs(&*self.ports.catalog, pipeline, given).await?;
-        let values = pipeline.values(&inputs)?;
-        let root = inputs.values().next().map(|artifact| artifact.address.clone());
-        let cause = Cause { reason, artifact: None, root, chain: Vec::new() };
-        let mut run = Run::new(pipeline, values, cause, Timestamp::now());
-        for (step, values) in parameters {
-            run.parameters.entry(step).or_default().extend(values);
-        }
-        Ok(run)
+        manual(&self.ports, pipeline, given, parameters, reason).await
     }
+
+    /// The same pipeline with the same inputs and parameters as a run had, in the template that it had then.
+    pub fn plan_rerun(&self, run: &Run, reason: String) -> Run {
+        let root = run.cause.root.clone();
+        let cause = Cause { reason, artifact: None, root, chain: run.cause.chain.clone() };
+        run.again(cause, Timestamp::now())
+    }
+}
+
+/// A run that nothing but a person starts; a frozen pipeline is not looked for here.
+pub(crate) async fn manual(
+    ports: &Ports,
+    pipeline: &Pipeline,
+    given: BTreeMap<Name, Descriptor>,
+    parameters: BTreeMap<Name, Attributes>,
+    reason: String,
+) -> Result<Run> {
+    let inputs = bind_inputs(&*ports.catalog, pipeline, given).await?;
+    let values = pipeline.values(&inputs)?;
+    let root = inputs.values().next().map(|artifact| artifact.address.clone());
+    let cause = Cause { reason, artifact: None, root, chain: Vec::new() };
+    let mut run = Run::new(pipeline, values, cause, Timestamp::now());
+    for (step, values) in parameters {
+        if pipeline.template.step(&step).is_none() {
+            return Err(Error::invalid("unknown-step", format!("{} has no step `{step}`", pipeline.name)));
+        }
+        run.parameters.entry(step).or_default().extend(values);
+    }
+    Ok(run)
 }

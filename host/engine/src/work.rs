@@ -5,45 +5,68 @@ use crate::{
     driver::{Driver, Outcome, key_of},
 };
 use fuseml_domain::{
-    Action, Address, Attributes, CollectedOutput, Contents, DEFAULT_TIMEOUT, Delivery, Descriptor, Error, InputSlot,
-    Kind, Location, Name, Origin, OutputSlot, Reference, Result, Run, Runnable, RunnableChoice, Series, StepEvent,
-    StepRun, Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, fill_setting,
+    Address, Attributes, CollectedOutput, Contents, DEFAULT_TIMEOUT, Delivery, Descriptor, Error, InputSlot, Kind,
+    Location, Name, Origin, OutputSlot, Reference, Result, Run, Runnable, RunnableChoice, Series, StepEvent, StepRun,
+    Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, fill_setting,
     port::{ArtifactStore, Participation, Role, StoreDraft},
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc};
 
-pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
+/// What a step is about to run.
+pub(crate) struct Chosen {
+    pub(crate) address: Address,
+    pub(crate) runnable: Runnable,
+    pub(crate) inputs: BTreeMap<String, Descriptor>,
+    /// Of every parameter.
+    pub(crate) parameters: Attributes,
+    pub(crate) variables: Attributes,
+}
+
+/// Chooses the runnable and checks that everything fits it.
+pub(crate) async fn prepare(ports: &Ports, run: &Run, step: &StepRun) -> Result<Chosen> {
     let work = work_of(run, step)?;
-    let inputs = inputs_of(driver, run, work).await?;
-    let runnable = choose(driver, run, work, &inputs).await?;
-    check_inputs(&driver.engine.ports.catalog.runnable(&runnable).await?, &inputs)?;
-    Ok(StepEvent::Staged { workload: key_of(run, &step.name), runnable: Some(runnable), note: None }.into())
+    let inputs = inputs_of(ports, run, work).await?;
+    let swapped = step.swap.as_ref().and_then(|swap| swap.runnable.clone()).map(RunnableChoice::Address);
+    let address = choose(ports, run, swapped.as_ref().unwrap_or(&work.runnable), &inputs).await?;
+    let runnable = ports.catalog.runnable(&address).await?;
+    check_inputs(&runnable, &inputs)?;
+    let parameters = runnable.bind(&parameters(run, step, work)?)?;
+    let variables = variables(ports, &runnable).await?;
+    Ok(Chosen { address, runnable, inputs, parameters, variables })
+}
+
+/// Variables with the settings of the runnable's instance filled in.
+async fn variables(ports: &Ports, runnable: &Runnable) -> Result<Attributes> {
+    let settings = match &runnable.instance {
+        Some(instance) => ports.extensions.settings(instance).await?,
+        None => Attributes::new(),
+    };
+    let filled = |(name, value): (&String, &String)| Some((name.clone(), fill_setting(value, &settings)?));
+    Ok(runnable.variables.iter().filter_map(filled).collect())
+}
+
+pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
+    let chosen = prepare(&driver.engine.ports, run, step).await?;
+    let (workload, runnable) = (key_of(run, step), Some(chosen.address));
+    Ok(StepEvent::Staged { workload, runnable, note: None, reuse: None }.into())
 }
 
 pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Result<Workload> {
     let ports = &driver.engine.ports;
     let work = work_of(run, step)?;
-    let artifacts = inputs_of(driver, run, work).await?;
+    let artifacts = inputs_of(ports, run, work).await?;
     let runnable = ports.catalog.runnable(runnable_of(step)?).await?;
     if let Some(image) = &runnable.image {
         let message = format!("{} runs in the image {image}; no agent here runs images", runnable.name);
         return Err(Error::unsupported("image", message));
     }
-    let settings = match &runnable.instance {
-        Some(instance) => ports.extensions.settings(instance).await?,
-        None => Attributes::new(),
-    };
     let mut workload = Workload {
-        key: key_of(run, &step.name),
+        key: key_of(run, step),
         kind: if runnable.service.is_some() { WorkloadKind::Service } else { WorkloadKind::Job },
         environment: runnable.environment.clone(),
         command: runnable.command.clone(),
-        variables: runnable
-            .variables
-            .iter()
-            .filter_map(|(name, value)| Some((name.clone(), fill_setting(value, &settings)?)))
-            .collect(),
+        variables: variables(ports, &runnable).await?,
         files: runnable.scripts.iter().map(|(path, text)| (path.clone(), text.clone())).collect(),
         inputs: Vec::new(),
         outputs: runnable.outputs.iter().map(|(name, slot)| output(name, slot)).collect(),
@@ -68,7 +91,7 @@ pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Resul
     let ports = &driver.engine.ports;
     let work = work_of(run, step)?;
     let runnable = ports.catalog.runnable(runnable_of(step)?).await?;
-    let inputs = inputs_of(driver, run, work).await?;
+    let inputs = inputs_of(ports, run, work).await?;
     let workload = workload(driver, run, step).await?;
     let mut artifacts = Vec::new();
     let mut outputs = BTreeMap::new();
@@ -78,14 +101,16 @@ pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Resul
         outputs.insert(left.name.clone(), Value::Artifact(made.address.clone()));
         artifacts.push((left.name, made));
     }
-    let mut lineage = used(step, &inputs)?;
+    let mut lineage = used(step, &inputs, runnable_of(step)?);
     lineage.extend(artifacts.iter().map(|(slot, made)| part(step, slot, Role::Made, &made.address)));
     let artifacts: Vec<_> = artifacts.into_iter().map(|(_, made)| made).collect();
+    let result = crate::reuse::result(run, step, &outputs);
     Ok(Outcome {
         event: StepEvent::Succeeded { outputs, note: None },
         extras: Some(Box::new(move |change| {
             change.artifacts.clone_from(&artifacts);
             change.lineage.clone_from(&lineage);
+            change.result.clone_from(&result);
         })),
     })
 }
@@ -119,7 +144,7 @@ async fn register(driver: &Driver, maker: &Maker<'_>, slot: &OutputSlot, left: &
     if let (Some((instance, store)), Some(held)) = (store, held) {
         let draft = StoreDraft {
             location: Location::new(held.split(':').next().unwrap_or_default(), held).with_digest(tree.digest()),
-            key: format!("{}.{}", key_of(maker.run, &maker.step.name), left.name),
+            key: format!("{}.{}", key_of(maker.run, maker.step), left.name),
             descriptor: made.clone(),
         };
         let stored = store
@@ -178,18 +203,14 @@ pub(crate) fn part(step: &StepRun, slot: &str, role: Role, artifact: &Address) -
 }
 
 /// Everything a step used: its inputs and its runnable.
-pub(crate) fn used(step: &StepRun, inputs: &BTreeMap<String, Descriptor>) -> Result<Vec<Participation>> {
-    let mut lineage: Vec<_> =
-        inputs.iter().map(|(slot, artifact)| part(step, slot, Role::Used, &artifact.address)).collect();
-    lineage.push(part(step, "runnable", Role::Used, runnable_of(step)?));
-    Ok(lineage)
+pub(crate) fn used(step: &StepRun, inputs: &BTreeMap<String, Descriptor>, runnable: &Address) -> Vec<Participation> {
+    let inputs = inputs.iter().map(|(slot, artifact)| part(step, slot, Role::Used, &artifact.address));
+    inputs.chain([part(step, "runnable", Role::Used, runnable)]).collect()
 }
 
 pub(crate) fn work_of<'a>(run: &'a Run, step: &StepRun) -> Result<&'a Work> {
-    match run.template.step(&step.name).map(|step| &step.action) {
-        Some(Action::Run(work) | Action::Serve(work)) => Ok(work),
-        _ => Err(Error::internal("step", format!("{} runs nothing", step.name))),
-    }
+    let work = run.template.step(&step.name).and_then(fuseml_domain::Step::work);
+    work.ok_or_else(|| Error::internal("step", format!("{} runs nothing", step.name)))
 }
 
 pub(crate) fn runnable_of(step: &StepRun) -> Result<&Address> {
@@ -225,12 +246,12 @@ pub(crate) fn resolve(run: &Run, reference: &Reference) -> Result<Value> {
     }
 }
 
-pub(crate) async fn inputs_of(driver: &Driver, run: &Run, work: &Work) -> Result<BTreeMap<String, Descriptor>> {
+pub(crate) async fn inputs_of(ports: &Ports, run: &Run, work: &Work) -> Result<BTreeMap<String, Descriptor>> {
     let mut inputs = BTreeMap::new();
     for (name, reference) in &work.inputs {
         match resolve(run, reference)? {
             Value::Artifact(address) => {
-                inputs.insert(name.clone(), driver.engine.ports.catalog.artifact(&address).await?);
+                inputs.insert(name.clone(), ports.catalog.artifact(&address).await?);
             }
             Value::Text(text) => {
                 return Err(Error::invalid(
@@ -243,14 +264,14 @@ pub(crate) async fn inputs_of(driver: &Driver, run: &Run, work: &Work) -> Result
     Ok(inputs)
 }
 
-pub(crate) async fn choose(
-    driver: &Driver,
+async fn choose(
+    ports: &Ports,
     run: &Run,
-    work: &Work,
+    choice: &RunnableChoice,
     inputs: &BTreeMap<String, Descriptor>,
 ) -> Result<Address> {
-    let catalog = &driver.engine.ports.catalog;
-    match &work.runnable {
+    let catalog = &ports.catalog;
+    match choice {
         RunnableChoice::Address(address) => Ok(catalog.artifact(address).await?.address),
         RunnableChoice::Reference(reference) => match resolve(run, reference)? {
             Value::Artifact(address) => Ok(address),
@@ -326,7 +347,7 @@ fn check_fit(runnable: &Runnable, name: &str, slot: &InputSlot, artifact: &Descr
     }
 }
 
-/// Values of a step's parameters: the template's, then the pipeline's and the run's own.
+/// Values of a step's parameters: the template's, then the pipeline's and the run's own, then what was swapped.
 fn parameters(run: &Run, step: &StepRun, work: &Work) -> Result<Attributes> {
     let mut values = Attributes::new();
     for (name, text) in &work.parameters {
@@ -340,6 +361,7 @@ fn parameters(run: &Run, step: &StepRun, work: &Work) -> Result<Attributes> {
         values.insert(name.clone(), value);
     }
     values.extend(run.parameters.get(&step.name).cloned().unwrap_or_default());
+    values.extend(step.swap.iter().flat_map(|swap| swap.parameters.clone()));
     Ok(values)
 }
 

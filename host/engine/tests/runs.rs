@@ -2,13 +2,9 @@
 
 mod memory;
 
-use fuseml_domain::{Kind, Pipeline, RunState, StepState, Template};
-use fuseml_engine::{Engine, EngineConfig, Ports};
-use jiff::Timestamp;
-use memory::{
-    Crash, Disk, MemoryAgent, MemoryCatalog, MemoryCodesets, MemoryContents, MemoryExtensions, codeset, name,
-};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use fuseml_domain::{Kind, RunState, StepState};
+use memory::{Crash, Disk, MemoryAgent, codeset, let_it_work, pipeline, server};
+use std::{sync::Arc, time::Duration};
 
 const TRAINING: &str = "
 schema_version: 1
@@ -29,42 +25,11 @@ steps: {serve: {serve: {kind: predictor}, inputs: {model: '${inputs.model}'}}}
 outputs: {url: {from: '${steps.serve.url}'}}
 ";
 
-fn pipeline(text: &str, input: &str, selector: &str) -> Pipeline {
-    let template = Template::parse(text, "template").expect("template");
-    let inputs = [(input.to_owned(), selector.to_owned())].into();
-    Pipeline::new(name("p"), template.name.clone(), template, &inputs, BTreeMap::new(), Timestamp::now())
-        .expect("pipeline")
-}
-
 fn disk() -> Arc<Disk> {
     let disk = Arc::new(Disk::default());
     disk.add(pipeline(TRAINING, "code", "code://*"));
     disk.add(pipeline(SERVING, "model", "model://*"));
     disk
-}
-
-async fn server(disk: &Arc<Disk>, agent: &Arc<MemoryAgent>, crash: Crash) -> Option<Arc<Engine>> {
-    let ports = Ports {
-        catalog: Arc::new(MemoryCatalog { disk: disk.clone(), crash }),
-        contents: Arc::new(MemoryContents),
-        codesets: Arc::new(MemoryCodesets),
-        agent: agent.clone(),
-        extensions: Arc::new(MemoryExtensions),
-    };
-    let start = Engine::start(ports, EngineConfig { retry: Duration::from_millis(1), ..EngineConfig::default() });
-    // A crash in the middle of the start leaves nothing that runs.
-    tokio::time::timeout(Duration::from_secs(1), start).await.ok().map(|started| started.expect("engine"))
-}
-
-/// Until all is quiet, or nothing is written any more because the server is dead.
-async fn let_it_work(disk: &Disk) {
-    let mut writes = disk.writes();
-    let mut still = 0;
-    while !disk.quiet() && still < 20 {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-        still = if disk.writes() == writes { still + 1 } else { 0 };
-        writes = disk.writes();
-    }
 }
 
 #[tokio::test(start_paused = true)]

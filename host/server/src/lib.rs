@@ -26,10 +26,10 @@ pub use folder::DataFolder;
 pub use provenance::{SLSA, check_subject};
 pub use start::{Server, ServerConfig};
 pub use view::{
-    ActivityView, AuditView, CodesetView, ComparisonView, ConfigureRequest, DifferenceView, EnableRequest,
-    ExtensionView, FollowRequest, GrantRequest, ImportRequest, ImportView, InstallOptions, InstanceRequest,
-    InstanceView, LogView, LoggedView, MarketplaceRequest, MarketplaceView, PackageView, PageView, PipelineRequest,
-    ProjectView, ProvenanceView, RecoveredView, ReplayView, RunRequest, SecretRequest, ServiceView, StoreView,
-    SyncRequest, TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerificationView, VerifiedFile,
-    VersionView,
+    ActivityView, AuditView, CodesetView, CommandRequest, ComparisonView, ConfigureRequest, DifferenceView,
+    EnableRequest, ExtensionView, FollowRequest, GrantRequest, ImportRequest, ImportView, InstallOptions,
+    InstanceRequest, InstanceView, LogView, LoggedView, MarketplaceRequest, MarketplaceView, PackageView, PageView,
+    PipelineRequest, ProjectView, ProvenanceView, RecoveredView, ReplayView, RerunRequest, RunRequest, SecretRequest,
+    ServiceView, StoreView, SyncRequest, TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerificationView,
+    VerifiedFile, VersionView,
 };

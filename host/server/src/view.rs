@@ -4,7 +4,7 @@ use fuseml_catalog::RefusalCount;
 use fuseml_contents::LoggedCommit;
 use fuseml_domain::{
     Attributes, Capability, CodesetImport, Descriptor, Digest, Error, Instance, Kind, Manifest, Name, PackageOrigin,
-    Run, Scope, StoreAbilities, StorePattern, StoreSync, Template, Widening,
+    Reuse, Run, RunCommand, Scope, StoreAbilities, StorePattern, StoreSync, Template, Widening,
 };
 use fuseml_marketplace::{Advisory, Deprecation};
 use fuseml_sandbox::Replayed;
@@ -160,7 +160,11 @@ pub struct TemplateView {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PipelineRequest {
+    /// Its name, or the file that `text` came from.
     pub template: String,
+    /// A template of one's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     pub name: Name,
     #[serde(default)]
     pub inputs: BTreeMap<String, String>,
@@ -168,7 +172,7 @@ pub struct PipelineRequest {
     pub parameters: BTreeMap<Name, Attributes>,
 }
 
-/// To start a run by hand.
+/// To start a run by hand, or to ask what one would do.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunRequest {
@@ -176,6 +180,34 @@ pub struct RunRequest {
     pub inputs: BTreeMap<Name, String>,
     #[serde(default)]
     pub parameters: BTreeMap<Name, Attributes>,
+    /// Instead of what the steps say.
+    #[serde(default)]
+    pub reuse: Option<Reuse>,
+    /// Begin with nothing until it is told to go on.
+    #[serde(default)]
+    pub paused: bool,
+    #[serde(default)]
+    pub by: Option<String>,
+}
+
+/// To do a run again as it was.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RerunRequest {
+    #[serde(default)]
+    pub reuse: Option<Reuse>,
+    #[serde(default)]
+    pub by: Option<String>,
+}
+
+/// What a person tells a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CommandRequest {
+    #[serde(flatten)]
+    pub command: RunCommand,
+    pub by: String,
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// What followed from an artifact so far.
@@ -183,6 +215,8 @@ pub struct RunRequest {
 pub struct ActivityView {
     /// Nothing more will follow.
     pub settled: bool,
+    /// Nothing more follows unless those runs that are open make something.
+    pub quiet: bool,
     /// Oldest first.
     pub runs: Vec<Run>,
 }

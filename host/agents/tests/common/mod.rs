@@ -42,6 +42,10 @@ impl ContentStore for Folders {
         Err(Error::unsupported("record", "there are no tools here"))
     }
 
+    async fn missing(&self, _: &Tree) -> Result<Vec<String>> {
+        unreachable!("agents store nothing")
+    }
+
     async fn describe(&self, _: Kind, _: &Path, _: &Tree) -> Attributes {
         unreachable!("agents describe nothing")
     }

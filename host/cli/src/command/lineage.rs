@@ -67,7 +67,8 @@ fn table(lineage: &Lineage) -> Rows {
             steps.entry((edge.distance, run.label(), step)).or_insert_with(|| [Vec::new(), url.into_iter().collect()]);
         let shown = edge.artifact.parse::<Address>().map_or_else(|_| edge.artifact.clone(), |address| address.short());
         let mark = if edge.artifact == lineage.artifact.to_string() { " *" } else { "" };
-        cells[usize::from(edge.role == "made")].push(format!("{}: {shown}{mark}", edge.slot));
+        let reused = if edge.role == "reused" { " (reused)" } else { "" };
+        cells[usize::from(edge.role != "used")].push(format!("{}: {shown}{reused}{mark}", edge.slot));
     }
     for (key, [used, made]) in steps {
         let through: Vec<String> = through.remove(&key).into_iter().flatten().collect();

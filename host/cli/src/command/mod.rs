@@ -4,6 +4,7 @@ pub(crate) mod artifact;
 pub(crate) mod codeset;
 pub(crate) mod contents;
 pub(crate) mod extension;
+mod graph;
 pub(crate) mod lineage;
 pub(crate) mod marketplace;
 pub(crate) mod pipeline;
@@ -12,6 +13,7 @@ pub(crate) mod run;
 pub(crate) mod runnable;
 pub(crate) mod server;
 pub(crate) mod store;
+pub(crate) mod template;
 mod watch;
 
 use fuseml_domain::{Error, Result};

@@ -1,23 +1,20 @@
-//! `fuseml template` and `fuseml pipeline`.
+//! `fuseml pipeline`.
 
 use crate::{
     Options,
     client::Client,
-    command::{pairs, parameters},
-    output::Rows,
+    command::{
+        pairs, parameters,
+        template::{is_file, read_file},
+    },
+    output::{Format, Rows, shown},
 };
 use clap::{Args, Subcommand};
-use fuseml_domain::{Binding, Descriptor, Name, Pipeline, Run, RunState};
-use fuseml_server::{PipelineRequest, TemplateView};
+use fuseml_domain::{Binding, Descriptor, Name, Pipeline, Plan, Prospect, Run, RunState};
+use fuseml_server::{PipelineRequest, RunRequest};
 use reqwest::Method;
 use serde_json::json;
-use std::process::ExitCode;
-
-#[derive(Subcommand)]
-pub(crate) enum TemplateCommand {
-    /// Show the templates of all installed extensions
-    List,
-}
+use std::{process::ExitCode, time::Duration};
 
 #[derive(Subcommand)]
 pub(crate) enum PipelineCommand {
@@ -25,6 +22,8 @@ pub(crate) enum PipelineCommand {
     Add(AddArguments),
     /// Show the project's pipelines
     List,
+    /// Say what a run would do now, and do nothing
+    Plan(PlanArguments),
     /// Let nothing start a pipeline until it thaws
     Freeze {
         name: String,
@@ -43,12 +42,24 @@ pub(crate) enum PipelineCommand {
 
 #[derive(Args)]
 pub(crate) struct AddArguments {
+    /// A template's name, or a file of your own
     template: String,
     /// The pipeline's name
     #[arg(long)]
     name: String,
     /// What an input takes: a selector such as 'code://*', or a value
     #[arg(long = "input", value_name = "NAME=SELECTOR")]
+    inputs: Vec<String>,
+    /// A parameter of a step's runnable
+    #[arg(long = "param", value_name = "STEP.NAME=VALUE")]
+    parameters: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct PlanArguments {
+    pipeline: String,
+    /// An artifact for an input; the newest that fits otherwise
+    #[arg(long = "input", value_name = "NAME=ADDRESS")]
     inputs: Vec<String>,
     /// A parameter of a step's runnable
     #[arg(long = "param", value_name = "STEP.NAME=VALUE")]
@@ -74,34 +85,6 @@ pub(crate) struct ResultsArguments {
     limit: usize,
 }
 
-pub(crate) async fn execute_template(command: TemplateCommand, options: &Options) -> anyhow::Result<ExitCode> {
-    let TemplateCommand::List = command;
-    let templates: Vec<TemplateView> = Client::new(options)?.get("/api/v1/templates", &[]).await?;
-    options.output.print(&templates, |templates| {
-        let mut rows = Rows::new(&["Template", "Extension", "Inputs", "Outputs", "Description"]);
-        for TemplateView { extension, version, template } in templates {
-            let inputs: Vec<_> = template
-                .inputs
-                .iter()
-                .map(|(name, input)| match input.kind {
-                    Some(kind) => format!("{name}: {kind}"),
-                    None => format!("{name} (value)"),
-                })
-                .collect();
-            let outputs: Vec<_> = template.outputs.keys().map(ToString::to_string).collect();
-            rows.push([
-                template.name.to_string(),
-                format!("{extension} {version}"),
-                inputs.join("\n"),
-                outputs.join("\n"),
-                template.description.clone(),
-            ]);
-        }
-        rows
-    })?;
-    Ok(ExitCode::SUCCESS)
-}
-
 pub(crate) async fn execute(command: PipelineCommand, options: &Options) -> anyhow::Result<ExitCode> {
     let client = Client::new(options)?;
     let project = options.project()?;
@@ -112,6 +95,7 @@ pub(crate) async fn execute(command: PipelineCommand, options: &Options) -> anyh
             let pipelines: Vec<Pipeline> = client.get(&format!("/api/v1/projects/{project}/pipelines"), &[]).await?;
             options.output.print(&pipelines, list)?;
         }
+        PipelineCommand::Plan(arguments) => plan(&client, &project, arguments, options).await?,
         PipelineCommand::Freeze { name, reason } => {
             let name: Name = name.parse()?;
             let path = format!("/api/v1/projects/{project}/pipelines/{name}/frozen");
@@ -140,7 +124,9 @@ pub(crate) async fn execute(command: PipelineCommand, options: &Options) -> anyh
 }
 
 async fn add(client: &Client, project: &Name, arguments: AddArguments) -> anyhow::Result<()> {
+    let text = is_file(&arguments.template).then(|| read_file(&arguments.template)).transpose()?;
     let request = PipelineRequest {
+        text,
         template: arguments.template,
         name: arguments.name.parse()?,
         inputs: pairs(&arguments.inputs, "an input")?,
@@ -151,6 +137,48 @@ async fn add(client: &Client, project: &Name, arguments: AddArguments) -> anyhow
     let starts: Vec<_> = pipeline.inputs.values().filter_map(selector).collect();
     eprintln!("{project} has the pipeline {}, started by {}.", pipeline.name, starts.join(" and "));
     Ok(())
+}
+
+async fn plan(client: &Client, project: &Name, arguments: PlanArguments, options: &Options) -> anyhow::Result<()> {
+    let pipeline: Name = arguments.pipeline.parse()?;
+    let inputs = pairs(&arguments.inputs, "an input")?;
+    let inputs = inputs.into_iter().map(|(name, address)| Ok((name.parse()?, address)));
+    let request = RunRequest {
+        inputs: inputs.collect::<fuseml_domain::Result<_>>()?,
+        parameters: parameters(&arguments.parameters)?,
+        ..RunRequest::default()
+    };
+    let path = format!("/api/v1/projects/{project}/pipelines/{pipeline}/plan");
+    let plan: Plan = client.send(Method::POST, &path, &request).await?;
+    if options.output == Format::Table {
+        let with: Vec<_> = plan.inputs.iter().map(|(name, input)| format!("{name} {}", input.value.shown())).collect();
+        eprintln!("A run of {pipeline} with {} would:", with.join(", "));
+    }
+    options.output.print(&plan, foreseen)?;
+    if let Some(reason) = &plan.frozen {
+        eprintln!("It is frozen: {reason}; nothing starts it now.");
+    }
+    if let (Some(seconds), true) = (plan.seconds(), options.output == Format::Table) {
+        eprintln!("About {} as it went before.", shown(Duration::from_secs_f64(seconds)));
+    }
+    Ok(())
+}
+
+fn foreseen(plan: &Plan) -> Rows {
+    let mut rows = Rows::new(&["Step", "Would", "Why", "Took"]);
+    for step in &plan.steps {
+        let would = match step.prospect {
+            Prospect::Runs => "run",
+            Prospect::Reused => "be reused",
+            Prospect::Asks => "ask",
+            Prospect::Skipped => "be skipped",
+            Prospect::Depends => "depend",
+            Prospect::Fails => "fail",
+        };
+        let took = step.seconds.map(|seconds| shown(Duration::from_secs_f64(seconds)));
+        rows.push([step.name.to_string(), would.to_owned(), step.why.join("\n"), took.unwrap_or_default()]);
+    }
+    rows
 }
 
 fn selector(binding: &Binding) -> Option<String> {

@@ -1,14 +1,15 @@
 //! `--wait`: what runs, live on a terminal and as plain lines otherwise, until nothing follows any more.
 
 use crate::{
-    RUN_FAILED,
+    RUN_FAILED, RUN_WAITS,
     client::Client,
     command::run::log_chunk,
     output::{elapsed, live},
 };
-use fuseml_domain::{Address, Name, Run, RunState, StepRun, StepState};
+use fuseml_domain::{Address, Name, Run, RunState, StepRun, StepState, WaitsFor};
 use fuseml_server::ActivityView;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
 use std::{
     collections::{HashMap, VecDeque},
     process::ExitCode,
@@ -29,7 +30,7 @@ pub(super) async fn artifact(client: &Client, project: &Name, root: &Address) ->
         for run in &activity.runs {
             display.show(client, project, run).await;
         }
-        if activity.settled {
+        if activity.settled || activity.quiet && activity.runs.iter().all(stands) {
             display.clear();
             if activity.runs.is_empty() {
                 eprintln!("Nothing in {project} is started by {}.", root.short());
@@ -47,7 +48,7 @@ pub(super) async fn run(client: &Client, project: &Name, run: &Run) -> anyhow::R
     loop {
         let run: Run = client.get(&path, &[]).await?;
         display.show(client, project, &run).await;
-        if run.state.ended() {
+        if stands(&run) {
             display.clear();
             return Ok(verdict(&[run]));
         }
@@ -55,10 +56,31 @@ pub(super) async fn run(client: &Client, project: &Name, run: &Run) -> anyhow::R
     }
 }
 
+/// Whether nothing of it moves by itself.
+fn stands(run: &Run) -> bool {
+    run.state.ended() || run.waits_for(Timestamp::now()).is_some()
+}
+
 fn verdict(runs: &[Run]) -> ExitCode {
-    match runs.iter().all(|run| run.state == RunState::Succeeded) {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(RUN_FAILED),
+    for run in runs {
+        let label = run.label();
+        match run.waits_for(Timestamp::now()) {
+            Some(WaitsFor::Approval(steps)) => {
+                for step in &steps {
+                    let note = run.step(step).and_then(|step| step.note.clone()).unwrap_or_default();
+                    eprintln!("{label} asks: {note}");
+                    eprintln!("  fuseml run approve {label} {step}   or   fuseml run reject {label} {step}");
+                }
+            }
+            Some(WaitsFor::Resume) => eprintln!("{label} is paused; `fuseml run resume {label}` lets it go on."),
+            None => {}
+        }
+    }
+    let is = |state| runs.iter().any(|run| run.state == state);
+    match () {
+        () if is(RunState::Failed) || is(RunState::Cancelled) => ExitCode::from(RUN_FAILED),
+        () if runs.iter().any(|run| !run.state.ended()) => ExitCode::from(RUN_WAITS),
+        () => ExitCode::SUCCESS,
     }
 }
 
@@ -107,7 +129,7 @@ impl Display {
 
     async fn show_step(&mut self, client: &Client, project: &Name, run: &Run, step: &StepRun) {
         let key = format!("{} {}", run.label(), step.name);
-        if matches!(step.state, StepState::Waiting | StepState::Ready) {
+        if matches!(step.state, StepState::Waiting | StepState::Ready | StepState::AwaitingApproval) {
             return;
         }
         let before = self.said.insert(key.clone(), step.state);
@@ -127,9 +149,12 @@ impl Display {
         if let Some(bar) = self.moving.remove(&key) {
             bar.finish_and_clear();
         }
-        let time = elapsed(step.started, step.ended);
+        let time = match elapsed(step.started, step.ended) {
+            time if time.is_empty() => time,
+            time => format!(" in {time}"),
+        };
         let note = step.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
-        self.say(&format!("{key} {} in {time}{note}", step.state));
+        self.say(&format!("{key} {}{time}{note}", step.state));
         if step.state == StepState::Failed {
             self.show_failure(client, project, run, step).await;
         }

@@ -4,10 +4,11 @@
 use async_trait::async_trait;
 use fuseml_domain::{
     Address, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, Digest, Environment, Error, InstanceChoice,
-    Kind, Location, LogChunk, Name, Origin, OutputReport, OutputSlot, Phase, Pipeline, Result, Run, Runnable, Selector,
-    Series, ServiceSpec, Store, Tree, TreeFile, Workload, WorkloadStatus,
+    Kind, Location, LogChunk, Name, Origin, OutputReport, OutputSlot, Phase, Pipeline, Result, Run, RunCommand,
+    Runnable, Selector, Series, ServiceSpec, StepResult, Store, Template, Tree, TreeFile, Workload, WorkloadStatus,
     port::{self, *},
 };
+use fuseml_engine::{Engine, EngineConfig, Ports};
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use std::{
@@ -27,6 +28,37 @@ pub fn name(text: &str) -> Name {
 
 pub fn codeset(commit: &str) -> Descriptor {
     describe(Kind::Codeset, "app", commit)
+}
+
+pub fn pipeline(text: &str, input: &str, selector: &str) -> Pipeline {
+    let template = Template::parse(text, "template").expect("template");
+    let inputs = [(input.to_owned(), selector.to_owned())].into();
+    Pipeline::new(name("p"), template.name.clone(), template, &inputs, BTreeMap::new(), Timestamp::now())
+        .expect("pipeline")
+}
+
+pub async fn server(disk: &Arc<Disk>, agent: &Arc<MemoryAgent>, crash: Crash) -> Option<Arc<Engine>> {
+    let ports = Ports {
+        catalog: Arc::new(MemoryCatalog { disk: disk.clone(), crash }),
+        contents: Arc::new(MemoryContents),
+        codesets: Arc::new(MemoryCodesets),
+        agent: agent.clone(),
+        extensions: Arc::new(MemoryExtensions),
+    };
+    let start = Engine::start(ports, EngineConfig { retry: Duration::from_millis(1), ..EngineConfig::default() });
+    // A crash in the middle of the start leaves nothing that runs.
+    tokio::time::timeout(Duration::from_secs(1), start).await.ok().map(|started| started.expect("engine"))
+}
+
+/// Until all is quiet, or nothing is written any more because the server is dead.
+pub async fn let_it_work(disk: &Disk) {
+    let mut writes = disk.writes();
+    let mut still = 0;
+    while !disk.quiet() && still < 20 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        still = if disk.writes() == writes { still + 1 } else { 0 };
+        writes = disk.writes();
+    }
 }
 
 fn describe(kind: Kind, series: &str, id: &str) -> Descriptor {
@@ -55,6 +87,7 @@ struct Records {
     pipelines: Vec<Pipeline>,
     runs: Vec<Run>,
     builds: HashMap<Name, Build>,
+    results: Vec<StepResult>,
     services: HashMap<(Name, Name), Service>,
 }
 
@@ -88,6 +121,14 @@ impl Disk {
 
     pub fn services(&self) -> Vec<Service> {
         self.records().services.values().cloned().collect()
+    }
+
+    /// As if somebody had deleted it.
+    pub fn forget(&self, address: &Address) {
+        let mut records = self.records();
+        for artifact in records.artifacts.iter_mut().filter(|artifact| artifact.address == *address) {
+            artifact.address = "model://p/gone/0".parse().expect("address");
+        }
     }
 
     pub fn quiet(&self) -> bool {
@@ -135,6 +176,8 @@ impl MemoryCatalog {
         if before {
             return std::future::pending().await;
         }
+        // A real one takes its time, and others go on meanwhile.
+        tokio::task::yield_now().await;
         let result = write(&mut self.disk.records());
         if after {
             return std::future::pending().await;
@@ -196,6 +239,24 @@ impl port::Catalog for MemoryCatalog {
         self.read(|records| Some(records.runs.iter().filter(|run| !run.state.ended()).cloned().collect()))
     }
 
+    async fn command(&self, id: Uuid, command: RunCommand, by: &str, reason: Option<String>) -> Result<Run> {
+        self.write(|records| {
+            let stored = records.runs.iter_mut().find(|run| run.id == id).expect("run");
+            stored.command(command, by, reason, Timestamp::now())?;
+            Ok(stored.clone())
+        })
+        .await
+    }
+
+    async fn result(&self, _: &Name, identity: &Digest) -> Result<Option<StepResult>> {
+        self.read(|records| Some(records.results.iter().rfind(|it| it.identity.digest() == *identity).cloned()))
+    }
+
+    async fn results(&self, _: &Name, pipeline: &Name, step: &Name, limit: u32) -> Result<Vec<StepResult>> {
+        let of_step = |result: &&StepResult| result.pipeline == *pipeline && result.step == *step;
+        self.read(|records| Some(records.results.iter().rev().filter(of_step).take(limit as usize).cloned().collect()))
+    }
+
     async fn save(&self, change: &Change) -> Result<()> {
         self.write(|records| {
             let stored = records.runs.iter_mut().find(|run| run.id == change.run.id).expect("run");
@@ -209,6 +270,7 @@ impl port::Catalog for MemoryCatalog {
             if let Some(build) = &change.build {
                 records.builds.insert(build.codeset.name.clone(), build.clone());
             }
+            records.results.extend(change.result.clone());
             if let Some(service) = &change.service {
                 records.services.insert((service.pipeline.clone(), service.name.clone()), service.clone());
             }
@@ -373,8 +435,11 @@ impl ContentStore for MemoryContents {
     async fn publish(&self, _: &Descriptor, _: &Tree) -> Result<()> {
         Ok(())
     }
-    async fn tree(&self, digest: &Digest) -> Result<Tree> {
-        Err(Error::not_found("tree", digest.to_string()))
+    async fn missing(&self, _: &Tree) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+    async fn tree(&self, _: &Digest) -> Result<Tree> {
+        Tree::new(Vec::new())
     }
     fn location(&self, tree: &Tree) -> Location {
         Location::new("contents", tree.digest().to_string())

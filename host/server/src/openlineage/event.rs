@@ -48,19 +48,26 @@ pub(super) fn of_transition(
 ) -> Vec<Value> {
     let mut events = Vec::new();
     let describe = Describe { run, context };
-    if transition.before.is_empty() {
-        events.push(describe.run(EventType::Start, transition.at));
+    let of_run = |states: &BTreeMap<String, String>| counted(states.get(Transition::RUN).map_or("", String::as_str)).1;
+    let round = of_run(&transition.after);
+    if transition.before.is_empty() || round > of_run(&transition.before) {
+        events.push(describe.run(EventType::Start, transition.at, round));
     }
     for (name, after) in &transition.after {
         let before = transition.before.get(name).map_or("waiting", String::as_str);
         let Some(step) = run.steps.iter().find(|step| *step.name == **name) else { continue };
         let none = Vec::new();
         let parts = parts.get(name).unwrap_or(&none);
-        events.extend(changes(before, after).into_iter().map(|kind| describe.step(step, kind, transition.at, parts)));
+        for (kind, attempt) in changes(before, after) {
+            events.push(describe.step(step, kind, (transition.at, attempt, round), parts));
+        }
     }
-    let ended = |states: &BTreeMap<String, String>| !states.is_empty() && states.values().all(|state| is_end(state));
+    let ended = |states: &BTreeMap<String, String>| {
+        let mut steps = states.iter().filter(|(name, _)| *name != Transition::RUN);
+        !states.is_empty() && steps.all(|(_, state)| is_end(counted(state).0))
+    };
     if ended(&transition.after) && !ended(&transition.before) {
-        events.push(describe.run(end_of(run.state), transition.at));
+        events.push(describe.run(end_of(run.state), transition.at, round));
     }
     events
 }
@@ -70,21 +77,22 @@ pub(super) fn of_lineage(lineage: &Lineage, context: &Context<'_>) -> Vec<Value>
     let mut events = Vec::new();
     for run in &lineage.runs {
         let describe = Describe { run, context };
-        events.push(describe.run(EventType::Start, run.created));
+        events.push(describe.run(EventType::Start, run.created, run.round));
         for step in &run.steps {
             let edges = lineage.edges.iter().filter(|edge| edge.run == run.id.to_string() && edge.step == *step.name);
             let parts: Vec<Part> =
-                edges.map(|edge| (edge.slot.clone(), edge.role == "made", edge.artifact.clone())).collect();
+                edges.map(|edge| (edge.slot.clone(), edge.role != "used", edge.artifact.clone())).collect();
             if let (Some(started), false) = (step.started, parts.is_empty()) {
-                events.push(describe.step(step, EventType::Start, started, &[]));
+                events.push(describe.step(step, EventType::Start, (started, step.attempt, run.round), &[]));
                 if let Some(ended) = step.ended {
-                    let kind = changes("running", step.state.to_string().as_str()).pop().unwrap_or(EventType::Complete);
-                    events.push(describe.step(step, kind, ended, &parts));
+                    let changes = changes("running", step.state.to_string().as_str());
+                    let kind = changes.last().map_or(EventType::Complete, |change| change.0);
+                    events.push(describe.step(step, kind, (ended, step.attempt, run.round), &parts));
                 }
             }
         }
         if let Some(ended) = run.ended {
-            events.push(describe.run(end_of(run.state), ended));
+            events.push(describe.run(end_of(run.state), ended, run.round));
         }
     }
     events
@@ -100,27 +108,42 @@ fn end_of(state: RunState) -> EventType {
     match state {
         RunState::Failed => EventType::Fail,
         RunState::Cancelled => EventType::Abort,
-        RunState::Running | RunState::Succeeded => EventType::Complete,
+        RunState::Running | RunState::Paused | RunState::Succeeded => EventType::Complete,
     }
 }
 
-/// What is told when a step goes from one state to another: exactly one beginning and one end each.
-fn changes(before: &str, after: &str) -> Vec<EventType> {
+/// `running#2`: a state, and which try or round it is of.
+fn counted(text: &str) -> (&str, u32) {
+    match text.split_once('#') {
+        Some((state, count)) => (state, count.parse().unwrap_or(1)),
+        None => (text, 1),
+    }
+}
+
+/// What is told when a step goes from one state to another, and of which try: exactly one beginning and one end each.
+fn changes(before: &str, after: &str) -> Vec<(EventType, u32)> {
     let begun = |state: &str| !matches!(state, "waiting" | "ready");
+    let ((mut before, last), (after, attempt)) = (counted(before), counted(after));
+    let mut events = Vec::new();
+    if attempt > last {
+        if begun(before) && !is_end(before) {
+            events.push((EventType::Fail, last));
+        }
+        before = "waiting";
+    }
     let end = match after {
         "succeeded" => Some(EventType::Complete),
         "failed" => Some(EventType::Fail),
         "cancelled" => Some(EventType::Abort),
         _ => None,
     };
-    let mut events = Vec::new();
     if after == "skipped" || is_end(before) {
         return events;
     }
     if !begun(before) && begun(after) {
-        events.push(EventType::Start);
+        events.push((EventType::Start, attempt));
     }
-    events.extend(end);
+    events.extend(end.map(|end| (end, attempt)));
     events
 }
 
@@ -147,20 +170,22 @@ impl Describe<'_> {
         })
     }
 
-    fn run(&self, kind: EventType, at: Timestamp) -> Value {
+    fn run(&self, kind: EventType, at: Timestamp, round: u32) -> Value {
         let mut facets = engine();
         if kind == EventType::Fail {
             let failed = self.run.steps.iter().find(|step| step.state == StepState::Failed);
             failed.into_iter().for_each(|step| error(&mut facets, step));
         }
-        let run = json!({"runId": self.run.id.to_string(), "facets": facets});
+        let run = json!({"runId": id_of_round(self.run.id, round).to_string(), "facets": facets});
         self.event(kind, at, run, self.job(self.run.pipeline.to_string(), "PIPELINE", None))
     }
 
-    fn step(&self, step: &StepRun, kind: EventType, at: Timestamp, parts: &[Part]) -> Value {
+    /// `try_of` is the time, which try of the step, and of which round of the run.
+    fn step(&self, step: &StepRun, kind: EventType, try_of: (Timestamp, u32, u32), parts: &[Part]) -> Value {
+        let (at, attempt, round) = try_of;
         let mut facets = engine();
         let parent = json!({
-            "run": {"runId": self.run.id.to_string()},
+            "run": {"runId": id_of_round(self.run.id, round).to_string()},
             "job": {"namespace": self.namespace(), "name": self.run.pipeline.to_string()},
         });
         facets.insert("parent".to_owned(), facet("1-2-0/ParentRunFacet", parent));
@@ -177,7 +202,7 @@ impl Describe<'_> {
             artifact.parse::<Address>().ok().filter(|address| !made && address.kind == Kind::Codeset)
         });
         let job = self.job(format!("{}.{}", self.run.pipeline, step.name), "STEP", code.as_ref());
-        let run = json!({"runId": id_of(self.run.id, &step.name).to_string(), "facets": facets});
+        let run = json!({"runId": id_of(self.run.id, &step.name, attempt).to_string(), "facets": facets});
         let mut event = self.event(kind, at, run, job);
         let datasets = |made: bool| -> Vec<Value> {
             parts.iter().filter(|part| part.1 == made).filter_map(|(_, _, artifact)| self.dataset(artifact)).collect()
@@ -220,9 +245,24 @@ impl Describe<'_> {
     }
 }
 
-/// The same step of the same run has the same id, whoever tells of it and however often.
-fn id_of(run: Uuid, step: &Name) -> Uuid {
-    let hash = Sha256::new().chain_update(run.as_bytes()).chain_update(step.as_bytes()).finalize();
+/// A run that is taken up after it ended is another one to whoever keeps lineage: each has one beginning and one end.
+fn id_of_round(run: Uuid, round: u32) -> Uuid {
+    match round {
+        1 => run,
+        _ => made_of(&[run.as_bytes(), Transition::RUN.as_bytes(), &round.to_be_bytes()]),
+    }
+}
+
+/// The same try of a step has the same id, whoever tells of it and however often.
+fn id_of(run: Uuid, step: &Name, attempt: u32) -> Uuid {
+    match attempt {
+        1 => made_of(&[run.as_bytes(), step.as_bytes()]),
+        _ => made_of(&[run.as_bytes(), step.as_bytes(), b"#", &attempt.to_be_bytes()]),
+    }
+}
+
+fn made_of(parts: &[&[u8]]) -> Uuid {
+    let hash = parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize();
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash[..16]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
@@ -252,16 +292,20 @@ mod tests {
 
     #[test]
     fn every_way_through_a_step_has_one_beginning_and_one_end() {
-        let ways: [(&[&str], &[EventType]); 6] = [
-            (
-                &["waiting", "ready", "staging", "running", "collecting", "succeeded"],
-                &[EventType::Start, EventType::Complete],
-            ),
-            (&["ready", "staging", "failed"], &[EventType::Start, EventType::Fail]),
-            (&["ready", "failed"], &[EventType::Start, EventType::Fail]),
+        use EventType::{Abort, Complete, Fail, Start};
+        let ways: [(&[&str], &[(EventType, u32)]); 9] = [
+            (&["waiting", "ready", "staging", "running", "collecting", "succeeded"], &[(Start, 1), (Complete, 1)]),
+            (&["ready", "staging", "failed"], &[(Start, 1), (Fail, 1)]),
+            (&["ready", "failed"], &[(Start, 1), (Fail, 1)]),
             (&["waiting", "skipped"], &[]),
-            (&["waiting", "cancelled"], &[EventType::Start, EventType::Abort]),
-            (&["running", "running", "cancelled", "cancelled"], &[EventType::Abort]),
+            (&["waiting", "cancelled"], &[(Start, 1), (Abort, 1)]),
+            (&["running", "running", "cancelled", "cancelled"], &[(Abort, 1)]),
+            (
+                &["ready", "staging", "running", "ready#2", "staging#2", "failed#2", "ready#3", "succeeded#3"],
+                &[(Start, 1), (Fail, 1), (Start, 2), (Fail, 2), (Start, 3), (Complete, 3)],
+            ),
+            (&["waiting", "skipped", "waiting", "ready", "succeeded"], &[(Start, 1), (Complete, 1)]),
+            (&["ready", "awaiting-approval", "succeeded"], &[(Start, 1), (Complete, 1)]),
         ];
         for (states, expected) in ways {
             let told: Vec<_> = states.windows(2).flat_map(|pair| changes(pair[0], pair[1])).collect();

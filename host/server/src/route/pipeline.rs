@@ -5,7 +5,7 @@ use crate::{
     view::{PipelineRequest, ProjectView, TemplateView},
 };
 use axum::{extract::State, http::StatusCode};
-use fuseml_domain::{Freeze, Name, Pipeline, port::Catalog as _};
+use fuseml_domain::{Freeze, Name, Pipeline, Template, port::Catalog as _};
 use fuseml_rest::{Answer, Json, Path};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -44,7 +44,10 @@ pub(super) async fn add(
     Json(request): Json<PipelineRequest>,
 ) -> Answer<(StatusCode, Json<Pipeline>)> {
     app.catalog.check_project(&project).await?;
-    let template = app.catalog.template(&request.template).await?;
+    let template = match &request.text {
+        Some(text) => Template::parse(text, &request.template)?,
+        None => app.catalog.template(&request.template).await?,
+    };
     let pipeline =
         Pipeline::new(project, request.name, template, &request.inputs, request.parameters, Timestamp::now())?;
     app.catalog.add_pipeline(&pipeline).await?;

@@ -2,15 +2,16 @@
 
 use crate::{
     app::App,
-    view::{ActivityView, RunRequest, ServiceView},
+    view::{ActivityView, CommandRequest, RerunRequest, RunRequest, ServiceView},
 };
 use axum::{extract::State, http::StatusCode};
 use fuseml_catalog::RunFilter;
 use fuseml_domain::{
-    Address, Error, LogChunk, Name, Run, StepState,
+    Address, Descriptor, Error, LogChunk, Name, Pipeline, Plan, Run, RunCommand, StepState,
     port::{Catalog as _, Service},
 };
 use fuseml_rest::{Answer, Json, Path, Query};
+use jiff::Timestamp;
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -61,22 +62,58 @@ pub(super) async fn start(
     Json(request): Json<RunRequest>,
 ) -> Answer<(StatusCode, Json<Run>)> {
     let pipeline = app.catalog.pipeline(&project, &name).await?;
+    let inputs = inputs_of(&app, &pipeline, request.inputs).await?;
+    let by = request.by.unwrap_or_else(|| "hand".to_owned());
+    let mut run = app.engine.plan_manual(&pipeline, inputs, request.parameters, format!("started by {by}")).await?;
+    run.reuse = request.reuse;
+    if request.paused {
+        let reason = Some("begins step by step".to_owned());
+        run.command(RunCommand::Pause, &by, reason, Timestamp::now())?;
+    }
+    Ok((StatusCode::CREATED, Json(app.engine.start_run(run).await?)))
+}
+
+pub(super) async fn plan(
+    State(app): State<Arc<App>>,
+    Path((project, name)): Path<(Name, Name)>,
+    Json(request): Json<RunRequest>,
+) -> Answer<Json<Plan>> {
+    let pipeline = app.catalog.pipeline(&project, &name).await?;
+    let inputs = inputs_of(&app, &pipeline, request.inputs).await?;
+    Ok(Json(app.engine.plan(&pipeline, inputs, request.parameters, request.reuse).await?))
+}
+
+pub(super) async fn rerun(
+    State(app): State<Arc<App>>,
+    Path((project, pipeline, number)): Path<(Name, Name, u64)>,
+    Json(request): Json<RerunRequest>,
+) -> Answer<(StatusCode, Json<Run>)> {
+    let before = app.catalog.run_by_number(&project, &pipeline, number).await?;
+    let by = request.by.map(|by| format!(" by {by}")).unwrap_or_default();
+    let mut run = app.engine.plan_rerun(&before, format!("{} again{by}", before.label()));
+    run.reuse = request.reuse;
+    Ok((StatusCode::CREATED, Json(app.engine.start_run(run).await?)))
+}
+
+/// The artifacts that a person names for inputs.
+async fn inputs_of(
+    app: &App,
+    pipeline: &Pipeline,
+    given: BTreeMap<Name, String>,
+) -> fuseml_domain::Result<BTreeMap<Name, Descriptor>> {
     let mut inputs = BTreeMap::new();
-    for (input, text) in request.inputs {
-        let kind = pipeline
-            .template
-            .inputs
-            .get(&input)
-            .and_then(|input| input.kind)
-            .ok_or_else(|| Error::invalid("unknown-input", format!("{name} has no artifact input `{input}`")))?;
-        let address = Address::parse_in(&text, kind, &project)?;
+    for (input, text) in given {
+        let declared = pipeline.template.inputs.get(&input).and_then(|input| input.kind);
+        let kind = declared.ok_or_else(|| {
+            Error::invalid("unknown-input", format!("{} has no artifact input `{input}`", pipeline.name))
+        })?;
+        let address = Address::parse_in(&text, kind, &pipeline.project)?;
         if address.kind != kind {
-            return Err(Error::invalid("type", format!("the input `{input}` takes a {kind}, not {address}")).into());
+            return Err(Error::invalid("type", format!("the input `{input}` takes a {kind}, not {address}")));
         }
         inputs.insert(input, app.catalog.artifact(&address).await?);
     }
-    let planned = app.engine.plan_manual(&pipeline, inputs, request.parameters, "started by hand".to_owned()).await?;
-    Ok((StatusCode::CREATED, Json(app.engine.start_run(planned).await?)))
+    Ok(inputs)
 }
 
 /// A chunk of one step's log; a step that has none yet answers an empty one.
@@ -100,14 +137,13 @@ pub(super) async fn logs(
     }
 }
 
-pub(super) async fn cancel(
+pub(super) async fn command(
     State(app): State<Arc<App>>,
     Path((project, pipeline, number)): Path<(Name, Name, u64)>,
+    Json(request): Json<CommandRequest>,
 ) -> Answer<Json<Run>> {
     let run = app.catalog.run_by_number(&project, &pipeline, number).await?;
-    let run = app.catalog.request_cancel(run.id).await?;
-    app.engine.cancel(run.id).await;
-    Ok(Json(run))
+    Ok(Json(app.engine.command(run.id, request.command, &request.by, request.reason).await?))
 }
 
 pub(super) async fn activity(
@@ -116,11 +152,11 @@ pub(super) async fn activity(
 ) -> Answer<Json<ActivityView>> {
     let root = app.catalog.artifact(&query.root).await?;
     // Settled is read first: a run that begins in between is then still in the list.
-    let settled = app.catalog.settled(&root.address, &root.id).await?;
+    let (quiet, settled) = app.catalog.settled(&root.address, &root.id).await?;
     let filter = RunFilter { pipeline: None, root: Some(root.address.clone()), limit: MAX_LIMIT };
     let mut runs = app.catalog.list_runs(root.project(), &filter).await?;
     runs.reverse();
-    Ok(Json(ActivityView { settled, runs }))
+    Ok(Json(ActivityView { settled, quiet, runs }))
 }
 
 pub(super) async fn services(State(app): State<Arc<App>>, Path(project): Path<Name>) -> Answer<Json<Vec<ServiceView>>> {

@@ -1,16 +1,25 @@
 //! `fuseml run` and `fuseml service`.
 
+mod explain;
+mod tell;
+
 use crate::{
     Options,
     client::Client,
-    command::{pairs, parameters, watch},
+    command::{
+        artifact::person,
+        graph::{Notation, draw},
+        pairs, parameters, watch,
+    },
     output::{Rows, elapsed, moment, print},
 };
 use clap::{Args, Subcommand};
-use fuseml_domain::{Error, LogChunk, Name, Run};
+use explain::Explanation;
+use fuseml_domain::{Error, LogChunk, Name, Reuse, Run, RunCommand as Told};
 use fuseml_server::{RunRequest, ServiceView};
 use reqwest::Method;
 use std::{process::ExitCode, time::Duration};
+use tell::{PauseArguments, RerunArguments, ResumeArguments, StepArguments, SwapArguments};
 
 #[derive(Subcommand)]
 pub(crate) enum RunCommand {
@@ -22,8 +31,34 @@ pub(crate) enum RunCommand {
     Show { run: String },
     /// Print the log of a run's steps
     Logs(LogsArguments),
+    /// Follow a run until nothing of it runs any more
+    Watch { run: String },
+    /// Say why: what started it, what each step reused or did anew, who told it what
+    Explain { run: String },
+    /// Draw its steps and how they stand
+    Graph {
+        run: String,
+        #[arg(long, value_enum, default_value_t = Notation::Mermaid)]
+        notation: Notation,
+    },
+    /// Begin nothing more of a run; what runs goes on
+    Pause(PauseArguments),
+    /// Let a paused run go on, or one that failed where it failed
+    Resume(ResumeArguments),
+    /// Let one step of a paused run go on
+    Step(StepArguments),
+    /// Do what failed again, or one step, and all that follows from it
+    Retry(StepArguments),
+    /// Let a run go on that asks for it
+    Approve(StepArguments),
+    /// End a run that asks whether it may go on
+    Reject(StepArguments),
+    /// Let a step that did not begin, or failed, use another runnable or other parameters
+    Swap(SwapArguments),
+    /// Start a run with the same inputs and parameters again
+    Rerun(RerunArguments),
     /// End a run and what it started
-    Cancel { run: String },
+    Cancel(PauseArguments),
 }
 
 #[derive(Args)]
@@ -35,9 +70,19 @@ pub(crate) struct StartArguments {
     /// A parameter of a step's runnable
     #[arg(long = "param", value_name = "STEP.NAME=VALUE")]
     parameters: Vec<String>,
+    /// Whether earlier results are taken: on, off, or refresh to make them anew for later runs
+    #[arg(long, value_name = "on|off|refresh", value_parser = read_reuse)]
+    reuse: Option<Reuse>,
+    /// Begin nothing until `run step` or `run resume`
+    #[arg(long)]
+    paused: bool,
     /// Show what runs until nothing does any more
     #[arg(long)]
     wait: bool,
+}
+
+fn read_reuse(text: &str) -> Result<Reuse, String> {
+    serde_json::from_value(text.into()).map_err(|_| "write on, off or refresh".to_owned())
 }
 
 #[derive(Args)]
@@ -108,13 +153,38 @@ pub(crate) async fn execute(command: RunCommand, options: &Options) -> anyhow::R
             options.output.print(&run, steps)?;
         }
         RunCommand::Logs(arguments) => logs(&client, &project, arguments).await?,
-        RunCommand::Cancel { run } => {
-            let label = Label::parse(&run)?;
-            let run: Run = client.send(Method::POST, &format!("{}/cancel", label.path(&project)), &()).await?;
-            match run.state.ended() {
-                true => eprintln!("{} had already {}.", run.label(), run.state),
-                false => eprintln!("{} is being cancelled.", run.label()),
-            }
+        RunCommand::Watch { run } => {
+            let run: Run = client.get(&Label::parse(&run)?.path(&project), &[]).await?;
+            return watch::run(&client, &project, &run).await;
+        }
+        RunCommand::Explain { run } => {
+            let run: Run = client.get(&Label::parse(&run)?.path(&project), &[]).await?;
+            options.output.print(&run, |run| Explanation(run).to_string())?;
+        }
+        RunCommand::Graph { run, notation } => {
+            let run: Run = client.get(&Label::parse(&run)?.path(&project), &[]).await?;
+            print(&draw(&run.template, Some(&run), notation))?;
+        }
+        RunCommand::Pause(arguments) => return tell::pause(&client, &project, arguments).await,
+        RunCommand::Resume(arguments) => return tell::resume(&client, &project, arguments).await,
+        RunCommand::Swap(arguments) => return tell::swap(&client, &project, arguments).await,
+        RunCommand::Rerun(arguments) => return tell::rerun(&client, &project, arguments).await,
+        RunCommand::Cancel(arguments) => return tell::cancel(&client, &project, arguments).await,
+        RunCommand::Step(arguments) => {
+            let command = |step| Told::Step { step };
+            return tell::one_step(&client, &project, arguments, command, "goes on").await;
+        }
+        RunCommand::Retry(arguments) => {
+            let command = |step| Told::Retry { step };
+            return tell::one_step(&client, &project, arguments, command, "is done again").await;
+        }
+        RunCommand::Approve(arguments) => {
+            let command = |step| Told::Approve { step };
+            return tell::one_step(&client, &project, arguments, command, "is approved").await;
+        }
+        RunCommand::Reject(arguments) => {
+            let command = |step| Told::Reject { step };
+            return tell::one_step(&client, &project, arguments, command, "is rejected").await;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -129,10 +199,16 @@ async fn start(client: &Client, project: &Name, arguments: StartArguments) -> an
             .map(|(name, address)| Ok((name.parse()?, address)))
             .collect::<fuseml_domain::Result<_>>()?,
         parameters: parameters(&arguments.parameters)?,
+        reuse: arguments.reuse,
+        paused: arguments.paused,
+        by: Some(person()),
     };
     let path = format!("/api/v1/projects/{project}/pipelines/{pipeline}/runs");
     let run: Run = client.send(Method::POST, &path, &request).await?;
-    eprintln!("{} started.", run.label());
+    match arguments.paused {
+        true => eprintln!("{0} is there and waits; `fuseml run step {0}` begins its first step.", run.label()),
+        false => eprintln!("{} started.", run.label()),
+    }
     if arguments.wait {
         return watch::run(client, project, &run).await;
     }

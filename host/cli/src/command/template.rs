@@ -1,0 +1,157 @@
+//! `fuseml template`.
+
+use crate::{
+    Options,
+    client::Client,
+    command::graph::{Notation, draw},
+    output::Rows,
+};
+use clap::{Args, Subcommand};
+use fuseml_domain::{Action, Approval, Error, RunnableChoice, Runs, Step, Template};
+use fuseml_server::TemplateView;
+use std::{path::Path, process::ExitCode};
+
+#[derive(Subcommand)]
+pub(crate) enum TemplateCommand {
+    /// Show the templates of all installed extensions
+    List,
+    /// Show a template's inputs, steps and outputs
+    Show {
+        /// Its name, or a file
+        template: String,
+    },
+    /// Say whether a file is a sound template, without a server
+    Check { file: String },
+    /// Draw what waits for what
+    Graph(GraphArguments),
+}
+
+#[derive(Args)]
+pub(crate) struct GraphArguments {
+    /// Its name, or a file
+    template: String,
+    #[arg(long, value_enum, default_value_t = Notation::Mermaid)]
+    notation: Notation,
+}
+
+/// Whether a person means a file of their own rather than an installed template.
+pub(crate) fn is_file(text: &str) -> bool {
+    text.contains('/') || Path::new(text).extension().is_some_and(|ending| ending == "yaml" || ending == "yml")
+}
+
+/// The text of a template file.
+pub(crate) fn read_file(path: &str) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|error| Error::io(format!("the template {path} cannot be read"), &error))
+}
+
+pub(crate) async fn execute(command: TemplateCommand, options: &Options) -> anyhow::Result<ExitCode> {
+    match command {
+        TemplateCommand::List => {
+            let templates = all(options).await?;
+            options.output.print(&templates, list)?;
+        }
+        TemplateCommand::Show { template } => {
+            let template = find(&template, options).await?;
+            if options.output == crate::output::Format::Table {
+                eprintln!("{}: {}", template.name, template.description);
+            }
+            options.output.print(&template, steps)?;
+        }
+        TemplateCommand::Check { file } => {
+            let template = Template::parse(&read_file(&file)?, &file)?;
+            eprintln!("{file} is a sound template: {} with {} steps.", template.name, template.steps.len());
+        }
+        TemplateCommand::Graph(arguments) => {
+            let template = find(&arguments.template, options).await?;
+            crate::output::print(&draw(&template, None, arguments.notation))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn all(options: &Options) -> anyhow::Result<Vec<TemplateView>> {
+    Ok(Client::new(options)?.get("/api/v1/templates", &[]).await?)
+}
+
+async fn find(name: &str, options: &Options) -> anyhow::Result<Template> {
+    if is_file(name) {
+        return Ok(Template::parse(&read_file(name)?, name)?);
+    }
+    let found = all(options).await?.into_iter().find(|view| *view.template.name == *name);
+    let unknown = || {
+        let message = format!(
+            "no installed extension has a template `{name}`; `fuseml template list` shows those there are, and a file \
+             is named with its ending .yaml"
+        );
+        Error::not_found("unknown-template", message)
+    };
+    Ok(found.ok_or_else(unknown)?.template)
+}
+
+fn list(templates: &Vec<TemplateView>) -> Rows {
+    let mut rows = Rows::new(&["Template", "Extension", "Inputs", "Outputs", "Description"]);
+    for TemplateView { extension, version, template } in templates {
+        let inputs: Vec<_> = template
+            .inputs
+            .iter()
+            .map(|(name, input)| match input.kind {
+                Some(kind) => format!("{name}: {kind}"),
+                None => format!("{name} (value)"),
+            })
+            .collect();
+        let outputs: Vec<_> = template.outputs.keys().map(ToString::to_string).collect();
+        rows.push([
+            template.name.to_string(),
+            format!("{extension} {version}"),
+            inputs.join("\n"),
+            outputs.join("\n"),
+            template.description.clone(),
+        ]);
+    }
+    rows
+}
+
+fn steps(template: &Template) -> Rows {
+    let mut rows = Rows::new(&["Step", "Does", "Takes", "After", "Only"]);
+    for step in &template.steps {
+        let takes = step.work().map(|work| {
+            let inputs = work.inputs.iter().map(|(name, reference)| format!("{name}: {reference}"));
+            inputs.chain(work.parameters.iter().map(|(name, value)| format!("{name} = {value}"))).collect::<Vec<_>>()
+        });
+        let after: Vec<_> = step.needs().iter().map(ToString::to_string).collect();
+        rows.push([
+            step.name.to_string(),
+            does(step),
+            takes.unwrap_or_default().join("\n"),
+            after.join(", "),
+            only(step).join("\n"),
+        ]);
+    }
+    rows
+}
+
+fn does(step: &Step) -> String {
+    let runnable = |choice: &RunnableChoice| match choice {
+        RunnableChoice::Reference(reference) => reference.to_string(),
+        RunnableChoice::Address(address) => address.short(),
+        RunnableChoice::Kind(kind) => format!("the newest {} that fits", kind.kind),
+    };
+    match &step.action {
+        Action::Build { instance, codeset } => format!("builds {codeset} with {instance}"),
+        Action::Run(work) => format!("runs {}", runnable(&work.runnable)),
+        Action::Serve(work) => format!("serves with {}", runnable(&work.runnable)),
+        Action::Approve(Approval { message, by }) if by.is_empty() => format!("asks: {message}"),
+        Action::Approve(Approval { message, by }) => format!("asks {}: {message}", by.join(", ")),
+    }
+}
+
+fn only(step: &Step) -> Vec<String> {
+    let runs = match step.runs {
+        Runs::OnSuccess => None,
+        Runs::OnFailure => Some("on failure".to_owned()),
+        Runs::Always => Some("always".to_owned()),
+    };
+    let when = step.when.as_ref().map(|when| format!("when {when}"));
+    let retry = step.retry.map(|retry| format!("up to {} tries", retry.attempts));
+    runs.into_iter().chain(when).chain(retry).collect()
+}

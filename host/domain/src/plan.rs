@@ -1,0 +1,55 @@
+//! What a pipeline would do: which steps run, which earlier results it takes, and why.
+
+use crate::{InputValue, Name};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub pipeline: Name,
+    /// Why nothing would start it now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<String>,
+    pub inputs: IndexMap<Name, InputValue>,
+    /// In the order in which each follows what it needs.
+    pub steps: Vec<PlannedStep>,
+}
+
+impl Plan {
+    /// How long the steps that run took before, one after the other, in seconds; `None` when one of them never ran.
+    pub fn seconds(&self) -> Option<f64> {
+        self.steps.iter().filter(|step| step.prospect == Prospect::Runs).map(|step| step.seconds).sum()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedStep {
+    pub name: Name,
+    pub prospect: Prospect,
+    /// A line each.
+    pub why: Vec<String>,
+    /// How long it took before, in seconds: the middle of the last runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+}
+
+/// What would become of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Prospect {
+    Runs,
+    Reused,
+    /// A person would be asked.
+    Asks,
+    Skipped,
+    /// What comes before it decides.
+    Depends,
+    Fails,
+}
+
+impl fmt::Display for Prospect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}

@@ -1,0 +1,323 @@
+//! The steps of templates: what each does, when, and how often it is tried.
+
+use crate::{Address, Condition, Error, InstanceChoice, Name, Reference, Result};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+/// The longest a job may run when its step says nothing.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// Which runnable a step runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RunnableChoice {
+    /// A build step's output, by the kind of runnable.
+    Reference(Reference),
+    Address(Address),
+    /// The newest of this kind whose inputs fit, preferably from the build that the inputs came from.
+    Kind(RunnableKind),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunnableKind {
+    pub kind: String,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "action")]
+pub enum Action {
+    /// An instance's builder turns the codeset into runnables.
+    Build { instance: InstanceChoice, codeset: Reference },
+    /// A job.
+    Run(Work),
+    /// A service; its one output is `url`.
+    Serve(Work),
+    /// Nothing, until a person says so (S72).
+    Approve(Approval),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    pub runnable: RunnableChoice,
+    pub inputs: IndexMap<String, Reference>,
+    /// Literals or references.
+    pub parameters: IndexMap<String, String>,
+    pub timeout: Option<Duration>,
+}
+
+/// What is asked of whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    pub message: String,
+    /// Who may answer; anybody if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<String>,
+}
+
+/// Whether a step runs after what came before it went well, or did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Runs {
+    #[default]
+    OnSuccess,
+    /// Once all that it waits for ended and some step before it failed.
+    OnFailure,
+    /// Once all that it waits for ended, however.
+    Always,
+}
+
+impl Runs {
+    fn is_on_success(&self) -> bool {
+        *self == Self::OnSuccess
+    }
+}
+
+/// Whether a job that was done before is done again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reuse {
+    /// The earlier result is taken where runnable, inputs, parameters and environment are the same.
+    #[default]
+    On,
+    Off,
+    /// It is done again, and its result is what later runs take.
+    Refresh,
+}
+
+impl Reuse {
+    fn is_on(&self) -> bool {
+        *self == Self::On
+    }
+}
+
+impl fmt::Display for Reuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// How often a step is tried whose workload failed, or whose tool does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// In all.
+    pub attempts: u32,
+    /// Before the second one.
+    pub delay: Duration,
+    /// Each pause is so many times the one before.
+    pub factor: u32,
+}
+
+impl Retry {
+    /// The pause after so many attempts, at most a day.
+    pub fn pause(&self, attempts: u32) -> Duration {
+        let factor = self.factor.saturating_pow(attempts.saturating_sub(1));
+        self.delay.saturating_mul(factor).min(Duration::from_secs(24 * 60 * 60))
+    }
+}
+
+/// What must hold for a step to run; it is skipped otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum When {
+    /// An artifact is what the condition asks for.
+    Artifact { artifact: Reference, condition: Condition },
+    /// A value is one of these.
+    Value { value: Reference, one_of: Vec<String> },
+}
+
+impl When {
+    pub fn reference(&self) -> &Reference {
+        match self {
+            Self::Artifact { artifact, .. } => artifact,
+            Self::Value { value, .. } => value,
+        }
+    }
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Artifact { artifact, condition } => write!(f, "{artifact} where {condition}"),
+            Self::Value { value, one_of } => write!(f, "{value} in ({})", one_of.join(", ")),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    pub name: Name,
+    /// Steps that come before it although it takes nothing of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<Name>,
+    #[serde(default, skip_serializing_if = "Runs::is_on_success")]
+    pub runs: Runs,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    #[serde(default, skip_serializing_if = "Reuse::is_on")]
+    pub reuse: Reuse,
+    #[serde(flatten)]
+    pub action: Action,
+}
+
+impl Step {
+    /// Every reference the step holds.
+    pub fn references(&self) -> Result<Vec<Reference>> {
+        let mut all: Vec<_> = self.when.iter().map(|when| when.reference().clone()).collect();
+        match &self.action {
+            Action::Build { codeset, .. } => all.push(codeset.clone()),
+            Action::Run(work) | Action::Serve(work) => {
+                all.extend(work.inputs.values().cloned());
+                if let RunnableChoice::Reference(reference) = &work.runnable {
+                    all.push(reference.clone());
+                }
+                for value in work.parameters.values().filter(|value| Reference::is(value)) {
+                    all.push(value.parse()?);
+                }
+            }
+            Action::Approve(_) => {}
+        }
+        Ok(all)
+    }
+
+    /// The steps that must have ended before it.
+    pub fn needs(&self) -> BTreeSet<Name> {
+        let references = self.references().unwrap_or_default();
+        let outputs = references.into_iter().filter_map(|reference| match reference {
+            Reference::Output { step, .. } => Some(step),
+            _ => None,
+        });
+        outputs.chain(self.after.iter().cloned()).collect()
+    }
+
+    /// What it runs, if it runs something.
+    pub fn work(&self) -> Option<&Work> {
+        match &self.action {
+            Action::Run(work) | Action::Serve(work) => Some(work),
+            Action::Build { .. } | Action::Approve(_) => None,
+        }
+    }
+}
+
+/// A step as it stands in the file: exactly one of `build`, `run`, `serve` and `approve`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StepText {
+    build: Option<InstanceChoice>,
+    codeset: Option<Reference>,
+    run: Option<RunnableChoice>,
+    serve: Option<RunnableChoice>,
+    approve: Option<Approval>,
+    #[serde(default)]
+    inputs: IndexMap<String, Reference>,
+    #[serde(default)]
+    parameters: IndexMap<String, String>,
+    /// Steps to wait for of which nothing is taken.
+    #[serde(default)]
+    after: Vec<Name>,
+    #[serde(default)]
+    runs: Runs,
+    when: Option<WhenText>,
+    retry: Option<RetryText>,
+    #[serde(default)]
+    reuse: Reuse,
+    timeout: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhenText {
+    artifact: Option<Reference>,
+    #[serde(rename = "where")]
+    condition: Option<Condition>,
+    value: Option<Reference>,
+    #[serde(rename = "in")]
+    one_of: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetryText {
+    attempts: u32,
+    delay: Option<String>,
+    factor: Option<u32>,
+}
+
+const MOST_ATTEMPTS: u32 = 100;
+const DEFAULT_DELAY: Duration = Duration::from_secs(10);
+
+impl StepText {
+    pub(crate) fn read(self, name: Name) -> Result<Step> {
+        let refuse = |why: &str| Error::invalid("step", format!("step {name}: {why}"));
+        let here = |error: Error| error.context(format!("step {name}"));
+        let timeout = self.timeout.as_deref().map(read_duration).transpose().map_err(here)?;
+        let when = self
+            .when
+            .map(|when| {
+                when.read().ok_or_else(|| {
+                    refuse("`when` is an `artifact` and a condition `where`, or a `value` and a list `in`")
+                })
+            })
+            .transpose()?;
+        let retry = self.retry.map(RetryText::read).transpose().map_err(here)?;
+        let takes_nothing = self.inputs.is_empty() && self.parameters.is_empty();
+        let work = |runnable| Work { runnable, inputs: self.inputs, parameters: self.parameters, timeout };
+        let action = match (self.build, self.run, self.serve, self.approve) {
+            (Some(instance), None, None, None) => {
+                if !takes_nothing {
+                    return Err(refuse("a build step takes a `codeset`, no inputs or parameters"));
+                }
+                let codeset = self.codeset.ok_or_else(|| refuse("a build step needs a `codeset`"))?;
+                Action::Build { instance, codeset }
+            }
+            (None, Some(runnable), None, None) => Action::Run(work(runnable)),
+            (None, None, Some(runnable), None) => Action::Serve(work(runnable)),
+            (None, None, None, Some(_)) if !takes_nothing || retry.is_some() => {
+                return Err(refuse("an approval takes no inputs, parameters or retries"));
+            }
+            (None, None, None, Some(approval)) => Action::Approve(approval),
+            _ => return Err(refuse("a step is exactly one of `build`, `run`, `serve` and `approve`")),
+        };
+        Ok(Step { after: self.after, runs: self.runs, when, retry, reuse: self.reuse, action, name })
+    }
+}
+
+impl WhenText {
+    fn read(self) -> Option<When> {
+        match (self.artifact, self.condition, self.value, self.one_of) {
+            (Some(artifact), Some(condition), None, None) => Some(When::Artifact { artifact, condition }),
+            (None, None, Some(value), Some(one_of)) => Some(When::Value { value, one_of }),
+            _ => None,
+        }
+    }
+}
+
+impl RetryText {
+    fn read(self) -> Result<Retry> {
+        let (attempts, factor) = (self.attempts, self.factor.unwrap_or(2));
+        if !(2..=MOST_ATTEMPTS).contains(&attempts) || !(1..=10).contains(&factor) {
+            let message = format!("`retry` takes 2 to {MOST_ATTEMPTS} attempts and a factor of 1 to 10");
+            return Err(Error::invalid("retry", message));
+        }
+        let delay = self.delay.as_deref().map_or(Ok(DEFAULT_DELAY), read_duration)?;
+        Ok(Retry { attempts, delay, factor })
+    }
+}
+
+/// `90s`, `30m`, `2h`.
+fn read_duration(text: &str) -> Result<Duration> {
+    let refuse = || Error::invalid("duration", format!("`{text}` is not a length of time such as 90s, 30m or 2h"));
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        _ => return Err(refuse()),
+    };
+    let count: u64 = text[..text.len() - 1].parse().map_err(|_| refuse())?;
+    count.checked_mul(unit).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(refuse)
+}

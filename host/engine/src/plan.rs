@@ -1,0 +1,159 @@
+//! What a pipeline would do, asked before it does it: nothing is saved, submitted or registered.
+
+use crate::{
+    Engine, Ports, build, condition,
+    reuse::{self, Look},
+    trigger, work,
+};
+use fuseml_domain::{
+    Action, Attributes, Descriptor, ErrorKind, Name, Origin, Pipeline, Plan, PlannedStep, Prospect, Result, Reuse,
+    ReuseVerdict, Run, RunState, Runs, Step, StepRun, StepState, Value,
+};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// Earlier results of a step from which its time is guessed.
+const HISTORY: u32 = 9;
+
+impl Engine {
+    /// What a run with these inputs and parameters would do.
+    ///
+    /// # Errors
+    /// When no run could begin: an input for which there is nothing, a parameter of the wrong type.
+    pub async fn plan(
+        &self,
+        pipeline: &Pipeline,
+        given: BTreeMap<Name, Descriptor>,
+        parameters: BTreeMap<Name, Attributes>,
+        reuse: Option<Reuse>,
+    ) -> Result<Plan> {
+        let mut run = trigger::manual(&self.ports, pipeline, given, parameters, "planned".to_owned()).await?;
+        run.reuse = reuse;
+        let mut steps = Vec::new();
+        for step in run.template.steps.clone() {
+            let (prospect, why) = match foresee(&self.ports, &mut run, &step).await {
+                Ok(found) => found,
+                Err(error) => (Prospect::Fails, vec![error.message]),
+            };
+            let results = self.ports.catalog.results(&run.project, &run.pipeline, &step.name, HISTORY).await?;
+            let mut times: Vec<_> = results.iter().map(|result| result.seconds).collect();
+            times.sort_by(f64::total_cmp);
+            let seconds = times.get(times.len() / 2).copied().filter(|_| prospect == Prospect::Runs);
+            steps.push(PlannedStep { name: step.name, prospect, why, seconds });
+        }
+        let frozen = pipeline.frozen().next().map(|freeze| freeze.reason.clone());
+        Ok(Plan { pipeline: pipeline.name.clone(), frozen, inputs: run.inputs, steps })
+    }
+}
+
+/// What would become of a step, given those before it; what it would make for certain is noted in the run.
+async fn foresee(ports: &Ports, run: &mut Run, step: &Step) -> Result<(Prospect, Vec<String>)> {
+    let needs = step.needs();
+    let named = |names: Vec<&StepRun>| names.iter().map(|step| step.name.to_string()).collect::<Vec<_>>().join(", ");
+    let with =
+        |state: StepState| named(run.steps.iter().filter(|it| needs.contains(&it.name) && it.state == state).collect());
+    let (skipped, unknown) = (with(StepState::Skipped), with(StepState::Waiting));
+    match step.runs {
+        Runs::OnFailure => return Ok((Prospect::Depends, vec!["runs only if a step before it fails".to_owned()])),
+        Runs::OnSuccess if !skipped.is_empty() => {
+            set(run, &step.name, StepState::Skipped, BTreeMap::new());
+            return Ok((Prospect::Skipped, vec![format!("{skipped} would be skipped")]));
+        }
+        _ => {}
+    }
+    // Only jobs and builds know more than that something before them runs.
+    let given: Vec<_> = step.references()?.into_iter().filter(|it| work::resolve(run, it).is_err()).collect();
+    if let Some(reference) = given.first() {
+        let is_condition = step.when.as_ref().is_some_and(|when| when.reference() == reference);
+        let prospect = if is_condition { Prospect::Depends } else { Prospect::Runs };
+        return Ok((prospect, vec![format!("{reference} would be made anew")]));
+    }
+    if let Some(when) = &step.when
+        && let Some(reason) = condition::unmet(&*ports.catalog, run, when).await?
+    {
+        set(run, &step.name, StepState::Skipped, BTreeMap::new());
+        return Ok((Prospect::Skipped, vec![reason]));
+    }
+    match &step.action {
+        Action::Build { instance, codeset } => built(ports, run, step, instance, codeset).await,
+        Action::Approve(approval) => {
+            let by = if approval.by.is_empty() { "anybody".to_owned() } else { approval.by.join(", ") };
+            Ok((Prospect::Asks, vec![format!("{} (asks {by})", approval.message)]))
+        }
+        Action::Serve(_) => {
+            work::prepare(ports, run, &current(run, &step.name)?).await?;
+            Ok((Prospect::Runs, vec!["a service is started, and replaces the one before once it is ready".to_owned()]))
+        }
+        Action::Run(_) => {
+            let found = job(ports, run, step).await?;
+            match unknown.is_empty() || found.0 != Prospect::Reused {
+                true => Ok(found),
+                false => Ok((Prospect::Reused, [found.1, vec![format!("once {unknown} ended")]].concat())),
+            }
+        }
+    }
+}
+
+async fn job(ports: &Ports, run: &mut Run, step: &Step) -> Result<(Prospect, Vec<String>)> {
+    let standing = current(run, &step.name)?;
+    let chosen = match work::prepare(ports, run, &standing).await {
+        // A build that was foreseen names runnables that are not registered yet.
+        Err(error) if error.kind == ErrorKind::NotFound && builds(run, step) => {
+            return Ok((Prospect::Runs, vec!["its runnable would be new".to_owned()]));
+        }
+        chosen => chosen?,
+    };
+    let identity = reuse::identity(ports, &chosen).await?;
+    match reuse::look(ports, run, &standing, identity.as_ref()).await? {
+        Look::Found(result) => {
+            let why = ReuseVerdict::Hit { run: result.run, step: result.step }.to_string();
+            set(run, &step.name, StepState::Succeeded, result.outputs);
+            Ok((Prospect::Reused, vec![why]))
+        }
+        Look::Nothing(ReuseVerdict::Miss { reasons }) => Ok((Prospect::Runs, reasons)),
+        Look::Nothing(verdict) => Ok((Prospect::Runs, vec![verdict.to_string()])),
+    }
+}
+
+/// Whether the step runs what a build step of the same run makes.
+fn builds(run: &Run, step: &Step) -> bool {
+    let is_build =
+        |name: &Name| run.template.step(name).is_some_and(|step| matches!(step.action, Action::Build { .. }));
+    step.needs().iter().any(is_build)
+}
+
+async fn built(
+    ports: &Ports,
+    run: &mut Run,
+    step: &Step,
+    instance: &fuseml_domain::InstanceChoice,
+    codeset: &fuseml_domain::Reference,
+) -> Result<(Prospect, Vec<String>)> {
+    let planned = build::plan(ports, run, instance, codeset).await?;
+    let mut outputs = BTreeMap::new();
+    for runnable in planned.plan.runnables {
+        let origin = Origin::Run { run: run.label(), step: step.name.clone() };
+        let kind = runnable.kind.clone();
+        let artifact = runnable.describe(&run.project, origin, Timestamp::now())?;
+        outputs.insert(kind, Value::Artifact(artifact.address));
+    }
+    set(run, &step.name, StepState::Succeeded, outputs);
+    Ok(match planned.plan.rebuild {
+        true => (Prospect::Runs, vec![format!("the environment is built: {}", planned.plan.reason)]),
+        false => (Prospect::Reused, vec![format!("the environment is there: {}", planned.plan.reason)]),
+    })
+}
+
+fn current(run: &Run, name: &Name) -> Result<StepRun> {
+    run.step(name)
+        .cloned()
+        .ok_or_else(|| fuseml_domain::Error::internal("unknown-step", format!("the template lost its step {name}")))
+}
+
+fn set(run: &mut Run, name: &Name, state: StepState, outputs: BTreeMap<String, Value>) {
+    debug_assert_eq!(run.state, RunState::Running);
+    if let Some(step) = run.steps.iter_mut().find(|step| step.name == *name) {
+        step.state = state;
+        step.outputs = outputs;
+    }
+}
