@@ -71,11 +71,12 @@ enum Way {
 }
 
 impl Way {
-    /// The part that an artifact has in the steps that are next, and that the artifacts beyond them have.
-    fn roles(self) -> (&'static str, &'static str) {
+    /// The parts that an artifact has in the steps that are next, and the one that the artifacts beyond them have. What
+    /// took an artifact as its result came after it, and was not what it came from.
+    fn roles(self) -> (&'static [&'static str], &'static str) {
         match self {
-            Self::Up => ("made", "used"),
-            Self::Down => ("used", "made"),
+            Self::Up => (&["made"], "used"),
+            Self::Down => (&["used", "reused"], "made"),
         }
     }
 }
@@ -145,11 +146,14 @@ impl Catalog {
         Ok(Walked { edges: parts.into_iter().map(edge).collect(), is_cut })
     }
 
-    async fn steps_with(&self, artifacts: BTreeSet<String>, role: &'static str) -> Result<BTreeSet<Step>> {
+    async fn steps_with(&self, artifacts: BTreeSet<String>, roles: &[&'static str]) -> Result<BTreeSet<Step>> {
         let mut steps = BTreeSet::new();
         for artifacts in chunks(artifacts) {
             let mut sql = with_values("SELECT run, step FROM participations WHERE artifact IN ", artifacts);
-            sql.push(" AND role = ").push_bind(role);
+            for (at, role) in roles.iter().enumerate() {
+                sql.push(if at == 0 { " AND role IN (" } else { ", " }).push_bind(*role);
+            }
+            sql.push(")");
             let rows: Vec<Step> = sql.rows().fetch_all(&self.database.pool).await.map_err(failed)?;
             steps.extend(rows);
         }
@@ -254,7 +258,7 @@ fn lengthen(distances: &mut BTreeMap<Step, usize>, parts: &[Participation], from
     }
     for _ in 0..distances.len() {
         let mut changed = false;
-        for (run, step, _, _, artifact) in parts.iter().filter(|(.., role, _)| role == near) {
+        for (run, step, _, _, artifact) in parts.iter().filter(|(.., role, _)| near.contains(&role.as_str())) {
             let place = (run.clone(), step.clone());
             let longest = beyond.get(artifact.as_str()).into_iter().flatten().filter(|other| **other != place);
             let longest = longest.filter_map(|other| distances.get(other)).max().map_or(0, |distance| distance + 1);

@@ -104,7 +104,7 @@ async fn job(ports: &Ports, run: &mut Run, step: &Step) -> Result<(Prospect, Vec
         chosen => chosen?,
     };
     let identity = reuse::identity(ports, &chosen).await?;
-    match reuse::look(ports, run, &standing, identity.as_ref()).await? {
+    match reuse::look(ports, run, &standing, &chosen, identity.as_ref()).await? {
         Look::Found(result) => {
             let why = ReuseVerdict::Hit { run: result.run, step: result.step }.to_string();
             set(run, &step.name, StepState::Succeeded, result.outputs);

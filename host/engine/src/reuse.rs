@@ -23,7 +23,7 @@ pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<
     let ports = &driver.engine.ports;
     let chosen = work::prepare(ports, run, step).await?;
     let identity = identity(ports, &chosen).await?;
-    match look(ports, run, step, identity.as_ref()).await? {
+    match look(ports, run, step, &chosen, identity.as_ref()).await? {
         Look::Found(result) => {
             let mut lineage = work::used(step, &chosen.inputs, &chosen.address);
             for (slot, value) in &result.outputs {
@@ -106,9 +106,13 @@ pub(crate) async fn look(
     ports: &Ports,
     run: &Run,
     step: &StepRun,
+    chosen: &Chosen,
     identity: std::result::Result<&Identity, &String>,
 ) -> Result<Look> {
     let off = |reason: &str| Ok(Look::Nothing(ReuseVerdict::Off { reason: reason.to_owned() }));
+    if chosen.runnable.outputs.is_empty() {
+        return off("it makes nothing that could be taken; it is there for what it does");
+    }
     let identity = match identity {
         Ok(identity) => identity,
         Err(why) => return off(why),

@@ -128,7 +128,24 @@ impl Display {
     }
 
     async fn show_step(&mut self, client: &Client, project: &Name, run: &Run, step: &StepRun) {
-        let key = format!("{} {}", run.label(), step.name);
+        let mut key = format!("{} {}", run.label(), step.name);
+        for earlier in &step.earlier {
+            let key = if earlier.number == 1 { key.clone() } else { format!("{key}, try {}", earlier.number) };
+            let before = self.said.insert(key.clone(), earlier.state);
+            if before != Some(earlier.state) {
+                if before.is_none() && !self.live {
+                    self.say(&format!("{key} started"));
+                }
+                if let Some(bar) = self.moving.remove(&key) {
+                    bar.finish_and_clear();
+                }
+                let note = earlier.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
+                self.say(&format!("{key} {} in {}{note}", earlier.state, elapsed(earlier.started, earlier.ended)));
+            }
+        }
+        if step.attempt > 1 {
+            key += &format!(", try {}", step.attempt);
+        }
         if matches!(step.state, StepState::Waiting | StepState::Ready | StepState::AwaitingApproval) {
             return;
         }

@@ -10,7 +10,7 @@ pub(super) struct Explanation<'a>(pub(super) &'a Run);
 impl Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let run = self.0;
-        writeln!(f, "{} {}: {}", run.label(), run.state, run.cause.reason)?;
+        writeln!(f, "{} {}: {}", run.label(), super::standing(run), run.cause.reason)?;
         for (name, input) in &run.inputs {
             let mark = if input.is_default { " (default)" } else { "" };
             writeln!(f, "  {name}: {}{mark}", input.value.shown())?;

@@ -15,8 +15,9 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use explain::Explanation;
-use fuseml_domain::{Error, LogChunk, Name, Reuse, Run, RunCommand as Told};
+use fuseml_domain::{Error, LogChunk, Name, Reuse, Run, RunCommand as Told, StepState, WaitsFor};
 use fuseml_server::{RunRequest, ServiceView};
+use jiff::Timestamp;
 use reqwest::Method;
 use std::{process::ExitCode, time::Duration};
 use tell::{PauseArguments, RerunArguments, ResumeArguments, StepArguments, SwapArguments};
@@ -148,7 +149,7 @@ pub(crate) async fn execute(command: RunCommand, options: &Options) -> anyhow::R
         RunCommand::Show { run } => {
             let run: Run = client.get(&Label::parse(&run)?.path(&project), &[]).await?;
             if options.output == crate::output::Format::Table {
-                eprintln!("{} {}: {}", run.label(), run.state, run.cause.reason);
+                eprintln!("{} {}: {}", run.label(), standing(&run), run.cause.reason);
             }
             options.output.print(&run, steps)?;
         }
@@ -219,9 +220,17 @@ fn list(runs: &Vec<Run>) -> Rows {
     let mut rows = Rows::new(&["Run", "State", "Started", "Time", "Why"]);
     for run in runs {
         let time = elapsed(Some(run.created), run.ended);
-        rows.push([run.label(), run.state.to_string(), moment(run.created), time, run.cause.reason.clone()]);
+        rows.push([run.label(), standing(run), moment(run.created), time, run.cause.reason.clone()]);
     }
     rows
+}
+
+/// How a run stands, for people: a running one may be waiting for one of them.
+fn standing(run: &Run) -> String {
+    match run.waits_for(Timestamp::now()) {
+        Some(WaitsFor::Approval(_)) => StepState::AwaitingApproval.to_string(),
+        Some(WaitsFor::Resume) | None => run.state.to_string(),
+    }
 }
 
 fn steps(run: &Run) -> Rows {

@@ -1,11 +1,9 @@
 //! What people tell runs, with the engine whole in memory: it holds wherever the server dies.
 
-mod memory;
-
+use crate::memory::{Crash, Disk, MemoryAgent, codeset, let_it_work, name, pipeline, server};
 use fuseml_domain::{Name, ReuseVerdict, Run, RunCommand, RunState, StepState, Swap, Value};
 use fuseml_engine::Engine;
 use jiff::Timestamp;
-use memory::{Crash, Disk, MemoryAgent, codeset, let_it_work, name, pipeline, server};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

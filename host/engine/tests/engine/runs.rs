@@ -1,9 +1,7 @@
 //! The engine whole, in memory: what it does once, it does once, wherever the server dies.
 
-mod memory;
-
+use crate::memory::{Crash, Disk, MemoryAgent, codeset, let_it_work, pipeline, server};
 use fuseml_domain::{Kind, RunState, StepState};
-use memory::{Crash, Disk, MemoryAgent, codeset, let_it_work, pipeline, server};
 use std::{sync::Arc, time::Duration};
 
 const TRAINING: &str = "

@@ -1,0 +1,5 @@
+//! The engine whole, in memory.
+
+mod commands;
+mod memory;
+mod runs;

@@ -1,0 +1,153 @@
+//! Runs as people steer them: approve, pause, step, resume, retry, swap, rerun, plan, explain (S8, S64, S69–S72).
+
+use fuseml_tests::World;
+use std::{fs, path::Path};
+
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pipelines/approval");
+
+/// A project with the example's runnables and pipeline, and its code.
+fn shop() -> World {
+    let world = World::new();
+    world.fuseml(&["project", "create", "shop"]).good();
+    world.fuseml(&["project", "set", "shop"]).good();
+    for runnable in ["trainer", "publisher", "alarm"] {
+        world.fuseml(&["runnable", "register", &format!("{EXAMPLE}/{runnable}.yaml")]).good();
+    }
+    let template = format!("{EXAMPLE}/train-and-publish.yaml");
+    world.fuseml(&["pipeline", "add", &template, "--name", "publish", "--input", "code=code://*"]).good();
+    world.code("app", &[("train.py", "print('a model')\n"), ("README.md", "An app.\n")]);
+    world
+}
+
+fn push(world: &World, code: i32) -> String {
+    let said = world.fuseml(&["codeset", "push", "app", "--wait"]);
+    let said = if code == 0 { said.good() } else { said.bad(code) };
+    world.steady(&said.stderr())
+}
+
+fn explained(world: &World, run: &str) -> String {
+    world.steady(&world.fuseml(&["run", "explain", run]).good().stdout())
+}
+
+#[test]
+fn a_model_is_published_once_the_right_person_says_so_and_made_once_from_the_same_code() {
+    let world = shop();
+    insta::assert_snapshot!("asked", push(&world, 8));
+    let list = world.fuseml(&["run", "list"]).good().stdout();
+    assert!(list.contains("awaiting-approval"), "{list}");
+
+    let denied = world.fuseml_with(&[("USER", "mallory")], &["run", "approve", "publish/1"]).bad(4);
+    assert!(denied.stderr().contains("ada and grace may answer"), "{}", denied.stderr());
+    let approved =
+        world.fuseml(&["run", "approve", "publish/1", "--reason", "better than the last one", "--wait"]).good();
+    insta::assert_snapshot!("approved", world.steady(&approved.stderr()));
+    world.fuseml(&["run", "approve", "publish/1"]).bad(5);
+
+    // Files that the trainer does not watch do not make another model.
+    world.code("app", &[("README.md", "An app that says more.\n")]);
+    push(&world, 8);
+    insta::assert_snapshot!("reused", explained(&world, "publish/2"));
+    world.fuseml(&["run", "reject", "publish/2", "--reason", "seen before", "--wait"]).bad(7);
+    insta::assert_snapshot!("rejected", explained(&world, "publish/2"));
+
+    let plan = |arguments: &[&str]| {
+        let said = world.fuseml(&[&["pipeline", "plan", "publish"], arguments].concat()).good();
+        world.steady(&format!("{}{}", said.stderr(), said.stdout()))
+    };
+    insta::assert_snapshot!("planned", plan(&[]));
+    insta::assert_snapshot!("planned_with_another_parameter", plan(&["--param", "train.alpha=0.7"]));
+    world.fuseml(&["pipeline", "plan", "publish", "--param", "review.x=1"]).good();
+    world.fuseml(&["pipeline", "plan", "publish", "--param", "other.x=1"]).bad(2);
+    assert_eq!(world.json(&["run", "list"]).as_array().map(Vec::len), Some(2), "planning starts nothing");
+
+    let lineage = world.fuseml(&["lineage", "model/app"]).good().stdout();
+    assert!(lineage.contains("(reused)"), "{lineage}");
+}
+
+#[test]
+fn a_run_that_failed_goes_on_from_there_with_what_was_swapped() {
+    let world = shop();
+    push(&world, 8);
+    let start = ["run", "start", "publish", "--param", "train.alpha=0", "--wait"];
+    insta::assert_snapshot!("failed", world.steady(&world.fuseml(&start).bad(7).stderr()));
+    world.fuseml(&["run", "swap", "publish/2", "train", "--runnable", "runnable/none"]).bad(3);
+    let swap = ["run", "swap", "publish/2", "train", "--param", "alpha=0.2", "--reason", "0 was a slip"];
+    world.fuseml(&swap).good();
+    let resumed = world.fuseml(&["run", "resume", "publish/2", "--wait"]).good();
+    insta::assert_snapshot!("resumed", world.steady(&resumed.stderr()));
+    insta::assert_snapshot!("explained", explained(&world, "publish/2"));
+}
+
+#[test]
+fn a_paused_run_waits_for_days_and_over_a_killed_server_and_goes_on_step_by_step() {
+    let mut world = shop();
+    push(&world, 8);
+    world.fuseml(&["run", "start", "publish", "--paused"]).good();
+    let paused = world.fuseml(&["run", "watch", "publish/2"]).bad(8);
+    assert!(paused.stderr().contains("publish/2 is paused"), "{}", paused.stderr());
+    world.kill();
+    world.start();
+
+    world.fuseml(&["run", "step", "publish/2", "--wait"]).bad(8);
+    insta::assert_snapshot!("stepped", world.steady(&world.fuseml(&["run", "show", "publish/2"]).good().stdout()));
+    let graph = world.fuseml(&["run", "graph", "publish/2"]).good().stdout();
+    insta::assert_snapshot!("graph", graph);
+    world.fuseml(&["run", "resume", "publish/2", "--wait"]).bad(8);
+    world.fuseml(&["run", "approve", "publish/2", "review", "--wait"]).good();
+    world.fuseml(&["run", "pause", "publish/2"]).bad(5);
+
+    // What went well is done again on demand, and what follows from it.
+    world.fuseml(&["run", "retry", "publish/2", "publish", "--wait"]).good();
+    let run = world.json(&["run", "show", "publish/2"]);
+    let attempts: Vec<_> = run["steps"].as_array().expect("steps").iter().map(|step| &step["attempt"]).collect();
+    assert_eq!(attempts, [1, 1, 2, 1]);
+}
+
+#[test]
+fn a_result_whose_bytes_are_gone_is_made_again_and_that_is_said() {
+    let world = shop();
+    push(&world, 8);
+    let blobs = world.data().join("contents");
+    let alpha = files(&blobs).into_iter().find(|path| fs::read(path).is_ok_and(|bytes| bytes == b"0.5\n"));
+    fs::remove_file(alpha.expect("the model's file")).expect("removed");
+    world.fuseml(&["run", "rerun", "publish/1", "--wait"]).bad(8);
+    let explained = explained(&world, "publish/2");
+    assert!(explained.contains("is not whole: alpha is missing; publish/1 had made it"), "{explained}");
+    world.fuseml(&["artifact", "verify", "model/app"]).good();
+
+    world.fuseml(&["run", "rerun", "publish/1", "--reuse", "off", "--wait"]).bad(8);
+    assert!(self::explained(&world, "publish/3").contains("no earlier result was looked for: reuse is off"));
+}
+
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_template_that_cannot_work_says_where_and_why() {
+    let world = World::without_server();
+    let good = fs::read_to_string(format!("{EXAMPLE}/train-and-publish.yaml")).expect("template");
+    let mut said = String::new();
+    for (from, to) in [
+        ("retry: {attempts: 2", "retry: {attempts: 1"),
+        ("retry: {attempts: 2", "retry: {tries: 2"),
+        ("    after: [train]\n    when", "    after: [publish]\n    when"),
+        ("accuracy > 0.3", "accuracy > "),
+        ("${steps.train.model}', where", "${steps.train.model}', in"),
+        ("runs: on-failure", "runs: on-failure\n    inputs: {model: '${steps.train.model}'}"),
+        ("after: [review]", "after: [reviews]"),
+        ("approve: {message", "inputs: {x: '${inputs.code}'}\n    approve: {message"),
+        ("run: {kind: alarm}", "run: {kind: alarm}\n    reuse: never"),
+    ] {
+        let text = good.replace(from, to);
+        assert_ne!(text, good, "{from}");
+        fs::write(world.folder.path().join("t.yaml"), text).expect("template");
+        said += &world.fuseml(&["template", "check", "t.yaml"]).bad(2).stderr();
+    }
+    insta::assert_snapshot!("unsound", said);
+    fs::write(world.folder.path().join("t.yaml"), good).expect("template");
+    world.fuseml(&["template", "check", "t.yaml"]).good();
+    let shown = world.fuseml(&["template", "show", "t.yaml"]).good();
+    insta::assert_snapshot!("template", format!("{}{}", shown.stderr(), shown.stdout()));
+}
