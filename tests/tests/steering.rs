@@ -1,6 +1,6 @@
-//! Runs as people steer them: approve, pause, step, resume, retry, swap, rerun, plan, explain (S8, S64, S69–S72).
+//! Runs as people steer them: approve, pause, step, resume, retry, swap, rerun, plan, explain (S8, S27, S64, S69–S74).
 
-use fuseml_tests::World;
+use fuseml_tests::{World, until};
 use std::{fs, path::Path};
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pipelines/approval");
@@ -122,6 +122,56 @@ fn a_result_whose_bytes_are_gone_is_made_again_and_that_is_said() {
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_pipeline_starts_for_what_it_watches_by_the_clock_and_one_after_the_other() {
+    let world = shop();
+    let template = format!("{EXAMPLE}/train-and-publish.yaml");
+    let add = |name: &str, more: &[&str]| {
+        let arguments = ["pipeline", "add", &template, "--name", name, "--input", "code=code://*"];
+        world.fuseml(&[&arguments[..], more].concat())
+    };
+    world.fuseml(&["pipeline", "remove", "publish"]).good();
+    add("watching", &["--watch", "code=*.py", "--watch", "code=conf/**", "--concurrency", "skip"]).good();
+    add("queued", &["--concurrency", "queue"]).good();
+    let clock = add("nightly", &["--schedule", "* * * * * Europe/Berlin", "--concurrency", "replace"]).good();
+    assert!(clock.stderr().contains("Europe/Berlin"), "{}", clock.stderr());
+    let refused: String = [
+        ["--schedule", "0 3 * * * Europe/Berlyn"],
+        ["--schedule", "0 0 31 2 *"],
+        ["--watch", "code=["],
+        ["--watch", "data=*.csv"],
+        ["--concurrency", "sometimes"],
+    ]
+    .iter()
+    .map(|more| add("wrong", more).bad(2).stderr())
+    .collect();
+    insta::assert_snapshot!("starts_refused", refused);
+    let list = world.fuseml(&["pipeline", "list"]).good();
+    insta::assert_snapshot!("starts", format!("{}{}", list.stderr(), list.stdout()));
+
+    push(&world, 8);
+    world.code("app", &[("README.md", "An app that says more.\n")]);
+    let said = push(&world, 8);
+    assert!(said.contains("watching was not started: no file that it watches (*.py, conf/**) changed since"), "{said}");
+    world.code("app", &[("train.py", "print('another model')\n")]);
+    let said = push(&world, 8);
+    assert!(said.contains("watching was not started: watching/1 is running still"), "{said}");
+
+    let state = |run: &str| world.json(&["run", "show", run])["state"].as_str().expect("state").to_owned();
+    assert_eq!([state("queued/1"), state("queued/2"), state("queued/3")], ["running", "queued", "queued"]);
+    world.fuseml(&["run", "cancel", "queued/2"]).good();
+    world.fuseml(&["run", "reject", "queued/1", "--wait"]).bad(7);
+    until("the next in the queue has begun", || state("queued/3") != "queued");
+
+    until("the clock started a run", || {
+        let runs = world.json(&["run", "list", "--pipeline", "nightly"]);
+        let of_clock = |run: &serde_json::Value| {
+            run["cause"]["reason"].as_str().is_some_and(|reason| reason.starts_with("it was due at"))
+        };
+        runs.as_array().is_some_and(|runs| runs.iter().any(of_clock))
+    });
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod progress;
 mod references;
 mod results;
 mod runs;
+mod schedules;
 mod search;
 mod secrets;
 mod stores;

@@ -51,10 +51,11 @@ impl Catalog {
                 format!("{} would start for ever: {} → {}", pipeline.name, names.join(" → "), pipeline.name),
             ));
         }
-        sqlx::query("INSERT INTO pipelines (project, name, document) VALUES ($1, $2, $3)")
+        sqlx::query("INSERT INTO pipelines (project, name, document, scheduled) VALUES ($1, $2, $3, $4)")
             .bind(&*pipeline.project)
             .bind(&*pipeline.name)
             .bind(to_json(pipeline)?)
+            .bind(pipeline.starts.schedule.as_ref().map(|_| pipeline.created.as_millisecond()))
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;

@@ -4,9 +4,10 @@ use crate::{Catalog, all_from_json, failed, from_json};
 use async_trait::async_trait;
 use fuseml_domain::{
     Address, Attributes, Descriptor, Digest, Error, Name, Pipeline, Result, Run, RunCommand, Runnable, Selector,
-    StepResult,
-    port::{self, ArtifactEvent, ArtifactEvents, Build, Change, InstanceState, Service},
+    StepResult, Unstarted,
+    port::{self, ArtifactEvent, ArtifactEvents, Build, Change, InstanceState, Service, Started},
 };
+use jiff::Timestamp;
 use uuid::Uuid;
 
 #[async_trait]
@@ -15,12 +16,32 @@ impl port::Catalog for Catalog {
         self.pending(limit).await
     }
 
-    async fn settle(&self, event: i64, runs: Vec<Run>) -> Result<Vec<Run>> {
-        self.settle_event(event, runs).await
+    async fn settle(&self, event: i64, runs: Vec<Run>, unstarted: Vec<Unstarted>) -> Result<Started> {
+        self.settle_event(event, runs, unstarted).await
     }
 
-    async fn start(&self, run: Run) -> Result<Run> {
+    async fn start(&self, run: Run) -> Result<Started> {
         self.start_run(run).await
+    }
+
+    async fn start_scheduled(&self, run: Run, due: Timestamp) -> Result<Started> {
+        self.start_scheduled_run(run, due).await
+    }
+
+    async fn pass_schedule(&self, project: &Name, pipeline: &Name, due: Timestamp) -> Result<()> {
+        self.pass_schedule_of(project, pipeline, due).await
+    }
+
+    async fn scheduled(&self) -> Result<Vec<(Pipeline, Timestamp)>> {
+        self.scheduled_pipelines().await
+    }
+
+    async fn begin_next(&self, project: &Name, pipeline: &Name) -> Result<Option<Run>> {
+        self.begin_next_run(project, pipeline).await
+    }
+
+    async fn last_input(&self, project: &Name, pipeline: &Name, input: &Name, name: &Name) -> Result<Option<Address>> {
+        self.last_input_of(project, pipeline, input, name).await
     }
 
     async fn run(&self, id: Uuid) -> Result<Run> {

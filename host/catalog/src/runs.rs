@@ -6,8 +6,8 @@ use crate::{
     failed, from_json, results, to_json,
 };
 use fuseml_domain::{
-    Address, Error, Name, Result, Run, RunCommand,
-    port::{ArtifactEvent, Change, Participation, Role, Service},
+    Address, Admission, Concurrency, Error, Name, Result, Run, RunCommand, RunState, Unstarted, Value, admit,
+    port::{ArtifactEvent, Change, Participation, Role, Service, Started},
 };
 use jiff::Timestamp;
 use sqlx::AnyConnection;
@@ -91,7 +91,7 @@ impl Catalog {
             "SELECT (SELECT count(*) FROM artifact_events e JOIN runs r ON r.id = e.run WHERE r.root = $1 AND e.settled = 0)
                   + (SELECT count(*) FROM artifacts a JOIN artifact_events e ON e.artifact = a.row
                      WHERE a.project = $2 AND a.kind = $3 AND a.id = $4 AND e.settled = 0),
-                    (SELECT count(*) FROM runs WHERE root = $1 AND state IN ('running', 'paused'))",
+                    (SELECT count(*) FROM runs WHERE root = $1 AND state IN ('queued', 'running', 'paused'))",
         )
         .bind(root.to_string())
         .bind(&*root.project)
@@ -139,28 +139,93 @@ impl Catalog {
         rows.into_iter().map(event).collect()
     }
 
-    pub(crate) async fn settle_event(&self, event: i64, mut runs: Vec<Run>) -> Result<Vec<Run>> {
+    pub(crate) async fn settle_event(&self, event: i64, runs: Vec<Run>, unstarted: Vec<Unstarted>) -> Result<Started> {
         let mut transaction = self.database.write().await?;
         let settled = sqlx::query("UPDATE artifact_events SET settled = 1 WHERE sequence = $1 AND settled = 0")
             .bind(event)
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
+        let mut started = Started::default();
         if settled.rows_affected() == 0 {
-            return Ok(Vec::new());
+            return Ok(started);
         }
-        for run in &mut runs {
-            insert_run(&mut transaction, run).await?;
+        let mut refused = unstarted;
+        for run in runs {
+            let pipeline = run.pipeline.clone();
+            if let Some(reason) = insert_run(&mut transaction, run, &mut started).await? {
+                refused.push(Unstarted { pipeline, reason });
+            }
+        }
+        for Unstarted { pipeline, reason } in refused {
+            sqlx::query("INSERT INTO unstarted (event, pipeline, reason) VALUES ($1, $2, $3)")
+                .bind(event)
+                .bind(&*pipeline)
+                .bind(reason)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
         }
         transaction.commit().await.map_err(failed)?;
-        Ok(runs)
+        Ok(started)
     }
 
-    pub(crate) async fn start_run(&self, mut run: Run) -> Result<Run> {
+    pub(crate) async fn start_run(&self, run: Run) -> Result<Started> {
         let mut transaction = self.database.write().await?;
-        insert_run(&mut transaction, &mut run).await?;
+        let (mut started, pipeline) = (Started::default(), run.pipeline.clone());
+        if let Some(reason) = insert_run(&mut transaction, run, &mut started).await? {
+            return Err(Error::conflict("not-now", format!("{pipeline} does not start now: {reason}")));
+        }
         transaction.commit().await.map_err(failed)?;
-        Ok(run)
+        Ok(started)
+    }
+
+    /// Why pipelines that select an artifact were not started by it.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn unstarted(&self, artifact: &Address, artifact_id: &str) -> Result<Vec<Unstarted>> {
+        let rows: Vec<(String, String)> = sqlx::query_as(
+            "SELECT u.pipeline, u.reason FROM artifacts a JOIN artifact_events e ON e.artifact = a.row
+             JOIN unstarted u ON u.event = e.sequence
+             WHERE a.project = $1 AND a.kind = $2 AND a.id = $3 ORDER BY u.pipeline",
+        )
+        .bind(&*artifact.project)
+        .bind(artifact.kind.name())
+        .bind(artifact_id)
+        .fetch_all(&self.database.pool)
+        .await
+        .map_err(failed)?;
+        rows.into_iter().map(|(pipeline, reason)| Ok(Unstarted { pipeline: pipeline.parse()?, reason })).collect()
+    }
+
+    /// Lets the first open run of a pipeline begin if it is queued.
+    pub(crate) async fn begin_next_run(&self, project: &Name, pipeline: &Name) -> Result<Option<Run>> {
+        let mut transaction = self.database.write().await?;
+        let open = open_runs_of(&mut transaction, project, pipeline).await?;
+        let Some(mut first) = open.into_iter().next().filter(|run| run.state == RunState::Queued) else {
+            return Ok(None);
+        };
+        first.begin();
+        update_run(&mut transaction, &first).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(Some(first))
+    }
+
+    pub(crate) async fn last_input_of(
+        &self,
+        project: &Name,
+        pipeline: &Name,
+        input: &Name,
+        name: &Name,
+    ) -> Result<Option<Address>> {
+        // A pipeline of many codesets knows the last runs of each among these, or runs once more.
+        let filter = RunFilter { pipeline: Some(pipeline.clone()), root: None, limit: 200 };
+        let of_run = |run: Run| match run.inputs.get(input).map(|input| &input.value) {
+            Some(Value::Artifact(address)) if address.name == *name => Some(address.clone()),
+            _ => None,
+        };
+        Ok(self.list_runs(project, &filter).await?.into_iter().find_map(of_run))
     }
 
     pub(crate) async fn run_by_id(&self, id: Uuid) -> Result<Run> {
@@ -177,7 +242,7 @@ impl Catalog {
 
     pub(crate) async fn unfinished_runs(&self) -> Result<Vec<Run>> {
         let texts: Vec<String> =
-            sqlx::query_scalar("SELECT document FROM runs WHERE state IN ('running', 'paused') ORDER BY id")
+            sqlx::query_scalar("SELECT document FROM runs WHERE state IN ('queued', 'running', 'paused') ORDER BY id")
                 .fetch_all(&self.database.pool)
                 .await
                 .map_err(failed)?;
@@ -247,7 +312,37 @@ fn read_id(text: &str) -> Result<Uuid> {
     text.parse().map_err(|_| Error::internal("document", "a record of the catalog has a damaged id"))
 }
 
-async fn insert_run(connection: &mut AnyConnection, run: &mut Run) -> Result<()> {
+/// Open runs of a pipeline, oldest first.
+async fn open_runs_of(connection: &mut AnyConnection, project: &Name, pipeline: &Name) -> Result<Vec<Run>> {
+    let texts: Vec<String> = sqlx::query_scalar(
+        "SELECT document FROM runs WHERE state IN ('queued', 'running', 'paused') AND project = $1 AND pipeline = $2
+         ORDER BY number",
+    )
+    .bind(&**project)
+    .bind(&**pipeline)
+    .fetch_all(connection)
+    .await
+    .map_err(failed)?;
+    all_from_json(texts)
+}
+
+/// Numbers and saves a run, and cancels those that it replaces; answers why it does not begin.
+pub(crate) async fn insert_run(
+    connection: &mut AnyConnection,
+    mut run: Run,
+    started: &mut Started,
+) -> Result<Option<String>> {
+    if run.concurrency != Concurrency::Parallel {
+        let before = open_runs_of(&mut *connection, &run.project, &run.pipeline).await?;
+        let (mut open, concurrency) = (before.clone(), run.concurrency);
+        if let Admission::Refused(reason) = admit(&mut run, concurrency, &mut open, Timestamp::now())? {
+            return Ok(Some(reason));
+        }
+        for (changed, _) in open.into_iter().zip(before).filter(|(now, before)| now.revision > before.revision) {
+            update_run(&mut *connection, &changed).await?;
+            started.replaced.push(changed);
+        }
+    }
     let number: Option<i64> =
         sqlx::query_scalar("UPDATE pipelines SET runs = runs + 1 WHERE project = $1 AND name = $2 RETURNING runs")
             .bind(&*run.project)
@@ -267,11 +362,13 @@ async fn insert_run(connection: &mut AnyConnection, run: &mut Run) -> Result<()>
         .bind(run.state.to_string())
         .bind(run.cause.root.as_ref().map(ToString::to_string))
         .bind(run.revision.cast_signed())
-        .bind(to_json(run)?)
+        .bind(to_json(&run)?)
         .execute(&mut *connection)
         .await
         .map_err(failed)?;
-    insert_event(connection, run).await
+    insert_event(connection, &run).await?;
+    started.runs.push(run);
+    Ok(None)
 }
 
 /// Saves a run that is exactly one transition newer than the stored one.

@@ -3,9 +3,9 @@
 use fuseml_catalog::{Catalog, RunFilter};
 use fuseml_database::{on_each_database, testing::Stand};
 use fuseml_domain::{
-    Address, Attributes, Cause, Descriptor, ErrorKind, Identity, Instance, Kind, Location, Name, Origin, Pipeline, Run,
-    RunCommand, RunState, StepEvent, StepResult, StepState, Store, Template, Value,
-    port::{Build, Catalog as _, Change, InstanceState as _, Participation, Role},
+    Address, Attributes, Cause, Concurrency, Descriptor, ErrorKind, Identity, Instance, Kind, Location, Name, Origin,
+    Pipeline, Run, RunCommand, RunState, Starts, StepEvent, StepResult, StepState, Store, Template, Unstarted, Value,
+    port::{Build, Catalog as _, Change, InstanceState as _, Participation, Role, Started},
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -121,13 +121,16 @@ async fn a_settled_event_starts_nothing_again_even_after_reopening(stand: Stand)
     catalog.register(std::slice::from_ref(&code)).await.expect("register");
     let event = catalog.pending_events(10).await.expect("events").remove(0);
 
-    let started = catalog.settle(event.sequence, vec![run_of(&pipeline, &code)]).await.expect("settle");
+    let frozen = Unstarted { pipeline: name("other"), reason: "it is frozen".to_owned() };
+    let runs = vec![run_of(&pipeline, &code)];
+    let started = catalog.settle(event.sequence, runs, vec![frozen.clone()]).await.expect("settle").runs;
     assert_eq!(started[0].label(), "training/1");
     catalog.close().await;
 
     let catalog = open(&stand).await;
-    let again = catalog.settle(event.sequence, vec![run_of(&pipeline, &code)]).await.expect("settle again");
-    assert!(again.is_empty());
+    let again = catalog.settle(event.sequence, vec![run_of(&pipeline, &code)], Vec::new()).await.expect("settle again");
+    assert_eq!(again, Started::default());
+    assert_eq!(catalog.unstarted(&code.address, &code.id).await.expect("unstarted"), [frozen]);
     assert_eq!(catalog.open_runs().await.expect("runs"), started);
     assert_eq!(catalog.settled(&code.address, &code.id).await.expect("settled"), (true, false), "its run goes on");
 }
@@ -139,7 +142,12 @@ async fn a_transition_brings_everything_or_nothing(stand: Stand) {
     catalog.add_pipeline(&pipeline).await.expect("pipeline");
     catalog.register(std::slice::from_ref(&code)).await.expect("register");
     let event = catalog.pending_events(10).await.expect("events").remove(0);
-    let mut run = catalog.settle(event.sequence, vec![run_of(&pipeline, &code)]).await.expect("settle").remove(0);
+    let mut run = catalog
+        .settle(event.sequence, vec![run_of(&pipeline, &code)], Vec::new())
+        .await
+        .expect("settle")
+        .runs
+        .remove(0);
 
     let model = artifact(Kind::Model, "app", "bbbb3333");
     let outputs = [("model".to_owned(), Value::Artifact(model.address.clone()))].into();
@@ -176,7 +184,7 @@ async fn a_request_to_cancel_is_kept_and_an_ended_run_ignores_it(stand: Stand) {
     let code = artifact(Kind::Codeset, "app", "aaaa1111");
     let pipeline = pipeline("training");
     catalog.add_pipeline(&pipeline).await.expect("pipeline");
-    let run = catalog.start(run_of(&pipeline, &code)).await.expect("start");
+    let run = catalog.start(run_of(&pipeline, &code)).await.expect("start").runs.remove(0);
 
     let cancel = async || catalog.command(run.id, RunCommand::Cancel, "ada", None).await;
     assert!(cancel().await.expect("cancel").cancel_requested);
@@ -196,7 +204,7 @@ async fn a_paused_run_is_open_and_what_a_job_made_is_found_by_what_decided_it(st
     let (code, shop) = (artifact(Kind::Codeset, "app", "aaaa1111"), name("shop"));
     let pipeline = pipeline("training");
     catalog.add_pipeline(&pipeline).await.expect("pipeline");
-    let run = catalog.start(run_of(&pipeline, &code)).await.expect("start");
+    let run = catalog.start(run_of(&pipeline, &code)).await.expect("start").runs.remove(0);
     let mut run = catalog.command(run.id, RunCommand::Pause, "ada", Some("lunch".into())).await.expect("pause");
     assert_eq!(catalog.open_runs().await.expect("open"), [run.clone()]);
     assert_eq!(catalog.command(run.id, RunCommand::Pause, "ada", None).await.expect_err("again").code, "command");
@@ -232,13 +240,48 @@ async fn a_paused_run_is_open_and_what_a_job_made_is_found_by_what_decided_it(st
     assert_eq!(catalog.results(&shop, &name("training"), &name("train"), 1).await.expect("results").len(), 1);
 }
 
+async fn runs_of_one_pipeline_wait_for_replace_or_spare_each_other(stand: Stand) {
+    let catalog = with_project(&stand).await;
+    let code = artifact(Kind::Codeset, "app", "aaaa1111");
+    let schedule = Some("0 3 * * * Europe/Berlin".parse().expect("schedule"));
+    let starts = Starts { schedule, ..Starts::default() };
+    let pipeline = pipeline("training").starting(starts).expect("pipeline");
+    catalog.add_pipeline(&pipeline).await.expect("pipeline");
+    let run = |concurrency| Run { concurrency, ..run_of(&pipeline, &code) };
+    let states = async || {
+        let open = catalog.open_runs().await.expect("open");
+        open.iter().map(|run| (run.number, run.state, run.cancel_requested)).collect::<Vec<_>>()
+    };
+
+    catalog.start(run(Concurrency::Queue)).await.expect("first");
+    catalog.start(run(Concurrency::Queue)).await.expect("second");
+    assert_eq!(states().await, [(1, RunState::Running, false), (2, RunState::Queued, false)]);
+    assert_eq!(catalog.begin_next(&name("shop"), &name("training")).await.expect("next"), None, "the first still runs");
+    let spared = catalog.start(run(Concurrency::Skip)).await.expect_err("it runs");
+    assert_eq!((spared.kind, spared.code.as_str()), (ErrorKind::Conflict, "not-now"));
+    let started = catalog.start(run(Concurrency::Replace)).await.expect("third");
+    assert_eq!((started.runs[0].number, started.replaced.len()), (3, 2));
+    let expected = [(1, RunState::Running, true), (2, RunState::Queued, true), (3, RunState::Running, false)];
+    assert_eq!(states().await, expected);
+
+    // A time of a schedule starts one run, whoever looks at the clock.
+    let (scheduled, upto) = catalog.scheduled().await.expect("scheduled").remove(0);
+    assert_eq!((scheduled, upto.as_millisecond()), (pipeline.clone(), pipeline.created.as_millisecond()));
+    let due = pipeline.created + jiff::SignedDuration::from_hours(3);
+    let start = async || catalog.start_scheduled(run(Concurrency::Parallel), due).await.expect("start").runs.len();
+    assert_eq!((start().await, start().await), (1, 0));
+    let later = due + jiff::SignedDuration::from_hours(24);
+    catalog.pass_schedule(&name("shop"), &name("training"), later).await.expect("passed");
+    assert_eq!(catalog.scheduled().await.expect("scheduled")[0].1.as_millisecond(), later.as_millisecond());
+}
+
 async fn runs_are_listed_newest_first_and_by_what_began_them(stand: Stand) {
     let catalog = with_project(&stand).await;
     let pipeline = pipeline("training");
     catalog.add_pipeline(&pipeline).await.expect("pipeline");
     let [old, new] = ["aaaa1111", "aaaa2222"].map(|id| artifact(Kind::Codeset, "app", id));
     for code in [&old, &new] {
-        catalog.start(run_of(&pipeline, code)).await.expect("start");
+        catalog.start(run_of(&pipeline, code)).await.expect("start").runs.remove(0);
     }
     let labels = async |filter| {
         let runs = catalog.list_runs(&name("shop"), &filter).await.expect("runs");
@@ -322,5 +365,6 @@ on_each_database! {
     a_pipeline_name_is_taken_once_and_unknown_things_are_named,
     an_instances_state_is_its_own,
     the_end_of_one_push_leaves_the_note_of_another,
+    runs_of_one_pipeline_wait_for_replace_or_spare_each_other,
     a_paused_run_is_open_and_what_a_job_made_is_found_by_what_decided_it,
 }

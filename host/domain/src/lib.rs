@@ -37,6 +37,7 @@ mod runnable_file;
 mod secret;
 mod series;
 mod setting;
+mod starts;
 mod step;
 mod store_sync;
 mod stored;
@@ -85,6 +86,7 @@ pub use runnable::{
 pub use secret::SecretText;
 pub use series::{SMALL_FILE, Series};
 pub use setting::{Setting, SettingType};
+pub use starts::{Admission, Concurrency, Schedule, Starts, Unstarted, admit};
 pub use step::{Action, Approval, DEFAULT_TIMEOUT, Retry, Reuse, RunnableChoice, RunnableKind, Runs, Step, When, Work};
 pub use store_sync::{StoreLook, StoreSync};
 pub use stored::{

@@ -1,7 +1,7 @@
 //! Pipelines: a template attached to a project, its inputs bound, started by the artifacts that match.
 
 use crate::{
-    Address, Attributes, Descriptor, Error, Freeze, Kind, Name, Reference, Result, Selector, Template,
+    Address, Attributes, Descriptor, Error, Freeze, Kind, Name, Reference, Result, Selector, Starts, Template,
     runnable::list_or_none,
 };
 use indexmap::IndexMap;
@@ -27,6 +27,9 @@ pub struct Pipeline {
     /// Parameters of steps, by step.
     pub parameters: BTreeMap<Name, Attributes>,
     pub created: Timestamp,
+    /// When it starts, beside what its selectors say.
+    #[serde(default, skip_serializing_if = "Starts::is_plain")]
+    pub starts: Starts,
     /// What keeps it from starting, one for each cause, and causes that a person overruled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freezes: Vec<Freeze>,
@@ -84,7 +87,24 @@ impl Pipeline {
                 inputs.insert(input_name.clone(), binding);
             }
         }
-        Ok(Self { project, name, template, inputs, parameters, created, freezes: Vec::new() })
+        let starts = Starts::default();
+        Ok(Self { project, name, template, inputs, parameters, created, starts, freezes: Vec::new() })
+    }
+
+    /// The same, started as that says.
+    ///
+    /// # Errors
+    /// `invalid` for files watched of what is no codeset.
+    pub fn starting(mut self, starts: Starts) -> Result<Self> {
+        starts.check()?;
+        for input in starts.watch.keys() {
+            if self.template.inputs.get(input).and_then(|input| input.kind) != Some(Kind::Codeset) {
+                let message = format!("files are watched of codesets; `{input}` is none of the template's");
+                return Err(Error::invalid("watch", message));
+            }
+        }
+        self.starts = starts;
+        Ok(self)
     }
 
     /// The inputs that this artifact would fill.

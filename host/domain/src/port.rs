@@ -5,7 +5,7 @@ use crate::{
     Address, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, EngineInfo, EngineLog, EngineStatus,
     EngineWorkload, Error, InstanceChoice, Kind, Location, LogChunk, Name, Result, SecretText, Series, StepResult,
     StoreAbilities, StoreBatch, StoreChange, StoreCollected, StoreInfo, StorePage, StoreQuery, StoredArtifact, Tree,
-    Workload, WorkloadStatus,
+    Unstarted, Workload, WorkloadStatus,
 };
 use async_trait::async_trait;
 use std::{path::Path, sync::Arc, time::Duration};
@@ -298,15 +298,34 @@ impl Change {
     }
 }
 
+/// What came of a start.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Started {
+    pub runs: Vec<crate::Run>,
+    /// Earlier runs that are cancelled for them.
+    pub replaced: Vec<crate::Run>,
+}
+
 /// Descriptors, pipelines and runs: durable, each method one transaction.
 #[async_trait]
 pub trait Catalog: Send + Sync {
     /// Registered artifacts whose consequences are not worked out yet, oldest first.
     async fn pending_events(&self, limit: u32) -> Result<Vec<ArtifactEvent>>;
     /// Saves the runs that an event starts, numbers them, and settles the event; a settled event starts nothing.
-    async fn settle(&self, event: i64, runs: Vec<crate::Run>) -> Result<Vec<crate::Run>>;
-    /// Saves a run that a person started.
-    async fn start(&self, run: crate::Run) -> Result<crate::Run>;
+    /// `unstarted` says why other pipelines do not start.
+    async fn settle(&self, event: i64, runs: Vec<crate::Run>, unstarted: Vec<Unstarted>) -> Result<Started>;
+    /// Saves a run that a person started; `conflict` when it may not begin now.
+    async fn start(&self, run: crate::Run) -> Result<Started>;
+    /// The same for a pipeline's schedule, unless it was done for that time.
+    async fn start_scheduled(&self, run: crate::Run, due: jiff::Timestamp) -> Result<Started>;
+    /// Notes that a time of the schedule is over although nothing started.
+    async fn pass_schedule(&self, project: &Name, pipeline: &Name, due: jiff::Timestamp) -> Result<()>;
+    /// Pipelines with a schedule, and up to which time that is worked through.
+    async fn scheduled(&self) -> Result<Vec<(crate::Pipeline, jiff::Timestamp)>>;
+    /// Lets the first open run of a pipeline begin if it is queued.
+    async fn begin_next(&self, project: &Name, pipeline: &Name) -> Result<Option<crate::Run>>;
+    /// The codeset of that name that the pipeline's newest run had for this input.
+    async fn last_input(&self, project: &Name, pipeline: &Name, input: &Name, name: &Name) -> Result<Option<Address>>;
     async fn run(&self, id: uuid::Uuid) -> Result<crate::Run>;
     async fn open_runs(&self) -> Result<Vec<crate::Run>>;
     /// Carries out what a person tells a run.

@@ -4,8 +4,8 @@
 //! and works out what follows for the other steps and for the run. Persisting the result is one transaction.
 
 use crate::{
-    Address, Error, Identity, InputValue, Intervention, Name, Result, Reuse, ReuseVerdict, Runs, Step, Swap, Template,
-    Value, pipeline::Pipeline,
+    Address, Concurrency, Error, Identity, InputValue, Intervention, Name, Result, Reuse, ReuseVerdict, Runs, Step,
+    Swap, Template, Value, pipeline::Pipeline,
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -41,6 +41,8 @@ impl StepState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunState {
+    /// An earlier run of its pipeline has to end first.
+    Queued,
     Running,
     /// What was begun goes on, nothing else begins (S69).
     Paused,
@@ -51,7 +53,7 @@ pub enum RunState {
 
 impl RunState {
     pub fn ended(self) -> bool {
-        !matches!(self, Self::Running | Self::Paused)
+        !matches!(self, Self::Queued | Self::Running | Self::Paused)
     }
 }
 
@@ -246,6 +248,9 @@ pub struct Run {
     /// Instead of what each step says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse: Option<Reuse>,
+    /// What becomes of it while an earlier run of its pipeline is open.
+    #[serde(default)]
+    pub concurrency: Concurrency,
     /// What people told it, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interventions: Vec<Intervention>,
@@ -272,6 +277,7 @@ impl Run {
             cancel_requested: false,
             round: 1,
             reuse: None,
+            concurrency: pipeline.starts.concurrency,
             interventions: Vec::new(),
         }
     }
@@ -298,7 +304,11 @@ impl Run {
 
     /// Whom an open run waits for: nothing of it moves until somebody tells it to.
     pub fn waits_for(&self, now: Timestamp) -> Option<WaitsFor> {
-        if self.state.ended() || self.next_due(now).is_some() || self.active(now).next().is_some() {
+        if self.state == RunState::Queued
+            || self.state.ended()
+            || self.next_due(now).is_some()
+            || self.active(now).next().is_some()
+        {
             return None;
         }
         let asking = self.steps.iter().filter(|step| step.state == StepState::AwaitingApproval);
@@ -332,9 +342,17 @@ impl Run {
         waiting.filter_map(|step| step.not_before).filter(|due| *due > now).min()
     }
 
-    /// Whether the run's pause is why the step does not begin.
+    /// Whether the run's pause, or that it has to wait for another, is why the step does not begin.
     pub(crate) fn holds(&self, step: &StepRun) -> bool {
-        self.state == RunState::Paused && !step.released
+        self.state == RunState::Queued || self.state == RunState::Paused && !step.released
+    }
+
+    /// Nothing is before it any more.
+    pub fn begin(&mut self) {
+        if self.state == RunState::Queued {
+            self.state = RunState::Running;
+            self.revision += 1;
+        }
     }
 
     /// One transition, with all that follows from it. `version` is that of the step when the event was worked out. An

@@ -79,7 +79,7 @@ impl Run {
     fn carry_out(&mut self, command: RunCommand, by: &str, reason: Option<&str>, now: Timestamp) -> Result<RunCommand> {
         match command {
             RunCommand::Pause => match self.state {
-                RunState::Running => self.state = RunState::Paused,
+                RunState::Running | RunState::Queued => self.state = RunState::Paused,
                 state => return Err(self.refuse(format!("it is {state}; only a running one can be paused"))),
             },
             RunCommand::Resume => match self.state {

@@ -9,6 +9,7 @@ mod condition;
 mod driver;
 mod plan;
 mod reuse;
+mod schedule;
 mod service;
 mod trigger;
 mod work;
@@ -18,9 +19,10 @@ pub use work::Kept;
 
 use driver::{Driver, Told};
 use fuseml_domain::{
-    Result, Run, RunCommand, Swap,
-    port::{Catalog, Codesets, ContentStore, Extensions, RuntimeAgent},
+    Concurrency, Error, Result, Run, RunCommand, RunState, Swap,
+    port::{Catalog, Codesets, ContentStore, Extensions, RuntimeAgent, Started},
 };
+use futures::future::BoxFuture;
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::Arc,
@@ -73,6 +75,8 @@ pub struct Engine {
     config: EngineConfig,
     jobs: Arc<Semaphore>,
     news: Notify,
+    /// A schedule is new or gone.
+    schedules: Notify,
     drivers: Mutex<HashMap<Uuid, Told>>,
     stopping: CancellationToken,
 }
@@ -85,14 +89,20 @@ impl Engine {
             ports,
             config,
             news: Notify::new(),
+            schedules: Notify::new(),
             drivers: Mutex::new(HashMap::new()),
             stopping: CancellationToken::new(),
         });
         service::reconcile(&engine.ports).await?;
-        for run in engine.ports.catalog.open_runs().await? {
-            engine.drive(run).await;
+        let open = engine.ports.catalog.open_runs().await?;
+        for run in &open {
+            engine.drive(run.clone()).await;
+        }
+        for run in open.iter().filter(|run| run.state == RunState::Queued) {
+            engine.begin_next(run).await;
         }
         tokio::spawn(trigger::follow(engine.clone()));
+        tokio::spawn(schedule::follow(engine.clone()));
         Ok(engine)
     }
 
@@ -119,9 +129,55 @@ impl Engine {
 
     /// Saves a run that a person asked for and begins it.
     pub async fn start_run(self: &Arc<Self>, run: Run) -> Result<Run> {
-        let run = self.ports.catalog.start(run).await?;
-        self.drive(run.clone()).await;
-        Ok(run)
+        let started = self.ports.catalog.start(run).await?;
+        let run = started.runs.first().cloned();
+        self.take_up(started).await;
+        run.ok_or_else(|| Error::internal("start", "a run was started and is not there"))
+    }
+
+    /// A pipeline with a schedule was added: look when it is due.
+    pub fn wake_schedules(&self) {
+        self.schedules.notify_one();
+    }
+
+    /// Drives new runs, and lets the drivers of those that they replace know.
+    async fn take_up(self: &Arc<Self>, started: Started) {
+        for run in started.replaced {
+            self.let_know(run).await;
+        }
+        for run in started.runs {
+            tracing::info!(run = %run.label(), project = %run.project, reason = %run.cause.reason, "run started");
+            self.drive(run).await;
+        }
+    }
+
+    /// Lets the next run of its pipeline begin that waits for an earlier one. Boxed: what ends a run begins another.
+    fn begin_next<'a>(self: &'a Arc<Self>, ended: &'a Run) -> BoxFuture<'a, ()> {
+        Box::pin(async {
+            match self.ports.catalog.begin_next(&ended.project, &ended.pipeline).await {
+                Ok(Some(run)) => self.let_know(run).await,
+                Ok(None) => {}
+                Err(error) => tracing::error!(pipeline = %ended.pipeline, %error, "a queued run could not begin"),
+            }
+        })
+    }
+
+    /// Somebody changed a run beside its driver.
+    async fn let_know(self: &Arc<Self>, run: Run) {
+        // A driver that is about to go looks once more under the same lock.
+        let drivers = self.drivers.lock().await;
+        match drivers.get(&run.id) {
+            Some(told) => {
+                if run.cancel_requested {
+                    told.cancelled.cancel();
+                }
+                told.news.notify_one();
+            }
+            None => {
+                drop(drivers);
+                self.drive(run).await;
+            }
+        }
     }
 
     /// Carries out what a person tells a run.
@@ -139,20 +195,7 @@ impl Engine {
             self.ports.catalog.runnable(runnable).await?;
         }
         let run = self.ports.catalog.command(id, command, by, reason).await?;
-        // A driver that is about to go looks once more under the same lock.
-        let drivers = self.drivers.lock().await;
-        match drivers.get(&id) {
-            Some(told) => {
-                if run.cancel_requested {
-                    told.cancelled.cancel();
-                }
-                told.news.notify_one();
-            }
-            None => {
-                drop(drivers);
-                self.drive(run.clone()).await;
-            }
-        }
+        self.let_know(run.clone()).await;
         Ok(run)
     }
 
@@ -186,8 +229,14 @@ impl Engine {
                         drivers.insert(id, told.clone());
                         run = open;
                     }
-                    _ => {
+                    ended => {
                         drivers.remove(&id);
+                        drop(drivers);
+                        if let Ok(ended) = ended.as_ref()
+                            && ended.concurrency == Concurrency::Queue
+                        {
+                            engine.begin_next(ended).await;
+                        }
                         return;
                     }
                 }

@@ -2,7 +2,7 @@
 
 use crate::{Engine, Ports};
 use fuseml_domain::{
-    Attributes, Binding, Cause, Descriptor, Error, Name, Origin, Pipeline, Result, Run,
+    Attributes, Binding, Cause, Descriptor, Error, ErrorKind, Name, Origin, Pipeline, Result, Run, Unstarted,
     port::{ArtifactEvent, Catalog},
 };
 use jiff::Timestamp;
@@ -37,39 +37,68 @@ async fn settle_pending(engine: &Arc<Engine>) -> Result<usize> {
     let catalog = &engine.ports.catalog;
     let events = catalog.pending_events(BATCH).await?;
     for event in &events {
-        let runs = runs_started_by(&**catalog, event).await?;
-        for run in catalog.settle(event.sequence, runs).await? {
-            tracing::info!(run = %run.label(), project = %run.project, reason = %run.cause.reason, "run started");
-            engine.drive(run).await;
+        let (runs, unstarted) = runs_started_by(&engine.ports, event).await?;
+        for Unstarted { pipeline, reason } in &unstarted {
+            tracing::info!(%pipeline, artifact = %event.artifact.address, %reason, "not started");
         }
+        engine.take_up(catalog.settle(event.sequence, runs, unstarted).await?).await;
     }
     Ok(events.len())
 }
 
-async fn runs_started_by(catalog: &dyn Catalog, event: &ArtifactEvent) -> Result<Vec<Run>> {
-    let artifact = &event.artifact;
+/// The runs that an event starts, and why other pipelines that select its artifact do not start.
+async fn runs_started_by(ports: &Ports, event: &ArtifactEvent) -> Result<(Vec<Run>, Vec<Unstarted>)> {
+    let (artifact, catalog) = (&event.artifact, &*ports.catalog);
     let maker = match event.run {
         Some(id) => Some(catalog.run(id).await?),
         None => None,
     };
     let cause = cause_of(artifact, maker.as_ref());
-    let mut runs = Vec::new();
+    let (mut runs, mut unstarted) = (Vec::new(), Vec::new());
     for pipeline in catalog.pipelines(artifact.project()).await? {
         let Some(input) = pipeline.started_by(artifact).cloned() else { continue };
-        if cause.chain.contains(&pipeline.name) {
-            tracing::warn!(pipeline = %pipeline.name, artifact = %artifact.address, "not started: it would start itself");
-            continue;
-        }
-        if let Some(freeze) = pipeline.frozen().next() {
-            tracing::warn!(pipeline = %pipeline.name, artifact = %artifact.address, reason = %freeze.reason, "not started: it is frozen");
-            continue;
-        }
-        match bind_inputs(catalog, &pipeline, BTreeMap::from([(input, artifact.clone())])).await {
-            Ok(inputs) => runs.push(Run::new(&pipeline, pipeline.values(&inputs)?, cause.clone(), Timestamp::now())),
-            Err(error) => tracing::info!(pipeline = %pipeline.name, %error, "not started"),
+        match hindrance(ports, &pipeline, &input, artifact, &cause).await? {
+            Some(reason) => unstarted.push(Unstarted { pipeline: pipeline.name.clone(), reason }),
+            None => match bind_inputs(catalog, &pipeline, BTreeMap::from([(input, artifact.clone())])).await {
+                Ok(inputs) => {
+                    runs.push(Run::new(&pipeline, pipeline.values(&inputs)?, cause.clone(), Timestamp::now()));
+                }
+                Err(error) => {
+                    unstarted.push(Unstarted { pipeline: pipeline.name.clone(), reason: error.message });
+                }
+            },
         }
     }
-    Ok(runs)
+    Ok((runs, unstarted))
+}
+
+/// What keeps an artifact that a pipeline selects from starting it.
+async fn hindrance(
+    ports: &Ports,
+    pipeline: &Pipeline,
+    input: &Name,
+    artifact: &Descriptor,
+    cause: &Cause,
+) -> Result<Option<String>> {
+    if cause.chain.contains(&pipeline.name) {
+        return Ok(Some("it would start itself".to_owned()));
+    }
+    if let Some(freeze) = pipeline.frozen().next() {
+        return Ok(Some(format!("it is frozen: {}", freeze.reason)));
+    }
+    let Some(watched) = pipeline.starts.watch.get(input) else { return Ok(None) };
+    let before = ports.catalog.last_input(&pipeline.project, &pipeline.name, input, &artifact.name).await?;
+    // The first version starts it, and one that follows what was deleted.
+    let Some(before) = before else { return Ok(None) };
+    let before = match ports.catalog.artifact(&before).await {
+        Ok(before) => before,
+        Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let changed = ports.codesets.changed_files(&before, artifact).await?;
+    let is_watched = pipeline.starts.watches(input, &changed)?;
+    let since = before.address.short();
+    Ok((!is_watched).then(|| format!("no file that it watches ({}) changed since {since}", watched.join(", "))))
 }
 
 /// The artifacts for every artifact input: those given, the newest that match for the rest.

@@ -4,7 +4,7 @@ use fuseml_catalog::RefusalCount;
 use fuseml_contents::LoggedCommit;
 use fuseml_domain::{
     Attributes, Capability, CodesetImport, Descriptor, Digest, Error, Instance, Kind, Manifest, Name, PackageOrigin,
-    Reuse, Run, RunCommand, Scope, StoreAbilities, StorePattern, StoreSync, Template, Widening,
+    Reuse, Run, RunCommand, Scope, Starts, StoreAbilities, StorePattern, StoreSync, Template, Unstarted, Widening,
 };
 use fuseml_marketplace::{Advisory, Deprecation};
 use fuseml_sandbox::Replayed;
@@ -170,6 +170,8 @@ pub struct PipelineRequest {
     pub inputs: BTreeMap<String, String>,
     #[serde(default)]
     pub parameters: BTreeMap<Name, Attributes>,
+    #[serde(default)]
+    pub starts: Starts,
 }
 
 /// To start a run by hand, or to ask what one would do.
@@ -219,6 +221,8 @@ pub struct ActivityView {
     pub quiet: bool,
     /// Oldest first.
     pub runs: Vec<Run>,
+    /// Why pipelines that select the artifact were not started by it.
+    pub unstarted: Vec<Unstarted>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

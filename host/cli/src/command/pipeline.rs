@@ -10,11 +10,11 @@ use crate::{
     output::{Format, Rows, shown},
 };
 use clap::{Args, Subcommand};
-use fuseml_domain::{Binding, Descriptor, Name, Pipeline, Plan, Prospect, Run, RunState};
+use fuseml_domain::{Binding, Concurrency, Descriptor, Name, Pipeline, Plan, Prospect, Run, RunState, Starts};
 use fuseml_server::{PipelineRequest, RunRequest};
 use reqwest::Method;
 use serde_json::json;
-use std::{process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 #[derive(Subcommand)]
 pub(crate) enum PipelineCommand {
@@ -53,6 +53,19 @@ pub(crate) struct AddArguments {
     /// A parameter of a step's runnable
     #[arg(long = "param", value_name = "STEP.NAME=VALUE")]
     parameters: Vec<String>,
+    /// Start only when a file changed that this matches, of a codeset input; more than once for more patterns
+    #[arg(long, value_name = "INPUT=GLOB")]
+    watch: Vec<String>,
+    /// Start also by the clock: five cron fields and a time zone, such as '0 3 * * MON-FRI Europe/Berlin'
+    #[arg(long, value_name = "CRON ZONE")]
+    schedule: Option<String>,
+    /// What becomes of a start while an earlier run is open: parallel, queue, replace or skip
+    #[arg(long, default_value = "parallel", value_parser = read_concurrency)]
+    concurrency: Concurrency,
+}
+
+fn read_concurrency(text: &str) -> Result<Concurrency, String> {
+    serde_json::from_value(text.into()).map_err(|_| "write parallel, queue, replace or skip".to_owned())
 }
 
 #[derive(Args)]
@@ -124,6 +137,14 @@ pub(crate) async fn execute(command: PipelineCommand, options: &Options) -> anyh
 }
 
 async fn add(client: &Client, project: &Name, arguments: AddArguments) -> anyhow::Result<()> {
+    let mut watch = BTreeMap::<Name, Vec<String>>::new();
+    for argument in &arguments.watch {
+        for (input, glob) in pairs(std::slice::from_ref(argument), "a watched file")? {
+            watch.entry(input.parse()?).or_default().push(glob);
+        }
+    }
+    let schedule = arguments.schedule.map(|text| text.parse()).transpose()?;
+    let starts = Starts { watch, schedule, concurrency: arguments.concurrency };
     let text = is_file(&arguments.template).then(|| read_file(&arguments.template)).transpose()?;
     let request = PipelineRequest {
         text,
@@ -131,10 +152,15 @@ async fn add(client: &Client, project: &Name, arguments: AddArguments) -> anyhow
         name: arguments.name.parse()?,
         inputs: pairs(&arguments.inputs, "an input")?,
         parameters: parameters(&arguments.parameters)?,
+        starts,
     };
     let pipeline: Pipeline =
         client.send(Method::POST, &format!("/api/v1/projects/{project}/pipelines"), &request).await?;
-    let starts: Vec<_> = pipeline.inputs.values().filter_map(selector).collect();
+    let mut starts: Vec<_> = pipeline.inputs.values().filter_map(selector).collect();
+    if let Some(schedule) = &pipeline.starts.schedule {
+        let next = schedule.next(jiff::Timestamp::now()).map(|next| schedule.shown(next)).unwrap_or_default();
+        starts.push(format!("the clock, next at {next}"));
+    }
     eprintln!("{project} has the pipeline {}, started by {}.", pipeline.name, starts.join(" and "));
     Ok(())
 }
@@ -189,7 +215,7 @@ fn selector(binding: &Binding) -> Option<String> {
 }
 
 fn list(pipelines: &Vec<Pipeline>) -> Rows {
-    let mut rows = Rows::new(&["Pipeline", "Template", "Inputs"]);
+    let mut rows = Rows::new(&["Pipeline", "Template", "Inputs", "Starts"]);
     for pipeline in pipelines {
         let inputs: Vec<_> = pipeline
             .inputs
@@ -201,9 +227,23 @@ fn list(pipelines: &Vec<Pipeline>) -> Rows {
             .collect();
         let frozen = pipeline.frozen().map(|freeze| format!("\n(frozen: {})", freeze.reason));
         let name = frozen.fold(pipeline.name.to_string(), |name, why| name + &why);
-        rows.push([name, pipeline.template.name.to_string(), inputs.join("\n")]);
+        rows.push([name, pipeline.template.name.to_string(), inputs.join("\n"), starts(pipeline)]);
     }
     rows
+}
+
+/// When it starts, beside what its inputs select.
+fn starts(pipeline: &Pipeline) -> String {
+    let Starts { watch, schedule, concurrency } = &pipeline.starts;
+    let watch = watch.iter().map(|(input, globs)| format!("{input} changed in {}", globs.join(", ")));
+    let schedule = schedule.iter().map(|schedule| format!("at {schedule}"));
+    let concurrency = match concurrency {
+        Concurrency::Parallel => None,
+        Concurrency::Queue => Some("one after the other"),
+        Concurrency::Replace => Some("the newest alone"),
+        Concurrency::Skip => Some("unless it runs"),
+    };
+    watch.chain(schedule).chain(concurrency.map(ToOwned::to_owned)).collect::<Vec<_>>().join("\n")
 }
 
 async fn results(client: &Client, project: &Name, arguments: &ResultsArguments) -> anyhow::Result<Vec<Run>> {

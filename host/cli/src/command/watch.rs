@@ -32,7 +32,10 @@ pub(super) async fn artifact(client: &Client, project: &Name, root: &Address) ->
         }
         if activity.settled || activity.quiet && activity.runs.iter().all(stands) {
             display.clear();
-            if activity.runs.is_empty() {
+            for unstarted in &activity.unstarted {
+                eprintln!("{} was not started: {}.", unstarted.pipeline, unstarted.reason);
+            }
+            if activity.runs.is_empty() && activity.unstarted.is_empty() {
                 eprintln!("Nothing in {project} is started by {}.", root.short());
             }
             return Ok(verdict(&activity.runs));

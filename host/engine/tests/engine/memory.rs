@@ -3,9 +3,10 @@
 
 use async_trait::async_trait;
 use fuseml_domain::{
-    Address, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, Digest, Environment, Error, InstanceChoice,
-    Kind, Location, LogChunk, Name, Origin, OutputReport, OutputSlot, Phase, Pipeline, Result, Run, RunCommand,
-    Runnable, Selector, Series, ServiceSpec, StepResult, Store, Template, Tree, TreeFile, Workload, WorkloadStatus,
+    Address, Admission, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, Digest, Environment, Error,
+    InstanceChoice, Kind, Location, LogChunk, Name, Origin, OutputReport, OutputSlot, Phase, Pipeline, Result, Run,
+    RunCommand, RunState, Runnable, Selector, Series, ServiceSpec, StepResult, Store, Template, Tree, TreeFile,
+    Unstarted, Value, Workload, WorkloadStatus, admit,
     port::{self, *},
 };
 use fuseml_engine::{Engine, EngineConfig, Ports};
@@ -88,6 +89,7 @@ struct Records {
     runs: Vec<Run>,
     builds: HashMap<Name, Build>,
     results: Vec<StepResult>,
+    unstarted: Vec<Unstarted>,
     services: HashMap<(Name, Name), Service>,
 }
 
@@ -117,6 +119,11 @@ impl Disk {
 
     pub fn artifacts(&self, kind: Kind) -> Vec<Descriptor> {
         self.records().artifacts.iter().filter(|artifact| artifact.kind() == kind).cloned().collect()
+    }
+
+    /// Pipeline and reason of each.
+    pub fn unstarted(&self) -> Vec<(String, String)> {
+        self.records().unstarted.iter().map(|it| (it.pipeline.to_string(), it.reason.clone())).collect()
     }
 
     pub fn services(&self) -> Vec<Service> {
@@ -190,8 +197,24 @@ impl MemoryCatalog {
     }
 }
 
-fn number(records: &Records, run: &mut Run) {
-    run.number = records.runs.iter().filter(|other| other.pipeline == run.pipeline).count() as u64 + 1;
+fn start(records: &mut Records, mut run: Run, started: &mut Started) -> Result<Admission> {
+    let of_pipeline = |other: &Run| other.pipeline == run.pipeline;
+    run.number = records.runs.iter().filter(|other| of_pipeline(other)).count() as u64 + 1;
+    let mut open: Vec<_> = records.runs.iter().filter(|it| of_pipeline(it) && !it.state.ended()).cloned().collect();
+    let concurrency = run.concurrency;
+    let admission = admit(&mut run, concurrency, &mut open, Timestamp::now())?;
+    if admission == Admission::Begins {
+        for changed in open {
+            let stored = records.runs.iter_mut().find(|it| it.id == changed.id).expect("run");
+            if changed.revision > stored.revision {
+                *stored = changed.clone();
+                started.replaced.push(changed);
+            }
+        }
+        records.runs.push(run.clone());
+        started.runs.push(run);
+    }
+    Ok(admission)
 }
 
 #[async_trait]
@@ -207,28 +230,67 @@ impl port::Catalog for MemoryCatalog {
         Ok(pending.map(event).collect())
     }
 
-    async fn settle(&self, event: i64, mut runs: Vec<Run>) -> Result<Vec<Run>> {
+    async fn settle(&self, event: i64, runs: Vec<Run>, unstarted: Vec<Unstarted>) -> Result<Started> {
         self.write(|records| {
             let settled = &mut records.events[event as usize].2;
-            if std::mem::replace(settled, true) {
-                return Ok(Vec::new());
+            let mut started = Started::default();
+            if !std::mem::replace(settled, true) {
+                records.unstarted.extend(unstarted);
+                for run in runs {
+                    let pipeline = run.pipeline.clone();
+                    if let Admission::Refused(reason) = start(records, run, &mut started)? {
+                        records.unstarted.push(Unstarted { pipeline, reason });
+                    }
+                }
             }
-            for run in &mut runs {
-                number(records, run);
-                records.runs.push(run.clone());
-            }
-            Ok(runs)
+            Ok(started)
         })
         .await
     }
 
-    async fn start(&self, mut run: Run) -> Result<Run> {
+    async fn start(&self, run: Run) -> Result<Started> {
         self.write(|records| {
-            number(records, &mut run);
-            records.runs.push(run.clone());
-            Ok(run)
+            let mut started = Started::default();
+            match start(records, run, &mut started)? {
+                Admission::Begins => Ok(started),
+                Admission::Refused(reason) => Err(Error::conflict("not-now", reason)),
+            }
         })
         .await
+    }
+
+    async fn start_scheduled(&self, run: Run, _: Timestamp) -> Result<Started> {
+        port::Catalog::start(self, run).await
+    }
+
+    async fn pass_schedule(&self, _: &Name, _: &Name, _: Timestamp) -> Result<()> {
+        Ok(())
+    }
+
+    async fn scheduled(&self) -> Result<Vec<(Pipeline, Timestamp)>> {
+        Ok(Vec::new())
+    }
+
+    async fn begin_next(&self, _: &Name, pipeline: &Name) -> Result<Option<Run>> {
+        self.write(|records| {
+            let mut open = records.runs.iter_mut().filter(|run| run.pipeline == *pipeline && !run.state.ended());
+            let first = open.next().filter(|run| run.state == RunState::Queued);
+            Ok(first.map(|run| {
+                run.begin();
+                run.clone()
+            }))
+        })
+        .await
+    }
+
+    async fn last_input(&self, _: &Name, pipeline: &Name, input: &Name, name: &Name) -> Result<Option<Address>> {
+        let of_run = |run: &Run| match run.inputs.get(input).map(|input| &input.value) {
+            Some(Value::Artifact(address)) if run.pipeline == *pipeline && address.name == *name => {
+                Some(address.clone())
+            }
+            _ => None,
+        };
+        self.read(|records| Some(records.runs.iter().rev().find_map(of_run)))
     }
 
     async fn run(&self, id: Uuid) -> Result<Run> {

@@ -1,7 +1,9 @@
 //! The engine whole, in memory: what it does once, it does once, wherever the server dies.
 
+use crate::memory;
 use crate::memory::{Crash, Disk, MemoryAgent, codeset, let_it_work, pipeline, server};
-use fuseml_domain::{Kind, RunState, StepState};
+use fuseml_domain::{Concurrency, Kind, RunCommand, RunState, Starts, StepState};
+use fuseml_engine::Engine;
 use std::{sync::Arc, time::Duration};
 
 const TRAINING: &str = "
@@ -120,4 +122,85 @@ async fn a_newer_model_takes_the_service_over_and_the_old_workload_ends() {
     assert_eq!(agent.running().await.expect("running"), [services[0].workload.key.clone()]);
     let second = disk.runs().into_iter().find(|run| run.label() == "training/2").expect("run");
     assert!(second.steps[0].note.as_deref().is_some_and(|note| note.starts_with("environment reused: because")));
+}
+
+/// Pushes follow each other while the first run asks a person.
+async fn pushes(concurrency: Concurrency) -> (Arc<Disk>, Arc<Engine>) {
+    const ASKING: &str = "
+schema_version: 1
+name: asking
+description: d
+inputs: {code: {kind: codeset}}
+steps: {ask: {approve: {message: 'Well?'}, when: {value: '${inputs.code}', in: ['code://p/app/c1', 'code://p/app/c2']}}}
+";
+    let (disk, agent) = (Arc::new(Disk::default()), Arc::new(MemoryAgent::default()));
+    let starts = Starts { concurrency, ..Starts::default() };
+    disk.add(pipeline(ASKING, "code", "code://*").starting(starts).expect("pipeline"));
+    let engine = server(&disk, &agent, Crash::Never).await.expect("engine");
+    for commit in ["c1", "c2"] {
+        disk.register(codeset(commit));
+        engine.wake();
+        let_it_work(&disk).await;
+    }
+    (disk, engine)
+}
+
+fn run_states(disk: &Disk) -> Vec<RunState> {
+    disk.runs().iter().map(|run| run.state).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_becomes_of_a_start_while_an_earlier_run_is_open_is_the_pipelines_choice() {
+    use RunState as R;
+    let (disk, _engine) = pushes(Concurrency::Parallel).await;
+    assert_eq!(run_states(&disk), [R::Running, R::Running]);
+    let (disk, _engine) = pushes(Concurrency::Replace).await;
+    assert_eq!(run_states(&disk), [R::Cancelled, R::Running]);
+    let (disk, _engine) = pushes(Concurrency::Skip).await;
+    assert_eq!(run_states(&disk), [R::Running]);
+    assert_eq!(disk.unstarted(), [("asking".to_owned(), "asking/1 is running still".to_owned())]);
+
+    let (disk, engine) = pushes(Concurrency::Queue).await;
+    assert_eq!(run_states(&disk), [R::Running, R::Queued]);
+    let approve = async |run: usize| {
+        let id = disk.runs()[run].id;
+        engine.command(id, RunCommand::Approve { step: None }, "ada", None).await.expect("approved");
+        let_it_work(&disk).await;
+    };
+    approve(0).await;
+    assert_eq!(run_states(&disk), [R::Succeeded, R::Running]);
+    // A server that starts anew finds what waits, and what it waits for.
+    disk.register(codeset("c3"));
+    engine.wake();
+    let_it_work(&disk).await;
+    assert_eq!(run_states(&disk)[2], R::Queued);
+    engine.stop();
+    let _second = server(&disk, &Arc::new(MemoryAgent::default()), Crash::Never).await.expect("engine");
+    assert_eq!(run_states(&disk)[2], R::Queued);
+    let id = disk.runs()[1].id;
+    _second.command(id, RunCommand::Cancel, "ada", None).await.expect("cancelled");
+    let_it_work(&disk).await;
+    assert_eq!(run_states(&disk), [R::Succeeded, R::Cancelled, R::Succeeded]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_codeset_starts_what_watches_the_files_that_changed() {
+    let (disk, agent) = (Arc::new(Disk::default()), Arc::new(MemoryAgent::default()));
+    // Every change is of train.py, in memory.
+    for (name, glob) in [("trains", "*.py"), ("documents", "docs/**")] {
+        let starts = Starts { watch: [(memory::name("code"), vec![glob.to_owned()])].into(), ..Starts::default() };
+        let mut watching = pipeline(TRAINING, "code", "code://*").starting(starts).expect("pipeline");
+        watching.name = memory::name(name);
+        disk.add(watching);
+    }
+    let engine = server(&disk, &agent, Crash::Never).await.expect("engine");
+    for commit in ["c1", "c2"] {
+        disk.register(codeset(commit));
+        engine.wake();
+        let_it_work(&disk).await;
+    }
+    let labels: Vec<_> = disk.runs().iter().map(|run| run.label()).collect();
+    assert_eq!(labels, ["trains/1", "documents/1", "trains/2"]);
+    let reason = "no file that it watches (docs/**) changed since code://p/app/c1".to_owned();
+    assert_eq!(disk.unstarted(), [("documents".to_owned(), reason)]);
 }

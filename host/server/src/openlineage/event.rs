@@ -108,7 +108,7 @@ fn end_of(state: RunState) -> EventType {
     match state {
         RunState::Failed => EventType::Fail,
         RunState::Cancelled => EventType::Abort,
-        RunState::Running | RunState::Paused | RunState::Succeeded => EventType::Complete,
+        RunState::Queued | RunState::Running | RunState::Paused | RunState::Succeeded => EventType::Complete,
     }
 }
 

@@ -49,8 +49,10 @@ pub(super) async fn add(
         None => app.catalog.template(&request.template).await?,
     };
     let pipeline =
-        Pipeline::new(project, request.name, template, &request.inputs, request.parameters, Timestamp::now())?;
+        Pipeline::new(project, request.name, template, &request.inputs, request.parameters, Timestamp::now())?
+            .starting(request.starts)?;
     app.catalog.add_pipeline(&pipeline).await?;
+    app.engine.wake_schedules();
     Ok((StatusCode::CREATED, Json(pipeline)))
 }
 

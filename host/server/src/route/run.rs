@@ -156,7 +156,8 @@ pub(super) async fn activity(
     let filter = RunFilter { pipeline: None, root: Some(root.address.clone()), limit: MAX_LIMIT };
     let mut runs = app.catalog.list_runs(root.project(), &filter).await?;
     runs.reverse();
-    Ok(Json(ActivityView { settled, quiet, runs }))
+    let unstarted = app.catalog.unstarted(&root.address, &root.id).await?;
+    Ok(Json(ActivityView { settled, quiet, runs, unstarted }))
 }
 
 pub(super) async fn services(State(app): State<Arc<App>>, Path(project): Path<Name>) -> Answer<Json<Vec<ServiceView>>> {
