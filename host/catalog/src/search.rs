@@ -399,6 +399,8 @@ fn compile_fact(sql: &mut Sql, test: &Test, bound: Bound) {
         return unsure(sql, bound);
     }
     let is_number = matches!(test.field, Field::Metric(_));
+    // `LIMIT 1` keeps SQLite from making a join of it, which begins with all that have the fact.
+    const END: &str = " LIMIT 1)";
     let exists = |sql: &mut Sql, negated: bool| {
         sql.push(if negated { "NOT EXISTS" } else { "EXISTS" });
         sql.push(" (SELECT 1 FROM facts f WHERE f.artifact = a.row AND f.field = ").push_bind(path.clone());
@@ -420,26 +422,26 @@ fn compile_fact(sql: &mut Sql, test: &Test, bound: Bound) {
         Comparison::Equals(_) | Comparison::In(_) => {
             exists(sql, false);
             among(sql);
-            sql.push(")");
+            sql.push(END);
         }
         Comparison::Differs(_) => {
             // Each tag or slot is a value of its own: to differ means that none is the same. Other fields have to be there.
             if !matches!(test.field, Field::Tag | Field::Input | Field::Output) {
                 exists(sql, false);
-                sql.push(") AND ");
+                sql.push(END).push(" AND ");
             }
             exists(sql, true);
             among(sql);
-            sql.push(")");
+            sql.push(END);
         }
         Comparison::Ordered(order, Limit::Number(number)) => {
             exists(sql, false);
-            sql.push(format!(" AND f.number {} ", order.sign())).push_bind(*number).push(")");
+            sql.push(format!(" AND f.number {} ", order.sign())).push_bind(*number).push(END);
         }
         Comparison::Contains(_) if bound == Bound::Lower => unsure(sql, bound),
         Comparison::Contains(_) | Comparison::Has => {
             exists(sql, false);
-            sql.push(")");
+            sql.push(END);
         }
         Comparison::Ordered(_, Limit::Time(_)) => unsure(sql, bound),
     }

@@ -30,7 +30,7 @@ pub(super) async fn artifact(client: &Client, project: &Name, root: &Address) ->
         for run in &activity.runs {
             display.show(client, project, run).await;
         }
-        if activity.settled || activity.quiet && activity.runs.iter().all(stands) {
+        if activity.settled || activity.quiet && all_stand(client, project, &activity.runs).await? {
             display.clear();
             for unstarted in &activity.unstarted {
                 eprintln!("{} was not started: {}.", unstarted.pipeline, unstarted.reason);
@@ -51,7 +51,7 @@ pub(super) async fn run(client: &Client, project: &Name, run: &Run) -> anyhow::R
     loop {
         let run: Run = client.get(&path, &[]).await?;
         display.show(client, project, &run).await;
-        if stands(&run) {
+        if all_stand(client, project, std::slice::from_ref(&run)).await? {
             display.clear();
             return Ok(verdict(&[run]));
         }
@@ -59,14 +59,33 @@ pub(super) async fn run(client: &Client, project: &Name, run: &Run) -> anyhow::R
     }
 }
 
-/// Whether nothing of it moves by itself.
-fn stands(run: &Run) -> bool {
-    run.state.ended() || run.waits_for(Timestamp::now()).is_some()
+/// Whether nothing of them moves by itself.
+async fn all_stand(client: &Client, project: &Name, runs: &[Run]) -> anyhow::Result<bool> {
+    let stands = |run: &Run| run.state.ended() || run.waits_for(Timestamp::now()).is_some();
+    for run in runs {
+        if run.state != RunState::Queued {
+            if !stands(run) {
+                return Ok(false);
+            }
+            continue;
+        }
+        // It moves when those before it do.
+        let query = [("pipeline", run.pipeline.to_string()), ("limit", "100".to_owned())];
+        let all: Vec<Run> = client.get(&format!("/api/v1/projects/{project}/runs"), &query).await?;
+        let mut earlier = all.iter().filter(|other| other.number < run.number && other.state != RunState::Queued);
+        if !earlier.all(stands) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn verdict(runs: &[Run]) -> ExitCode {
     for run in runs {
         let label = run.label();
+        if run.state == RunState::Queued {
+            eprintln!("{label} waits for an earlier run of {}.", run.pipeline);
+        }
         match run.waits_for(Timestamp::now()) {
             Some(WaitsFor::Approval(steps)) => {
                 for step in &steps {
