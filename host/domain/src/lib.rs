@@ -39,6 +39,7 @@ mod series;
 mod setting;
 mod starts;
 mod step;
+mod step_run;
 mod store_sync;
 mod stored;
 mod surface;
@@ -78,7 +79,7 @@ pub use plan::{Plan, PlannedStep, Prospect};
 pub use pushed::{PushedArtifact, check_pushed};
 pub use reference::Reference;
 pub use reuse::{Identity, ReuseVerdict, StepResult};
-pub use run::{Attempt, Cause, Run, RunState, StepEvent, StepRun, StepState, WaitsFor};
+pub use run::{Cause, Run, RunState, StepEvent, StepState, WaitsFor};
 pub use run_command::{Intervention, RunCommand, Swap};
 pub use runnable::{
     BuildPlan, Delivery, Environment, InputSlot, OutputReport, OutputSlot, Parameter, Runnable, ServiceSpec, ValueType,
@@ -88,6 +89,7 @@ pub use series::{SMALL_FILE, Series};
 pub use setting::{Setting, SettingType};
 pub use starts::{Admission, Concurrency, Schedule, Starts, Unstarted, admit};
 pub use step::{Action, Approval, DEFAULT_TIMEOUT, Retry, Reuse, RunnableChoice, RunnableKind, Runs, Step, When, Work};
+pub use step_run::{Attempt, StepRun};
 pub use store_sync::{StoreLook, StoreSync};
 pub use stored::{
     StoreAbilities, StoreBatch, StoreChange, StoreCollected, StoreCondition, StoreEvent, StoreInfo, StorePage,

@@ -99,7 +99,7 @@ async fn a_step_that_fails_is_tried_again_after_its_pause_while_others_go_on() {
     disk.register(codeset("c1"));
     engine.wake();
     let waits = async || {
-        while !disk.runs().first().is_some_and(|run| run.waits_for(Timestamp::now()).is_some()) {
+        while disk.runs().first().is_none_or(|run| run.waits_for(Timestamp::now()).is_none()) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

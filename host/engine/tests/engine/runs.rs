@@ -1,7 +1,6 @@
 //! The engine whole, in memory: what it does once, it does once, wherever the server dies.
 
-use crate::memory;
-use crate::memory::{Crash, Disk, MemoryAgent, codeset, let_it_work, pipeline, server};
+use crate::memory::{self, Crash, Disk, MemoryAgent, codeset, let_it_work, pipeline, server};
 use fuseml_domain::{Concurrency, Kind, RunCommand, RunState, Starts, StepState};
 use fuseml_engine::Engine;
 use std::{sync::Arc, time::Duration};
@@ -175,10 +174,10 @@ async fn what_becomes_of_a_start_while_an_earlier_run_is_open_is_the_pipelines_c
     let_it_work(&disk).await;
     assert_eq!(run_states(&disk)[2], R::Queued);
     engine.stop();
-    let _second = server(&disk, &Arc::new(MemoryAgent::default()), Crash::Never).await.expect("engine");
+    let second = server(&disk, &Arc::new(MemoryAgent::default()), Crash::Never).await.expect("engine");
     assert_eq!(run_states(&disk)[2], R::Queued);
     let id = disk.runs()[1].id;
-    _second.command(id, RunCommand::Cancel, "ada", None).await.expect("cancelled");
+    second.command(id, RunCommand::Cancel, "ada", None).await.expect("cancelled");
     let_it_work(&disk).await;
     assert_eq!(run_states(&disk), [R::Succeeded, R::Cancelled, R::Succeeded]);
 }

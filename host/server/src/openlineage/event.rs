@@ -293,7 +293,8 @@ mod tests {
     #[test]
     fn every_way_through_a_step_has_one_beginning_and_one_end() {
         use EventType::{Abort, Complete, Fail, Start};
-        let ways: [(&[&str], &[(EventType, u32)]); 9] = [
+        type Told = (EventType, u32);
+        let ways: [(&[&str], &[Told]); 9] = [
             (&["waiting", "ready", "staging", "running", "collecting", "succeeded"], &[(Start, 1), (Complete, 1)]),
             (&["ready", "staging", "failed"], &[(Start, 1), (Fail, 1)]),
             (&["ready", "failed"], &[(Start, 1), (Fail, 1)]),
