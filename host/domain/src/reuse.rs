@@ -115,7 +115,8 @@ mod tests {
     fn whatever_decides_the_result_decides_the_digest_and_is_named() {
         let before = identity();
         assert_eq!((before.digest(), before.differences(&before)), (identity().digest(), Vec::new()));
-        let changes: [(fn(&mut Identity), &str); 5] = [
+        type Change = fn(&mut Identity);
+        let changes: [(Change, &str); 5] = [
             (|it| it.runnable = "runnable://shop/trainer/5d".parse().expect("address"), "the runnable was"),
             (|it| it.environment = None, "the environment was sha256:ab, is not given"),
             (
