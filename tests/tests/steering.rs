@@ -74,7 +74,8 @@ fn a_run_that_failed_goes_on_from_there_with_what_was_swapped() {
     let swap = ["run", "swap", "publish/2", "train", "--param", "alpha=0.2", "--reason", "0 was a slip"];
     world.fuseml(&swap).good();
     let resumed = world.fuseml(&["run", "resume", "publish/2", "--wait"]).good();
-    insta::assert_snapshot!("resumed", world.steady(&resumed.stderr()));
+    let said = resumed.stderr();
+    assert!(said.contains("publish/2 train, try 3 succeeded") && said.contains("publish/2 succeeded"), "{said}");
     insta::assert_snapshot!("explained", explained(&world, "publish/2"));
 }
 

@@ -62,14 +62,18 @@ impl Driver {
         let mut begun = BTreeSet::new();
         loop {
             let (run, now) = (self.snapshot(), Timestamp::now());
-            for step in run.active(now) {
+            // One that was cancelled and then resumed goes on with another driver: this one would cancel whatever it began.
+            let is_over = run.state.ended() || self.told.cancelled.is_cancelled() && !run.cancel_requested;
+            for step in run.active(now).filter(|_| !is_over) {
                 if begun.insert(step.name.clone()) {
                     let name = step.name.clone();
                     advancing.push(async { (self.advance(&name).await, name) });
                 }
             }
-            if run.state.ended() && advancing.is_empty() {
-                tracing::info!(run = %run.label(), project = %run.project, state = %run.state, "run ended");
+            if is_over && advancing.is_empty() {
+                if run.state.ended() {
+                    tracing::info!(run = %run.label(), project = %run.project, state = %run.state, "run ended");
+                }
                 return;
             }
             tokio::select! {
