@@ -399,15 +399,13 @@ fn compile_fact(sql: &mut Sql, test: &Test, bound: Bound) {
         return unsure(sql, bound);
     }
     let is_number = matches!(test.field, Field::Metric(_));
-    // `LIMIT 1` keeps SQLite from making a join of it, which begins with all that have the fact.
-    const END: &str = " LIMIT 1)";
     let exists = |sql: &mut Sql, negated: bool| {
         sql.push(if negated { "NOT EXISTS" } else { "EXISTS" });
         sql.push(" (SELECT 1 FROM facts f WHERE f.artifact = a.row AND f.field = ").push_bind(path.clone());
     };
     let among = |sql: &mut Sql| match is_number {
         true => {
-            sql.push(" AND f.number IN (");
+            sql.push(" AND +f.number IN (");
             for (at, number) in values.iter().filter_map(|value| value.parse::<f64>().ok()).enumerate() {
                 sql.push(if at == 0 { "" } else { ", " }).push_bind(number);
             }
@@ -422,26 +420,27 @@ fn compile_fact(sql: &mut Sql, test: &Test, bound: Bound) {
         Comparison::Equals(_) | Comparison::In(_) => {
             exists(sql, false);
             among(sql);
-            sql.push(END);
+            sql.push(")");
         }
         Comparison::Differs(_) => {
             // Each tag or slot is a value of its own: to differ means that none is the same. Other fields have to be there.
             if !matches!(test.field, Field::Tag | Field::Input | Field::Output) {
                 exists(sql, false);
-                sql.push(END).push(" AND ");
+                sql.push(") AND ");
             }
             exists(sql, true);
             among(sql);
-            sql.push(END);
+            sql.push(")");
         }
         Comparison::Ordered(order, Limit::Number(number)) => {
             exists(sql, false);
-            sql.push(format!(" AND f.number {} ", order.sign())).push_bind(*number).push(END);
+            // The plus keeps SQLite from the index of numbers: what this artifact has is few, what has such a number many.
+            sql.push(format!(" AND +f.number {} ", order.sign())).push_bind(*number).push(")");
         }
         Comparison::Contains(_) if bound == Bound::Lower => unsure(sql, bound),
         Comparison::Contains(_) | Comparison::Has => {
             exists(sql, false);
-            sql.push(END);
+            sql.push(")");
         }
         Comparison::Ordered(_, Limit::Time(_)) => unsure(sql, bound),
     }
