@@ -81,6 +81,9 @@ fn models_of_a_tool_are_found_fetched_and_opened_here_and_follow_what_happens_th
     let listed = world.fuseml(&["store", "list"]).good();
     let shown = world.fuseml(&["store", "show", "mlflow"]).good();
     insta::assert_snapshot!("listed", world.steady(&format!("{}{}", listed.stdout(), shown.stdout())));
+    let built_in = world.fuseml(&["store", "show", "oci"]).good().stdout();
+    assert!(built_in.contains("runnable, model, dataset") && built_in.contains("built in"), "{built_in}");
+    world.fuseml(&["store", "show", "none"]).bad(3);
     let refused = world.fuseml(&["store", "gc", "mlflow", "--dry-run"]).bad(2);
     assert!(refused.stderr().contains("removes nothing by itself"), "{}", refused.stderr());
 }

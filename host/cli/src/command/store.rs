@@ -19,7 +19,7 @@ pub(crate) enum StoreCommand {
     List,
     /// Show what a tool's store can do, whether it answers, and what is known of it
     Show {
-        /// The instance
+        /// The instance, or `git` or `oci`
         store: Name,
     },
     /// Register what a tool's store has and FuseML does not know
@@ -146,11 +146,16 @@ fn show(store: &StoreView) -> Rows {
     row("pattern", pattern(store));
     row("can", abilities(store));
     row("contents by", store.schemes.join(", "));
+    if let Some(place) = &store.place {
+        row("place", place.clone());
+    }
     if let Some(answers) = store.answers {
         let trouble = store.trouble.clone().unwrap_or_default();
         row("its tool", if answers { "answers".to_owned() } else { trouble });
     }
-    row("artifacts known", store.artifacts.unwrap_or_default().to_string());
+    if let Some(artifacts) = store.artifacts {
+        row("artifacts known", artifacts.to_string());
+    }
     if let Some(sync) = &store.sync {
         row("project", sync.project.to_string());
         row("looked at", sync.every.map_or("when asked".to_owned(), |every| format!("every {every:#}")));

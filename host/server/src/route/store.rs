@@ -7,7 +7,7 @@ use crate::{
     view::{PageView, StoreView, SyncRequest},
 };
 use axum::extract::State;
-use fuseml_domain::{Error, Kind, Name, Store, StoreCollected, StoreSync, port::Catalog as _};
+use fuseml_domain::{Error, ErrorKind, Kind, Name, Store, StoreCollected, StoreSync, port::Catalog as _};
 use fuseml_rest::{Answer, Json, Path, Query};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -17,7 +17,14 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Answer<Json<Vec<StoreVi
 }
 
 pub(super) async fn show(State(app): State<Arc<App>>, Path(instance): Path<Name>) -> Answer<Json<StoreView>> {
-    let view = stores::show(&app, &instance, true).await?;
+    let view = match stores::show(&app, &instance, true).await {
+        // An instance may have the name of a built-in store: then it is meant.
+        Err(error) if error.kind == ErrorKind::NotFound => {
+            let built_in = StoreView::built_in(app.blobs_place.clone());
+            Some(built_in.into_iter().find(|store| *store.store == *instance).ok_or(error)?)
+        }
+        view => view?,
+    };
     let view = view.ok_or_else(|| Error::not_found("no-store", format!("{instance} has no artifact store")))?;
     Ok(Json(view))
 }
