@@ -136,8 +136,6 @@ fn a_pipeline_starts_for_what_it_watches_by_the_clock_and_one_after_the_other() 
     world.fuseml(&["pipeline", "remove", "publish"]).good();
     add("watching", &["--watch", "code=*.py", "--watch", "code=conf/**", "--concurrency", "skip"]).good();
     add("queued", &["--concurrency", "queue"]).good();
-    let clock = add("nightly", &["--schedule", "* * * * * Europe/Berlin", "--concurrency", "replace"]).good();
-    assert!(clock.stderr().contains("Europe/Berlin"), "{}", clock.stderr());
     let refused: String = [
         ["--schedule", "0 3 * * * Europe/Berlyn"],
         ["--schedule", "0 0 31 2 *"],
@@ -149,8 +147,6 @@ fn a_pipeline_starts_for_what_it_watches_by_the_clock_and_one_after_the_other() 
     .map(|more| add("wrong", more).bad(2).stderr())
     .collect();
     insta::assert_snapshot!("starts_refused", refused);
-    let list = world.fuseml(&["pipeline", "list"]).good();
-    insta::assert_snapshot!("starts", format!("{}{}", list.stderr(), list.stdout()));
 
     push(&world, 8);
     world.code("app", &[("README.md", "An app that says more.\n")]);
@@ -166,6 +162,11 @@ fn a_pipeline_starts_for_what_it_watches_by_the_clock_and_one_after_the_other() 
     world.fuseml(&["run", "reject", "queued/1", "--wait"]).bad(7);
     until("the next in the queue has begun", || state("queued/3") != "queued");
 
+    // Only now, so that the clock changes nothing before.
+    let clock = add("nightly", &["--schedule", "* * * * * Europe/Berlin", "--concurrency", "replace"]).good();
+    assert!(clock.stderr().contains("Europe/Berlin"), "{}", clock.stderr());
+    let list = world.fuseml(&["pipeline", "list"]).good();
+    insta::assert_snapshot!("starts", format!("{}{}", list.stderr(), list.stdout()));
     until("the clock started a run", || {
         let runs = world.json(&["run", "list", "--pipeline", "nightly"]);
         let of_clock = |run: &serde_json::Value| {
