@@ -59,10 +59,11 @@ async fn runs_started_by(ports: &Ports, event: &ArtifactEvent) -> Result<(Vec<Ru
         let Some(input) = pipeline.started_by(artifact).cloned() else { continue };
         match hindrance(ports, &pipeline, &input, artifact, &cause).await? {
             Some(reason) => unstarted.push(Unstarted { pipeline: pipeline.name.clone(), reason }),
-            None => match bind_inputs(catalog, &pipeline, BTreeMap::from([(input, artifact.clone())])).await {
-                Ok(inputs) => {
-                    runs.push(Run::new(&pipeline, pipeline.values(&inputs)?, cause.clone(), Timestamp::now()));
-                }
+            None => match bind_inputs(catalog, &pipeline, BTreeMap::from([(input, artifact.clone())]))
+                .await
+                .and_then(|inputs| pipeline.values(&inputs))
+            {
+                Ok(values) => runs.push(Run::new(&pipeline, values, cause.clone(), Timestamp::now())),
                 Err(error) => {
                     unstarted.push(Unstarted { pipeline: pipeline.name.clone(), reason: error.message });
                 }
@@ -95,7 +96,14 @@ async fn hindrance(
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let changed = ports.codesets.changed_files(&before, artifact).await?;
+    let changed = match ports.codesets.changed_files(&before, artifact).await {
+        Ok(changed) => changed,
+        // One run too many does less harm than an event that holds up all that come after it.
+        Err(error) => {
+            tracing::warn!(pipeline = %pipeline.name, artifact = %artifact.address, %error, "what changed cannot be told");
+            return Ok(None);
+        }
+    };
     let is_watched = pipeline.starts.watches(input, &changed)?;
     let since = before.address.short();
     Ok((!is_watched).then(|| format!("no file that it watches ({}) changed since {since}", watched.join(", "))))
