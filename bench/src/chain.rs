@@ -209,6 +209,7 @@ fn noop(project: &Name) -> Result<Descriptor> {
         name: "noop".parse()?,
         kind: "noop".into(),
         image: None,
+        component: None,
         environment: None,
         command: vec!["/bin/true".into()],
         scripts: IndexMap::new(),

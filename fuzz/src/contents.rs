@@ -1,7 +1,7 @@
 //! Files of artifacts: lists of them, packs of them, and what they say of themselves.
 
 use fuseml_contents::read_pack;
-use fuseml_domain::{Kind, Runnable, Tree};
+use fuseml_domain::{Beside, Digest, Image, Kind, Name, Result, Runnable, Tree};
 use fuseml_formats::File;
 use std::{io, path::Path};
 
@@ -39,9 +39,22 @@ pub(crate) fn formats(bytes: &[u8]) {
     }
 }
 
+/// Every file that a description names is there.
+struct Files;
+
+impl Beside for Files {
+    fn script(&self, _: &str) -> Result<String> {
+        Ok("script".to_owned())
+    }
+
+    fn component(&self, runnable: &Name, path: &str) -> Result<Image> {
+        Ok(Image::own(&format!("fuzz/runnable/{runnable}"), Digest::of(path.as_bytes())))
+    }
+}
+
 pub(crate) fn runnable(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let Ok(runnable) = Runnable::parse(text, "fuzz", |_| Ok("script".to_owned())) else { return };
+    let Ok(runnable) = Runnable::parse(text, "fuzz", &Files) else { return };
     let document = serde_json::to_string(&runnable).expect("a runnable is written");
     assert_eq!(serde_json::from_str::<Runnable>(&document).expect("and read"), runnable);
 }

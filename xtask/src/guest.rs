@@ -1,7 +1,7 @@
 //! Building our own extensions with what outside authors have; the toolchain is installed where it is missing.
 
 use anyhow::{Context as _, Result};
-use fuseml_author::Toolchain;
+use fuseml_author::{Target, Toolchain};
 use std::{path::Path, process::Command};
 
 use crate::setup::run;
@@ -9,11 +9,12 @@ use crate::setup::run;
 /// Makes sure that components can be built here; installs what is missing where that takes no question
 /// (Debian, as root).
 pub fn ensure_toolchain() -> Result<()> {
-    if Toolchain::detect().is_ok() {
-        return Ok(());
+    for target in [Target::Extension, Target::Program] {
+        if Toolchain::detect(target).is_err() {
+            debian(&target.debian_packages())?;
+            Toolchain::detect(target)?;
+        }
     }
-    debian(&Toolchain::DEBIAN_PACKAGES)?;
-    Toolchain::detect()?;
     Ok(())
 }
 

@@ -8,7 +8,14 @@
 //! - nothing of the server's environment reaches a workload.
 //!
 //! What it does not do: keep workloads from one another or from the machine. They run as the server's own user.
+//!
+//! [`WasmAgent`] runs components in the server's sandbox. They reach nothing but their own folder and their inputs, so
+//! one that a server's end interrupted is run again from the beginning. [`BuiltInAgents`] is both as one.
 
+mod builtin;
 mod process;
+mod wasm;
 
+pub use builtin::BuiltInAgents;
 pub use process::{ProcessAgent, ProcessAgentConfig, SupervisorCommand, supervise};
+pub use wasm::{WasmAgent, WasmAgentConfig};

@@ -1,4 +1,4 @@
-//! What an extension's author needs. [`create`] begins a project, [`build`] makes a project's components and lays out the folder that is
+//! What an extension's author needs, and the author of a program that becomes a runnable ([`Program`]). [`create`] begins a project, [`build`] makes a project's components and lays out the folder that is
 //! installed.
 //!
 //! Promises: the first toolchain that the machine offers is taken and named; two checkouts give the same bytes;
@@ -13,6 +13,7 @@ mod interfaces;
 mod javascript;
 mod layout;
 mod process;
+mod program;
 mod python;
 mod rust;
 mod toolchain;
@@ -20,4 +21,5 @@ mod toolchain;
 pub use build::{Built, BuiltComponent, build};
 pub use create::{Language, ProjectKind, create};
 pub use interfaces::in_words;
-pub use toolchain::Toolchain;
+pub use program::Program;
+pub use toolchain::{Target, Toolchain};

@@ -6,7 +6,7 @@
 use crate::{
     build::Made,
     files::{io, read_text, sorted_entries},
-    toolchain::Toolchain,
+    toolchain::{Target, Toolchain},
 };
 use fuseml_domain::{Error, Manifest, Result};
 use std::{
@@ -39,7 +39,7 @@ pub(crate) fn build(source: &Path, manifest: &Manifest) -> Result<(Vec<Made>, St
     } else {
         (workspace_of(source)?, crates_below(source)?)
     };
-    let toolchain = Toolchain::detect()?;
+    let toolchain = Toolchain::detect(Target::Extension)?;
     let packages: Vec<_> = crates.iter().map(|one| one.package.as_str()).collect();
     let modules = toolchain.build(&workspace, &packages)?;
     let mut made = Vec::new();
@@ -88,7 +88,7 @@ fn crates_below(source: &Path) -> Result<Vec<Crate>> {
 }
 
 /// A crate's name and its library's.
-fn names_of(folder: &Path) -> Result<(String, String)> {
+pub(crate) fn names_of(folder: &Path) -> Result<(String, String)> {
     let cargo = cargo_toml(folder)?;
     let name = |table: &str| cargo.get(table)?.get("name")?.as_str().map(str::to_owned);
     let package = name("package").ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! What compiles Rust to `wasm32-unknown-unknown`.
+//! What compiles Rust to WebAssembly.
 
 use crate::{
     files::sorted_entries,
@@ -11,11 +11,43 @@ use std::{
     process::Command,
 };
 
-const TARGET: &str = "wasm32-unknown-unknown";
+/// Where Debian's `wasi-libc` lies.
+const WASI_LIBC: &str = "/usr/lib/wasm32-wasi";
 
-/// What compiles Rust components.
+/// What is compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// A component of an extension: it imports exactly its world.
+    Extension,
+    /// A program with files, arguments and variables (WASI).
+    Program,
+}
+
+impl Target {
+    fn triple(self) -> &'static str {
+        match self {
+            Self::Extension => "wasm32-unknown-unknown",
+            Self::Program => "wasm32-wasip1",
+        }
+    }
+
+    /// Debian's packages for it.
+    pub fn debian_packages(self) -> Vec<&'static str> {
+        let compiler = ["rustc-web", "cargo-web", "rust-web-src", "libstd-rust-web-dev", "lld-22"];
+        let library = (self == Self::Program).then_some("wasi-libc");
+        compiler.into_iter().chain(library).collect()
+    }
+}
+
+/// What compiles Rust for a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Toolchain {
+pub struct Toolchain {
+    target: Target,
+    way: Way,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Way {
     /// The active toolchain has the target's standard library.
     Installed,
     /// Debian's own compiler builds the standard library from its source package; the linker is `wasm-ld`.
@@ -23,28 +55,27 @@ pub enum Toolchain {
 }
 
 impl Toolchain {
-    /// Debian's packages for the second way.
-    pub const DEBIAN_PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "libstd-rust-web-dev", "lld-22"];
-
     /// The first that this machine offers.
     ///
     /// # Errors
     /// `unavailable` when there is none; the message says what to install.
-    pub fn detect() -> Result<Self> {
-        if has_standard_library() {
-            return Ok(Self::Installed);
+    pub fn detect(target: Target) -> Result<Self> {
+        if has_standard_library(target) {
+            return Ok(Self { target, way: Way::Installed });
         }
         let compiler = ["/usr/bin/rustc", "/usr/bin/cargo"].iter().all(|tool| Path::new(tool).is_file());
         let source = || output("/usr/bin/rustc", &["--print", "sysroot"]).map(PathBuf::from);
         let source = || source().is_some_and(|root| root.join("lib/rustlib/src/rust/library/std/Cargo.toml").is_file());
+        let library = target == Target::Extension || Path::new(WASI_LIBC).join("crt1-command.o").is_file();
         match wasm_linker() {
-            Some(linker) if compiler && source() => Ok(Self::Debian { linker }),
+            Some(linker) if compiler && library && source() => Ok(Self { target, way: Way::Debian { linker } }),
             _ => Err(Error::unavailable(
                 "toolchain-missing",
                 format!(
-                    "no Rust toolchain on this machine builds components. With rustup: rustup target add {TARGET}\n\
+                    "no Rust toolchain on this machine builds components. With rustup: rustup target add {}\n\
                      On Debian: apt-get install --no-install-recommends {}",
-                    Self::DEBIAN_PACKAGES.join(" ")
+                    target.triple(),
+                    target.debian_packages().join(" ")
                 ),
             )),
         }
@@ -53,9 +84,9 @@ impl Toolchain {
     /// For people: which compiler it is.
     pub fn describe(&self) -> String {
         let rustc = |path: &str| output(path, &["--version"]).unwrap_or_else(|| path.to_owned());
-        match self {
-            Self::Installed => format!("the active toolchain ({})", rustc("rustc")),
-            Self::Debian { .. } => {
+        match &self.way {
+            Way::Installed => format!("the active toolchain ({})", rustc("rustc")),
+            Way::Debian { .. } => {
                 format!("Debian's toolchain ({}), standard library included", rustc("/usr/bin/rustc"))
             }
         }
@@ -63,18 +94,19 @@ impl Toolchain {
 
     /// `cargo` for guests, without arguments.
     fn cargo(&self, workspace: &Path) -> Command {
-        let mut cargo = match self {
-            Self::Installed => Command::new("cargo"),
-            Self::Debian { .. } => Command::new("/usr/bin/cargo"),
+        let mut cargo = match &self.way {
+            Way::Installed => Command::new("cargo"),
+            Way::Debian { .. } => Command::new("/usr/bin/cargo"),
         };
         // Set by a cargo that runs this program, and about another compiler and another build.
         for variable in ["RUSTFLAGS", "RUSTC", "RUSTDOC", "CARGO", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR"] {
             cargo.env_remove(variable);
         }
-        if let Self::Debian { linker } = self {
+        if let Way::Debian { linker } = &self.way {
             cargo.env_remove("RUSTUP_TOOLCHAIN").env_remove("RUSTC_WRAPPER");
             cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", "/usr/bin/rustc");
-            cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+            let triple = self.target.triple().to_uppercase().replace('-', "_");
+            cargo.env(format!("CARGO_TARGET_{triple}_LINKER"), linker);
         }
         cargo.current_dir(workspace);
         cargo
@@ -91,23 +123,40 @@ impl Toolchain {
             fetch.arg("--locked");
         }
         run(&mut fetch)?;
-        let target = workspace.join("target").join(match self {
-            Self::Installed => "guest",
-            Self::Debian { .. } => "guest-debian",
+        let target = workspace.join("target").join(match &self.way {
+            Way::Installed => "guest",
+            Way::Debian { .. } => "guest-debian",
         });
         let mut build = self.cargo(workspace);
-        build.args(["build", "--locked", "--release", "--target", TARGET, "--target-dir"]).arg(&target);
+        build.args(["build", "--locked", "--release", "--target", self.target.triple(), "--target-dir"]).arg(&target);
         build.args(packages.iter().flat_map(|package| ["--package", package]));
-        if let Self::Debian { .. } = self {
+        if let Way::Debian { .. } = &self.way {
             build.arg("-Zbuild-std=std,panic_abort");
         }
-        run(build.env("CARGO_ENCODED_RUSTFLAGS", flags(workspace)?))?;
-        Ok(target.join(TARGET).join("release"))
+        run(build.env("CARGO_ENCODED_RUSTFLAGS", self.flags(workspace)?))?;
+        Ok(target.join(self.target.triple()).join("release"))
+    }
+
+    fn flags(&self, workspace: &Path) -> Result<OsString> {
+        let mut flags: Vec<OsString> = Vec::new();
+        for (folder, name) in renamed(workspace)? {
+            let mut flag = OsString::from("--remap-path-prefix=");
+            flag.push(folder);
+            flag.push("=");
+            flag.push(name);
+            flags.push(flag);
+        }
+        if let (Target::Program, Way::Debian { .. }) = (self.target, &self.way) {
+            // Debian keeps the C library of WASI apart from the compiler.
+            flags.extend(["-Clink-self-contained=no".into(), format!("-L{WASI_LIBC}").into()]);
+            flags.push(format!("-Clink-arg={WASI_LIBC}/crt1-command.o").into());
+        }
+        Ok(flags.join(std::ffi::OsStr::new("\u{1f}")))
     }
 }
 
 /// Paths of this machine end up in panic messages; renamed, two machines make the same bytes.
-fn flags(workspace: &Path) -> Result<OsString> {
+fn renamed(workspace: &Path) -> Result<Vec<(PathBuf, &'static str)>> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
     let mut renamed = vec![(workspace.to_owned(), "/extension")];
@@ -115,21 +164,11 @@ fn flags(workspace: &Path) -> Result<OsString> {
     if let Some(sources) = home.map(|home| home.join("registry/src")).filter(|sources| sources.is_dir()) {
         renamed.extend(sorted_entries(&sources)?.into_iter().map(|folder| (folder, "/packages")));
     }
-    let mut flags = OsString::new();
-    for (folder, name) in renamed {
-        if !flags.is_empty() {
-            flags.push("\u{1f}");
-        }
-        flags.push("--remap-path-prefix=");
-        flags.push(folder);
-        flags.push("=");
-        flags.push(name);
-    }
-    Ok(flags)
+    Ok(renamed)
 }
 
-fn has_standard_library() -> bool {
-    let folder = output("rustc", &["--print", "target-libdir", "--target", TARGET]);
+fn has_standard_library(target: Target) -> bool {
+    let folder = output("rustc", &["--print", "target-libdir", "--target", target.triple()]);
     folder.is_some_and(|folder| std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()))
 }
 

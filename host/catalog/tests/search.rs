@@ -3,8 +3,8 @@
 use fuseml_catalog::{ArtifactSearch, Author, Catalog, DatabasePlace};
 use fuseml_database::{on_each_database, testing::Stand};
 use fuseml_domain::{
-    Address, Attributes, Changed, Condition, Descriptor, Kind, Location, Name, Origin, Runnable, Selector, Store,
-    port::Catalog as _,
+    Address, Attributes, Changed, Condition, Descriptor, Kind, Location, Name, NothingBeside, Origin, Runnable,
+    Selector, Store, port::Catalog as _,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,7 +44,7 @@ fn runnable(project: &str, number: usize) -> Descriptor {
             "{schema_version: 1, name: train, kind: trainer, command: [a], inputs: {code: {kind: codeset}, data: {kind: dataset}}, outputs: {model: {kind: model}}}"
         }
     };
-    let runnable = Runnable::parse(text, "test", |_| unreachable!()).expect("runnable");
+    let runnable = Runnable::parse(text, "test", &NothingBeside).expect("runnable");
     let mut artifact = artifact(project, Kind::Runnable, &runnable.name.clone(), number);
     artifact.runnable = Some(Box::new(runnable));
     artifact

@@ -1,22 +1,34 @@
-//! OCI images of runnables (S20, S111): what they say of themselves, and how descriptions stand beside them.
+//! OCI images of runnables (S20, S111): what they say of themselves, and how descriptions stand beside them. A
+//! WebAssembly component is one, too: its configuration is [`WASM_CONFIGURATION`], its only layer the component.
 
 use crate::{
     form::{layer, tag},
     store::{TreeStore, repository},
 };
-use fuseml_domain::{Descriptor, Digest, Error, Image, ImageConfiguration, Result, Series};
+use async_trait::async_trait;
+use bytes::Bytes;
+use fuseml_domain::{
+    Command, Descriptor, Digest, Error, Image, ImageConfiguration, Result, Series, WASM_CONFIGURATION,
+    port::ComponentSource,
+};
 use fuseml_registry::{Repository, StoredManifest};
+use futures::TryStreamExt as _;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// A configuration has the history of an image's making; more than this, in bytes, is no image's.
 const MOST_CONFIGURATION: u64 = 4 << 20;
 
+/// Components run by themselves are no larger, in bytes.
+const MOST_COMPONENT: u64 = 64 << 20;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
     artifact_type: Option<String>,
     config: Option<Part>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
     #[serde(default)]
     layers: Vec<Part>,
     #[serde(default)]
@@ -59,6 +71,32 @@ fn understood<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &str) -> Result<T> 
     serde_json::from_slice(bytes).map_err(|error| Error::invalid("image", format!("{what} is not understood: {error}")))
 }
 
+#[async_trait]
+impl ComponentSource for TreeStore {
+    async fn component(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let missing = || Error::not_found("component", format!("the component {digest} is not there any more"));
+        let size = self.registry.size_anywhere(digest).await?.ok_or_else(missing)?;
+        if size > MOST_COMPONENT {
+            return Err(Error::invalid(
+                "component",
+                format!("{digest} has {size} bytes, which is more than a component's"),
+            ));
+        }
+        let chunks: Vec<Bytes> = self
+            .registry
+            .read_blob(digest, 0..size)
+            .await?
+            .try_collect()
+            .await
+            .map_err(|error| Error::io(format!("the component {digest} cannot be read"), &error))?;
+        let bytes = chunks.concat();
+        match Digest::of(&bytes) == *digest {
+            true => Ok(bytes),
+            false => Err(Error::conflict("component-changed", format!("the stored component {digest} is damaged"))),
+        }
+    }
+}
+
 impl TreeStore {
     /// What an image says of itself; `None` for manifests that are no image's. Of an image for several platforms the
     /// first one says it.
@@ -85,8 +123,12 @@ impl TreeStore {
             None => document,
         };
         let is_configuration = |config: &&Part| {
-            ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"]
-                .contains(&config.media_type.as_str())
+            [
+                "application/vnd.oci.image.config.v1+json",
+                "application/vnd.docker.container.image.v1+json",
+                WASM_CONFIGURATION,
+            ]
+            .contains(&config.media_type.as_str())
         };
         let Some(config) = document.config.as_ref().filter(is_configuration) else { return Ok(None) };
         let bytes = self.registry.blob(&repository, &config.digest, MOST_CONFIGURATION).await?;
@@ -95,7 +137,29 @@ impl TreeStore {
             platforms.extend(os.zip(architecture).map(|(os, architecture)| format!("{os}/{architecture}")));
         }
         let command = config.entrypoint.into_iter().flatten().chain(config.cmd.into_iter().flatten()).collect();
-        Ok(Some(ImageConfiguration { command, platforms, labels: config.labels.unwrap_or_default() }))
+        // A component's configuration has no labels; its manifest has annotations.
+        let labels = config.labels.unwrap_or(document.annotations);
+        Ok(Some(ImageConfiguration { command, platforms, labels }))
+    }
+
+    /// The component that an image of this server is; `None` for images of containers.
+    ///
+    /// # Errors
+    /// `invalid` for a component that is no program.
+    pub async fn component_in(&self, image: &Image) -> Result<Option<Digest>> {
+        let repository = image.repository.parse::<Repository>()?;
+        let manifest = self.registry.manifest(&repository, &image.digest).await?;
+        let document: Document = understood(&manifest.bytes, "the manifest")?;
+        if document.config.is_none_or(|config| config.media_type != WASM_CONFIGURATION) {
+            return Ok(None);
+        }
+        let [layer] = document.layers.as_slice() else {
+            let message = format!("{image} has {} layers; a component has one", document.layers.len());
+            return Err(Error::invalid("image", message));
+        };
+        let bytes = self.registry.blob(&repository, &layer.digest, MOST_COMPONENT).await?;
+        Command::check(&bytes).map_err(|error| error.context("the component"))?;
+        Ok(Some(layer.digest.clone()))
     }
 
     /// Brings an image of this server into the repository of a series; answers how it is named there.

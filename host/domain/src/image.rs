@@ -1,7 +1,8 @@
 //! OCI images that runnables run in (S20, S111).
 
-use crate::{Attributes, Digest, Error, Name, Result, Runnable};
+use crate::{Attributes, Beside, Digest, Error, Name, Result, Runnable, Surface};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 /// One image, by digest: `[<registry>/]<repository>@<digest>`. Without a registry it is this server's own.
@@ -35,6 +36,20 @@ pub struct ImageConfiguration {
 /// The label that holds a runnable's description, as `fuseml runnable register` reads it.
 pub const RUNNABLE_LABEL: &str = "org.fuseml.runnable";
 
+/// A description alone: what an image describes lies in the image.
+pub struct NothingBeside;
+
+impl Beside for NothingBeside {
+    fn script(&self, path: &str) -> Result<String> {
+        let message = format!("`{path}` cannot be read: scripts of an image are in the image");
+        Err(Error::invalid("runnable", message))
+    }
+
+    fn component(&self, _: &Name, path: &str) -> Result<Image> {
+        Err(Error::invalid("runnable", format!("`{path}` cannot be read: an image of a component is that component")))
+    }
+}
+
 impl ImageConfiguration {
     /// The runnable that an image is: as its label describes it, or a task that runs its entry point.
     ///
@@ -45,12 +60,8 @@ impl ImageConfiguration {
             Some(text) => text.clone(),
             None => format!("schema_version: 1\nname: '{name}'\nkind: task\n"),
         };
-        let no_files = |path: &str| {
-            let message = format!("`{path}` cannot be read: scripts of an image are in the image");
-            Err(Error::invalid("runnable", message))
-        };
         let source = format!("the label {RUNNABLE_LABEL}");
-        let mut runnable = Runnable::parse_for(&text, &source, Some(&image), no_files)?;
+        let mut runnable = Runnable::parse_for(&text, &source, Some(&image), &NothingBeside)?;
         if runnable.name != *name {
             let message = format!("{source} describes `{}`; it was pushed as `{name}`", runnable.name);
             return Err(Error::invalid("runnable", message));
@@ -71,6 +82,48 @@ impl ImageConfiguration {
             found.insert("platforms".to_owned(), self.platforms.join(", "));
         }
         found
+    }
+}
+
+/// What the configuration of a WebAssembly component's image is (CNCF's *Wasm OCI Artifact*).
+pub const WASM_CONFIGURATION: &str = "application/vnd.wasm.config.v0+json";
+
+/// A component as an image: what registries' clients push for one, and find here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentImage {
+    pub configuration: Vec<u8>,
+    pub manifest: Vec<u8>,
+}
+
+impl ComponentImage {
+    pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+    /// The same component is the same image: nothing in it says when it was made.
+    ///
+    /// # Errors
+    /// `invalid` when the bytes are no component.
+    pub fn of(component: &[u8]) -> Result<Self> {
+        let surface = Surface::of(component)?;
+        let layer = Digest::of(component);
+        let configuration = json!({
+            "architecture": "wasm", "os": "wasip2", "layerDigests": [layer.to_string()],
+            "component": {"imports": surface.imports, "exports": surface.exports},
+        });
+        let configuration = configuration.to_string().into_bytes();
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": Self::MANIFEST,
+            "config": {
+                "mediaType": WASM_CONFIGURATION,
+                "digest": Digest::of(&configuration).to_string(),
+                "size": configuration.len(),
+            },
+            "layers": [{"mediaType": "application/wasm", "digest": layer.to_string(), "size": component.len()}],
+        });
+        Ok(Self { configuration, manifest: manifest.to_string().into_bytes() })
+    }
+
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.manifest)
     }
 }
 

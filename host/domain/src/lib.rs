@@ -6,6 +6,7 @@ mod artifact;
 mod budget;
 mod change;
 mod codeset_import;
+mod command;
 mod compatibility;
 mod condition;
 mod difference;
@@ -54,6 +55,7 @@ pub use artifact::{Attributes, Descriptor, Location, Origin, Store};
 pub use budget::Budget;
 pub use change::{ArtifactChange, Changed};
 pub use codeset_import::{CodesetImport, ImportOutcome, SHORTEST_INTERVAL};
+pub use command::{Command, Mount, is_offered_wasi};
 pub use compatibility::{Bump, needed_bump};
 pub use condition::{
     Comparison, Condition, Fact, Field, LONGEST_CONDITION, Limit, Order, Test, facts, origin_name, texts,
@@ -65,7 +67,7 @@ pub use error::{Error, ErrorKind, NO_SPACE, Result, is_full};
 pub use external::ExternalArtifact;
 pub use freeze::Freeze;
 pub use grant::{Grant, Grants, Policy, Widening, widening};
-pub use image::{Image, ImageConfiguration, RUNNABLE_LABEL};
+pub use image::{ComponentImage, Image, ImageConfiguration, NothingBeside, RUNNABLE_LABEL, WASM_CONFIGURATION};
 pub use instance::{Candidate, Instance, InstanceChoice, InstanceSelector, Scope, choose};
 pub use kind::Kind;
 pub use lock::{ExtensionLock, LockedExtension, LockedPackage};
@@ -84,6 +86,7 @@ pub use run_command::{Intervention, RunCommand, Swap};
 pub use runnable::{
     BuildPlan, Delivery, Environment, InputSlot, OutputReport, OutputSlot, Parameter, Runnable, ServiceSpec, ValueType,
 };
+pub use runnable_file::Beside;
 pub use secret::SecretText;
 pub use series::{SMALL_FILE, Series};
 pub use setting::{Setting, SettingType};

@@ -107,6 +107,22 @@ pub trait RuntimeAgent: Send + Sync {
     async fn delete(&self, key: &str) -> Result<()>;
 }
 
+/// Gets what a program prints, as it comes.
+pub type Print = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+/// Runs programs that are components, each run in a sandbox of its own.
+#[async_trait]
+pub trait CommandRunner: Send + Sync {
+    /// Runs one to its end and answers its exit code. Whoever drops the future stops the program.
+    async fn run(&self, command: &crate::Command, print: Print) -> Result<i32>;
+}
+
+/// The bytes of components that runnables are.
+#[async_trait]
+pub trait ComponentSource: Send + Sync {
+    async fn component(&self, digest: &crate::Digest) -> Result<Vec<u8>>;
+}
+
 /// Runs workloads on an engine that stages contents by itself (S115); ids are the engine's own.
 #[async_trait]
 pub trait EngineAgent: Send + Sync {

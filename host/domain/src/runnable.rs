@@ -119,6 +119,10 @@ pub struct Runnable {
     /// What it runs in, for agents of containers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
+    /// The WebAssembly component in that image, for agents of components: the digest of its bytes. The server says it,
+    /// whatever a description does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<Digest>,
     pub command: Vec<String>,
     /// Path and text.
     pub scripts: IndexMap<String, String>,
@@ -226,6 +230,9 @@ impl Runnable {
         let refuse = |why: String| Error::invalid("runnable", format!("the runnable `{}` {why}", self.name));
         if self.command.is_empty() && self.image.is_none() {
             return Err(refuse("has no command".to_owned()));
+        }
+        if self.component.is_some() && (self.environment.is_some() || self.service.is_some()) {
+            return Err(refuse("is a component, which has neither an environment nor a service".to_owned()));
         }
         if self.kind.parse::<Name>().is_err() {
             return Err(refuse(format!("is of the kind `{}`, which is no name", self.kind.escape_debug())));

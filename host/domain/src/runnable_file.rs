@@ -14,6 +14,8 @@ struct RunnableText {
     name: Name,
     kind: String,
     image: Option<Image>,
+    /// The file of a WebAssembly component, or the folder of a program that becomes one.
+    component: Option<String>,
     environment: Option<EnvironmentText>,
     #[serde(default)]
     command: Vec<String>,
@@ -111,46 +113,57 @@ impl Scalar {
     }
 }
 
+/// The files that lie beside a description.
+pub trait Beside {
+    /// The text of a script.
+    fn script(&self, path: &str) -> Result<String>;
+    /// The component that the runnable of this name is, as the image under which its server will keep it.
+    fn component(&self, runnable: &Name, path: &str) -> Result<Image>;
+}
+
 impl Runnable {
-    /// Reads a description; `source` is its name, for messages, and `script` answers the text of a file beside it.
+    /// Reads a description; `source` is its name, for messages.
     ///
     /// # Errors
-    /// `invalid` for what is no description, or describes what could not run; whatever `script` answers.
-    pub fn parse(text: &str, source: &str, script: impl Fn(&str) -> Result<String>) -> Result<Self> {
-        Self::parse_for(text, source, None, script)
+    /// `invalid` for what is no description, or describes what could not run; whatever `beside` answers.
+    pub fn parse(text: &str, source: &str, beside: &impl Beside) -> Result<Self> {
+        Self::parse_for(text, source, None, beside)
     }
 
     /// The same for a runnable in this image, whatever the description says.
     ///
     /// # Errors
     /// As for [`Runnable::parse`].
-    pub fn parse_for(
-        text: &str,
-        source: &str,
-        image: Option<&Image>,
-        script: impl Fn(&str) -> Result<String>,
-    ) -> Result<Self> {
+    pub fn parse_for(text: &str, source: &str, image: Option<&Image>, beside: &impl Beside) -> Result<Self> {
         let options = serde_saphyr::options! { with_snippet: false };
         let mut read: RunnableText = serde_saphyr::from_str_with_options(text, options)
             .map_err(|error| Error::invalid("runnable", format!("{source}: {error}")))?;
         if let Some(image) = image {
             read.image = Some(image.clone());
         }
-        Self::of_text(read, script).map_err(|error| error.context(source))
+        Self::of_text(read, beside).map_err(|error| error.context(source))
     }
 
-    fn of_text(read: RunnableText, script: impl Fn(&str) -> Result<String>) -> Result<Self> {
+    fn of_text(read: RunnableText, beside: &impl Beside) -> Result<Self> {
         if read.schema_version != 1 {
             let message = format!("schema_version is {}; this program reads 1", read.schema_version);
             return Err(Error::unsupported("schema-version", message));
         }
-        let scripts = read.scripts.into_iter().map(|(path, file)| Ok((path, script(&file)?)));
+        let image = match (read.image, read.component) {
+            (Some(_), Some(_)) => {
+                return Err(Error::invalid("runnable", "it is a component or runs in an image, not both"));
+            }
+            (image, None) => image,
+            (None, Some(path)) => Some(beside.component(&read.name, &path)?),
+        };
+        let scripts = read.scripts.into_iter().map(|(path, file)| Ok((path, beside.script(&file)?)));
         let parameters = read.parameters.into_iter().map(|(name, text)| Ok((name.clone(), parameter(&name, text)?)));
         let runnable = Self {
             environment: read.environment.map(|text| Environment::of(&read.name, text.python, text.requirements)),
             name: read.name,
             kind: read.kind,
-            image: read.image,
+            image,
+            component: None,
             command: read.command,
             scripts: scripts.collect::<Result<_>>()?,
             variables: read.variables,
@@ -237,8 +250,19 @@ parameters:
 service: {ready: /health, predict: /score}
 ";
 
+    struct Folder;
+
+    impl Beside for Folder {
+        fn script(&self, path: &str) -> Result<String> {
+            Ok(format!("# {path}\n"))
+        }
+        fn component(&self, runnable: &Name, path: &str) -> Result<Image> {
+            Ok(Image::own(&format!("shop/runnable/{runnable}"), Digest::of(path.as_bytes())))
+        }
+    }
+
     fn read(text: &str) -> Result<Runnable> {
-        Runnable::parse(text, "scorer.yaml", |path| Ok(format!("# {path}\n")))
+        Runnable::parse(text, "scorer.yaml", &Folder)
     }
 
     #[test]
@@ -252,6 +276,17 @@ service: {ready: /health, predict: /score}
         assert_eq!(scorer.digest(), read(SCORER).expect("again").digest());
         let other = read(&SCORER.replace("1.5.2", "1.6.0")).expect("other");
         assert_ne!(scorer.environment.expect("one").digest, other.environment.expect("one").digest);
+    }
+
+    #[test]
+    fn a_component_is_the_image_that_keeps_it_and_needs_no_command() {
+        let text = "{schema_version: 1, name: check, kind: validator, component: check.wasm}";
+        let check = read(text).expect("runnable");
+        assert_eq!(check.image, Some(Image::own("shop/runnable/check", Digest::of(b"check.wasm"))));
+        assert!(check.command.is_empty() && check.component.is_none(), "the server says which it is");
+        let image = format!("a.example/b@{}", Digest::of(b""));
+        let both = read(&text.replace("component:", &format!("image: {image}, component:"))).expect_err("both");
+        assert!(both.message.contains("not both"), "{both}");
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Resu
     let work = work_of(run, step)?;
     let artifacts = inputs_of(ports, run, work).await?;
     let runnable = ports.catalog.runnable(runnable_of(step)?).await?;
-    if let Some(image) = &runnable.image {
+    if let (Some(image), None) = (&runnable.image, &runnable.component) {
         let message = format!("{} runs in the image {image}; no agent here runs images", runnable.name);
         return Err(Error::unsupported("image", message));
     }
@@ -65,6 +65,7 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Resu
         key: key_of(run, step),
         kind: if runnable.service.is_some() { WorkloadKind::Service } else { WorkloadKind::Job },
         environment: runnable.environment.clone(),
+        component: runnable.component.clone(),
         command: runnable.command.clone(),
         variables: variables(ports, &runnable).await?,
         files: runnable.scripts.iter().map(|(path, text)| (path.clone(), text.clone())).collect(),

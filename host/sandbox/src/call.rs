@@ -5,7 +5,7 @@
 use crate::{
     InstanceContext, Limits,
     capability::wasi::Wasi,
-    limits::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES},
+    growth::{Breach, Growth},
     meter::Meter,
     receipt::Refusal,
     tape::Taping,
@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
+use wasmtime::{Engine, Store, UpdateDeadline};
 
 /// Refusals and hosts kept of one call; more of them say nothing new.
 const KEPT: usize = 32;
@@ -28,9 +28,7 @@ pub(crate) struct Call {
     pub(crate) files: Option<Arc<dyn CodesetFiles>>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) started: Instant,
-    memory: usize,
-    pub(crate) peak_memory: usize,
-    table_elements: usize,
+    pub(crate) growth: Growth,
     pub(crate) log_lines: u32,
     pub(crate) log_bytes: usize,
     pub(crate) requests: u32,
@@ -43,17 +41,6 @@ pub(crate) struct Call {
     pub(crate) wasi: Option<Box<Wasi>>,
 }
 
-/// A limit that stops the call at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Breach {
-    #[error("cpu")]
-    Cpu,
-    #[error("memory")]
-    Memory,
-    #[error("table")]
-    Table,
-}
-
 impl Call {
     pub(crate) fn new(
         instance: Arc<InstanceContext>,
@@ -64,14 +51,12 @@ impl Call {
         taping: Taping,
     ) -> Self {
         Self {
+            growth: Growth::new(&limits),
             instance,
             limits,
             files,
             meter,
             started,
-            memory: 0,
-            peak_memory: 0,
-            table_elements: 0,
             log_lines: 0,
             log_bytes: 0,
             requests: 0,
@@ -89,7 +74,7 @@ impl Call {
     pub(crate) fn into_store(self, engine: &Engine) -> Store<Self> {
         let (handles, data) = (self.limits.handles, self.limits.data);
         let mut store = Store::new(engine, self);
-        store.limiter(|call| call);
+        store.limiter(|call| &mut call.growth);
         store.set_max_component_handles(handles);
         store.set_hostcall_fuel(data);
         store.set_epoch_deadline(1);
@@ -135,39 +120,5 @@ impl Call {
     /// What is left of the wall clock's budget.
     pub(crate) fn remaining(&self) -> Duration {
         self.limits.wall.saturating_sub(self.started.elapsed())
-    }
-}
-
-/// A refused growth stops the call: a guest that goes on with a failed allocation ends in an unnamed trap.
-impl ResourceLimiter for Call {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let total = self.memory.saturating_add(desired.saturating_sub(current));
-        if total > self.limits.memory {
-            return Err(Breach::Memory.into());
-        }
-        self.memory = total;
-        self.peak_memory = self.peak_memory.max(total);
-        Ok(true)
-    }
-
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let total = self.table_elements.saturating_add(desired.saturating_sub(current));
-        if total > self.limits.table_elements {
-            return Err(Breach::Table.into());
-        }
-        self.table_elements = total;
-        Ok(true)
-    }
-
-    fn instances(&self) -> usize {
-        MAX_CORE_INSTANCES as usize
-    }
-
-    fn tables(&self) -> usize {
-        MAX_TABLES as usize
-    }
-
-    fn memories(&self) -> usize {
-        MAX_MEMORIES as usize
     }
 }

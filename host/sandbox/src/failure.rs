@@ -3,11 +3,11 @@
 
 use crate::{
     InstanceContext, Limits,
-    call::Breach,
+    growth::Breach,
     limits::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES},
 };
 use fuseml_domain::{Error, ErrorKind};
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 /// Longer words of a guest are cut.
@@ -49,19 +49,19 @@ impl Failure {
                 "wall-limit",
                 format!("{instance} took longer than {:?} in `{function}` and was stopped", limits.wall),
             ),
-            Self::Stopped(error) => stopped(&error, instance, function, limits),
+            Self::Stopped(error) => stopped(&error, &instance, &format!(" in `{function}`"), limits),
         }
     }
 }
 
-fn stopped(error: &wasmtime::Error, instance: &InstanceContext, function: &str, limits: &Limits) -> Error {
-    let internal =
-        |code: &str, what: String| Error::internal(code, format!("{instance} {what} in `{function}` and was stopped"));
+/// Why a guest ended before its end; `place` says where in it, for people, if that is to be said.
+pub(crate) fn stopped(error: &wasmtime::Error, guest: &dyn Display, place: &str, limits: &Limits) -> Error {
+    let internal = |code: &str, what: String| Error::internal(code, format!("{guest} {what}{place} and was stopped"));
     if let Some(breach) = error.downcast_ref::<Breach>() {
         return match breach {
             Breach::Cpu => Error::unavailable(
                 "cpu-limit",
-                format!("{instance} used more than {:?} of CPU in `{function}` and was stopped", limits.cpu),
+                format!("{guest} used more than {:?} of CPU{place} and was stopped", limits.cpu),
             ),
             Breach::Memory => {
                 internal("memory-limit", format!("asked for more than {} MiB of memory", limits.memory >> 20))
@@ -72,10 +72,7 @@ fn stopped(error: &wasmtime::Error, instance: &InstanceContext, function: &str, 
         };
     }
     if error.is::<PoolConcurrencyLimitError>() {
-        return Error::unavailable(
-            "busy",
-            format!("every sandbox slot is taken; `{function}` of {instance} must wait"),
-        );
+        return Error::unavailable("busy", format!("every sandbox slot is taken; {guest} must wait{place}"));
     }
     if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
         return internal("exit", format!("exited with status {}", exit.0));

@@ -1,11 +1,8 @@
 //! Judges a component's bytes before anything is compiled, in words that its author can act on: is it a
 //! component, is it whole, does it fit its world, does it import only what its manifest requests.
 
-use crate::{
-    api::{v0_1, v0_2},
-    capability::wasi,
-};
-use fuseml_domain::{Capability, Component, Contract, Error, Result, Surface, World};
+use crate::api::{v0_1, v0_2};
+use fuseml_domain::{Capability, Component, Contract, Error, Result, Surface, World, is_offered_wasi};
 use std::{collections::BTreeSet, sync::LazyLock};
 use wasmparser::{Validator, WasmFeatures};
 use wit_component::DecodedWasm;
@@ -64,7 +61,7 @@ pub(crate) fn inspect(bytes: &[u8], component: &Component, features: WasmFeature
 /// Whether the types fit. WASI has so many versions that its types are taken as the component states them; the
 /// linker compares them when the component is loaded.
 fn targets(world: &Known, bytes: &[u8], imports: &[String]) -> anyhow::Result<()> {
-    if !imports.iter().any(|import| wasi::offers(import)) {
+    if !imports.iter().any(|import| is_offered_wasi(import)) {
         return wit_component::targets(&world.resolve, world.id, bytes);
     }
     let DecodedWasm::Component(own, own_world) = wit_component::decode(bytes)? else {
@@ -75,7 +72,7 @@ fn targets(world: &Known, bytes: &[u8], imports: &[String]) -> anyhow::Result<()
     let wasi: Vec<_> = resolve.worlds[own_world]
         .imports
         .iter()
-        .filter(|(key, _)| wasi::offers(&resolve.name_world_key(key)))
+        .filter(|(key, _)| is_offered_wasi(&resolve.name_world_key(key)))
         .map(|(key, item)| (key.clone(), item.clone()))
         .collect();
     resolve.worlds[world.id].imports.extend(wasi);
@@ -87,7 +84,7 @@ fn targets(world: &Known, bytes: &[u8], imports: &[String]) -> anyhow::Result<()
 pub(crate) fn check_imports<'a>(imports: impl Iterator<Item = &'a str>, component: &Component) -> Result<()> {
     let world = known_world(component)?;
     for import in imports {
-        if wasi::offers(import) {
+        if is_offered_wasi(import) {
             continue;
         }
         if import.starts_with("wasi:http/") {

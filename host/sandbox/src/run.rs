@@ -267,7 +267,7 @@ impl Unfinished {
     fn take(&mut self, mut call: Call) -> Option<Vec<HostCall>> {
         call.log_printed(true);
         if let Some(receipt) = &mut self.receipt {
-            receipt.peak_memory = call.peak_memory;
+            receipt.peak_memory = call.growth.peak_memory;
             receipt.requests = call.requests;
             receipt.sent = call.sent as u64;
             receipt.received = call.received as u64;

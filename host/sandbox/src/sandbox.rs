@@ -15,7 +15,7 @@ use crate::{
     run::Bound,
 };
 use fuseml_domain::{
-    Component, Digest, Error, Result, World,
+    Component, Digest, Error, Result, World, is_offered_wasi,
     port::{ArtifactStore, Builder, EngineAgent},
 };
 use std::{
@@ -115,23 +115,35 @@ impl Sandbox {
         component: &Component,
         read: impl FnOnce() -> Result<Vec<u8>>,
     ) -> Result<Arc<LoadedComponent>> {
-        let lock = self.compile_lock(&digest);
+        let inspected = async || {
+            let bytes = read()?;
+            self.inspect(&bytes, component)?;
+            Ok(bytes)
+        };
+        let compiled = self.compiled(&digest, &component.file, inspected).await?;
+        self.ready(compiled, digest, component).map(Arc::new)
+    }
+
+    /// The code of a component, compiled once; the bytes are asked for only when the cache has no code for them.
+    pub(crate) async fn compiled(
+        &self,
+        digest: &Digest,
+        name: &str,
+        inspected: impl AsyncFnOnce() -> Result<Vec<u8>>,
+    ) -> Result<wasmtime::component::Component> {
+        let lock = self.compile_lock(digest);
         let _alone = lock.lock().await;
-        let cached = self.cache.find(&digest).and_then(|code| {
+        let cached = self.cache.find(digest).and_then(|code| {
             let loaded = self.map(&code);
             loaded.inspect_err(|error| tracing::warn!("{} will be compiled again: {error:#}", code.display())).ok()
         });
-        let compiled = match cached {
-            Some(compiled) => compiled,
-            None => {
-                let bytes = read()?;
-                self.inspect(&bytes, component)?;
-                let code = self.compile(&digest, &bytes).await.map_err(|error| error.context(&component.file))?;
-                // Fresh code fails only for want of room: a slot of the pool is as large as a call may be.
-                self.map(&code).map_err(|error| too_large(component, error.root_cause()))?
-            }
-        };
-        self.ready(compiled, digest, component).map(Arc::new)
+        if let Some(compiled) = cached {
+            return Ok(compiled);
+        }
+        let bytes = inspected().await?;
+        let code = self.compile(digest, &bytes).await.map_err(|error| error.context(name))?;
+        // Fresh code fails only for want of room: a slot of the pool is as large as a call may be.
+        self.map(&code).map_err(|error| too_large(name, error.root_cause()))
     }
 
     async fn compile(&self, digest: &Digest, bytes: &[u8]) -> Result<PathBuf> {
@@ -157,7 +169,7 @@ impl Sandbox {
     ) -> Result<LoadedComponent> {
         let types = compiled.component_type();
         inspect::check_imports(types.imports(&self.engine).map(|(name, _)| name), component)?;
-        self.check_resources(&compiled, component)?;
+        self.check_resources(&compiled, &component.file)?;
         let mismatch = |error: wasmtime::Error| {
             Error::invalid("world-mismatch", format!("{} does not fit its world: {error:#}", component.file))
         };
@@ -195,13 +207,13 @@ impl Sandbox {
     /// With WASI only for components that import it: linking it takes longer than all the rest.
     fn linker<'a>(&self, mut imports: impl Iterator<Item = &'a str>) -> wasmtime::Result<Linker<Call>> {
         let mut linker = Linker::new(&self.engine);
-        if imports.any(wasi::offers) {
+        if imports.any(is_offered_wasi) {
             wasi::add_to_linker(&mut linker)?;
         }
         Ok(linker)
     }
 
-    fn check_resources(&self, compiled: &wasmtime::component::Component, component: &Component) -> Result<()> {
+    pub(crate) fn check_resources(&self, compiled: &wasmtime::component::Component, name: &str) -> Result<()> {
         let Some(needed) = compiled.resources_required() else { return Ok(()) };
         let pages = (self.limits.memory >> 16) as u64;
         let over = [
@@ -213,7 +225,7 @@ impl Sandbox {
         match over.into_iter().find(|(_, needed, most)| needed > most) {
             None => Ok(()),
             Some((what, needed, most)) => {
-                Err(too_large(component, format_args!("{needed} {what} from the start, where {most} are the most")))
+                Err(too_large(name, format_args!("{needed} {what} from the start, where {most} are the most")))
             }
         }
     }
@@ -319,8 +331,8 @@ impl LoadedComponent {
     }
 }
 
-fn too_large(component: &Component, why: impl std::fmt::Display) -> Error {
-    Error::invalid("component-too-large", format!("{} needs more than a call may have: {why}", component.file))
+fn too_large(name: &str, why: impl std::fmt::Display) -> Error {
+    Error::invalid("component-too-large", format!("{name} needs more than a call may have: {why}"))
 }
 
 fn other_world(instance: &InstanceContext, wanted: &str) -> Error {

@@ -122,8 +122,10 @@ pub(crate) async fn register_runnable(
 ) -> Result<(Descriptor, bool)> {
     catalog.check_project(project).await?;
     let series = Series::new(project, Kind::Runnable, &runnable.name);
+    runnable.component = None;
     if let Some(image) = runnable.image.as_mut().filter(|image| image.registry.is_none()) {
         *image = trees.adopt_image(&series, image).await?;
+        runnable.component = trees.component_in(image).await?;
     }
     let mut descriptor = runnable.describe(project, Origin::Registered { by }, Timestamp::now())?;
     descriptor.attributes.extend(attributes);

@@ -12,12 +12,12 @@ use crate::{
     push, route, stores,
 };
 use axum::serve::ListenerExt as _;
-use fuseml_agents::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};
+use fuseml_agents::{BuiltInAgents, ProcessAgent, ProcessAgentConfig, SupervisorCommand, WasmAgent, WasmAgentConfig};
 use fuseml_catalog::{Catalog, DatabasePlace};
 use fuseml_contents::{Contents, Repositories, TreeStore};
 use fuseml_domain::{Error, Policy, Result, SecretText};
 use fuseml_engine::{Engine, EngineConfig, Ports};
-use fuseml_sandbox::{CompilerCommand, Limits, Sandbox, SandboxConfig};
+use fuseml_sandbox::{Commands, CompilerCommand, Limits, Sandbox, SandboxConfig};
 use nix::fcntl::Flock;
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
@@ -172,15 +172,18 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
         .build()
         .map_err(|error| Error::internal("client", error.to_string()))?;
     let marketplaces = Arc::new(Marketplaces::new(folder.path())?);
+    let commands = Arc::new(Commands::new(sandbox.clone(), trees.clone()));
     let registry =
         Arc::new(Registry::new(catalog.clone(), sandbox, folder.clone(), vault, policy(folder)?, marketplaces.clone()));
     let supervisor =
         SupervisorCommand { program: config.program.clone(), arguments: vec![OsString::from("process-supervisor")] };
-    let agent = Arc::new(ProcessAgent::new(ProcessAgentConfig {
+    let process = ProcessAgent::new(ProcessAgentConfig {
         uv: config.uv.clone(),
         uv_cache: config.uv_cache.clone(),
         ..ProcessAgentConfig::new(folder.process_agent(), supervisor, contents.clone())
-    })?);
+    })?;
+    let wasm = WasmAgent::new(WasmAgentConfig::new(folder.wasm_agent(), contents.clone(), commands))?;
+    let agent = Arc::new(BuiltInAgents::new(process, wasm));
     let defaults = EngineConfig::default();
     let engine = Engine::start(
         Ports {

@@ -28,8 +28,6 @@ const LAUNCH_TIME: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(5);
 const LONGEST_LOOK: Duration = Duration::from_millis(100);
 
-const KEY_LIMIT: usize = 120;
-
 /// The command that runs [`crate::supervise`] with the folder that is added as its last argument.
 #[derive(Debug, Clone)]
 pub struct SupervisorCommand {
@@ -98,12 +96,7 @@ impl ProcessAgent {
     }
 
     fn folder(&self, key: &str) -> Result<Folder> {
-        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_');
-        let fits = !key.is_empty() && key.len() <= KEY_LIMIT && key.bytes().all(allowed);
-        if !fits || key.starts_with('.') || key.contains("..") {
-            return Err(Error::invalid("workload-key", format!("`{}` cannot be a workload's key", key.escape_debug())));
-        }
-        Ok(Folder::new(self.workloads.join(key)))
+        Folder::of(&self.workloads, key)
     }
 
     fn spec(&self, workload: &Workload) -> Result<Spec> {
@@ -232,7 +225,8 @@ impl RuntimeAgent for ProcessAgent {
         let folder = self.folder(&workload.key)?;
         if matches!(self.state(&folder).await?, State::Unknown) {
             let spec = self.spec(workload)?;
-            staging::prepare(&spec, &*self.config.contents, &self.aside, &folder).await?;
+            let described = (&spec, &spec.workload);
+            staging::prepare(described, &*self.config.contents, &self.aside, &folder, Folder::work).await?;
         }
         match self.state(&folder).await? {
             State::Waiting { supervised: false } => self.relaunch(&folder).await,

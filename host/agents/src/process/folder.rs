@@ -10,11 +10,12 @@
 //! | `exit.json` | supervisor | how it ended, final; by the agent where the supervisor is no more |
 //! | `log`, `supervisor.log` | supervisor | what the workload said; what went wrong with supervising |
 //! | `work/`, `home/`, `tmp/` | workload | its own |
+//! | `inputs/` | agent of components | what the workload may read alone |
 //!
 //! Files are replaced whole. They survive the death of any process, not the loss of power.
 
 use super::procfs::{self, Identity};
-use fuseml_domain::{Phase, WorkloadStatus};
+use fuseml_domain::{Error, Phase, Result, WorkloadStatus};
 use jiff::Timestamp;
 use nix::{
     errno::Errno,
@@ -28,6 +29,8 @@ use std::{
     io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
 };
+
+const KEY_LIMIT: usize = 120;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
@@ -68,6 +71,19 @@ impl Folder {
         Self { path }
     }
 
+    /// The folder of the workload with this key.
+    ///
+    /// # Errors
+    /// `invalid` for what cannot be a key.
+    pub(crate) fn of(workloads: &Path, key: &str) -> Result<Self> {
+        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_');
+        let fits = !key.is_empty() && key.len() <= KEY_LIMIT && key.bytes().all(allowed);
+        if !fits || key.starts_with('.') || key.contains("..") {
+            return Err(Error::invalid("workload-key", format!("`{}` cannot be a workload's key", key.escape_debug())));
+        }
+        Ok(Self::new(workloads.join(key)))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -75,6 +91,11 @@ impl Folder {
     /// The working directory.
     pub(crate) fn work(&self) -> PathBuf {
         self.path.join("work")
+    }
+
+    /// Inputs, where they lie apart from the working directory.
+    pub(crate) fn inputs(&self) -> PathBuf {
+        self.path.join("inputs")
     }
 
     pub(crate) fn home(&self) -> PathBuf {

@@ -7,15 +7,15 @@
 
 mod agent;
 mod environment;
-mod folder;
-mod log;
-mod outputs;
+pub(crate) mod folder;
+pub(crate) mod log;
+pub(crate) mod outputs;
 mod probe;
 mod procfs;
 mod runner;
 mod service;
 mod spec;
-mod staging;
+pub(crate) mod staging;
 mod supervisor;
 
 pub use agent::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};

@@ -3,9 +3,9 @@
 use super::{
     folder::{self, Folder},
     procfs::Identity,
-    spec::Spec,
 };
-use fuseml_domain::{Error, Result, check_relative_path, port::ContentStore};
+use fuseml_domain::{Error, Result, Workload, check_relative_path, port::ContentStore};
+use serde::Serialize;
 use std::{
     fs::{self, DirBuilder},
     io,
@@ -56,23 +56,29 @@ pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Makes `target` the workload's folder, its inputs staged. When it is there already, it stays as it is.
-pub(crate) async fn prepare(spec: &Spec, contents: &dyn ContentStore, aside: &Path, target: &Folder) -> Result<()> {
-    let failed = |error| Error::io(format!("{}: its folder could not be prepared", spec.workload.key), &error);
+/// Makes `target` the workload's folder, its inputs staged below `inputs`. When it is there already, it stays as it is.
+pub(crate) async fn prepare<T: Serialize + Sync>(
+    (spec, workload): (&T, &Workload),
+    contents: &dyn ContentStore,
+    aside: &Path,
+    target: &Folder,
+    inputs: fn(&Folder) -> PathBuf,
+) -> Result<()> {
+    let failed = |error| Error::io(format!("{}: its folder could not be prepared", workload.key), &error);
     let scratch = Scratch::name(aside).map_err(failed)?;
     let folder = Folder::new(scratch.path().to_owned());
-    for path in [folder.path(), &folder.work(), &folder.home(), &folder.temporary()] {
+    for path in [folder.path(), &folder.work(), &folder.home(), &folder.temporary(), &inputs(&folder)] {
         create_private(path).map_err(failed)?;
     }
-    for input in &spec.workload.inputs {
+    for input in &workload.inputs {
         check_relative_path(&input.path)?;
-        let path = inside(&folder.work(), &input.path)?;
+        let path = inside(&inputs(&folder), &input.path)?;
         contents.stage(&input.contents, &path).await.map_err(|error| error.context(format!("input {}", input.name)))?;
     }
-    for (path, text) in &spec.workload.files {
+    for (path, text) in &workload.files {
         write_file(&inside(&folder.work(), path)?, text).map_err(|error| Error::io(path, &error))?;
     }
-    for output in &spec.workload.outputs {
+    for output in &workload.outputs {
         for path in output.report.iter().chain([&output.path]) {
             inside(&folder.work(), path)?;
         }

@@ -142,6 +142,7 @@ pub fn job(key: &str, script: &str) -> Workload {
         key: key.to_owned(),
         kind: WorkloadKind::Job,
         environment: None,
+        component: None,
         command: ["sh", "-c", script].map(str::to_owned).into(),
         variables: Attributes::new(),
         files: Vec::new(),

@@ -7,11 +7,16 @@ use crate::{
     output::{Rows, moment},
 };
 use clap::{Args, Subcommand};
+use fuseml_author::Program;
 use fuseml_catalog::ArtifactPage;
-use fuseml_domain::{Delivery, Descriptor, Error, Image, Kind, Name, Parameter, Result, Runnable, check_relative_path};
+use fuseml_domain::{
+    Beside, ComponentImage, Delivery, Descriptor, Error, Image, Kind, Name, Parameter, Result, Runnable, Series,
+    check_relative_path,
+};
 use reqwest::Method;
 use serde_json::json;
 use std::{
+    cell::RefCell,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -72,12 +77,15 @@ async fn register(client: &Client, arguments: RegisterArguments, options: &Optio
         None => None,
     };
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-    let script = |path: &str| -> Result<String> {
-        check_relative_path(path)?;
-        let path = folder.join(path);
-        std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))
-    };
-    let runnable = Runnable::parse_for(&text, &file.display().to_string(), image.as_ref(), script)?;
+    let beside = Folder { path: folder, project: project.clone(), program: RefCell::default() };
+    let source = file.display().to_string();
+    let (runnable, beside) = tokio::task::spawn_blocking(move || {
+        Runnable::parse_for(&text, &source, image.as_ref(), &beside).map(|runnable| (runnable, beside))
+    })
+    .await??;
+    if let (Some(component), Some(image)) = (beside.program.into_inner(), &runnable.image) {
+        crate::transfer::push_component(client, &image.repository, &component).await?;
+    }
     let path = format!("/api/v1/projects/{project}/runnables");
     let artifact: Descriptor = client.send(Method::POST, &path, &json!({"runnable": runnable, "by": person()})).await?;
     for tag in tags {
@@ -90,6 +98,34 @@ async fn register(client: &Client, arguments: RegisterArguments, options: &Optio
     eprintln!("Registered {}.", artifact.address.short());
     crate::output::print(&format!("{}\n", artifact.address))?;
     Ok(())
+}
+
+/// Where a description lies, with the project that it is registered in.
+struct Folder {
+    path: PathBuf,
+    project: Name,
+    /// The component that the description named.
+    program: RefCell<Option<Vec<u8>>>,
+}
+
+impl Beside for Folder {
+    fn script(&self, path: &str) -> Result<String> {
+        check_relative_path(path)?;
+        let path = self.path.join(path);
+        std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))
+    }
+
+    fn component(&self, runnable: &Name, path: &str) -> Result<Image> {
+        check_relative_path(path)?;
+        let program = Program::at(&self.path.join(path))?;
+        if let Some(toolchain) = program.toolchain {
+            eprintln!("Built {path} with {toolchain}.");
+        }
+        let image = ComponentImage::of(&program.component)?;
+        *self.program.borrow_mut() = Some(program.component);
+        let series = Series::new(&self.project, Kind::Runnable, runnable);
+        Ok(Image::own(&series.repository(), image.digest()))
+    }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
@@ -152,6 +188,9 @@ fn slots<'a>(slots: impl Iterator<Item = (&'a String, Kind)>) -> String {
 
 /// What a runnable runs in, in a few words.
 fn place(runnable: &Runnable) -> String {
+    if let Some(component) = &runnable.component {
+        return format!("component {}", &component.hex()[..12]);
+    }
     match (&runnable.image, &runnable.environment) {
         (Some(Image { registry: None, digest, .. }), _) => format!("image {}", &digest.hex()[..12]),
         (Some(Image { registry: Some(registry), digest, .. }), _) => {

@@ -1,10 +1,12 @@
 //! Moving directories to the server and back: what is there already is not sent, what was begun goes on.
 
 mod blob;
+mod component;
 mod known;
 mod pull;
 mod push;
 
+pub(crate) use component::push_component;
 use known::KnownDigests;
 pub(crate) use pull::pull;
 pub(crate) use push::{Sent, push};

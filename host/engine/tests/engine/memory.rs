@@ -582,6 +582,7 @@ impl port::Builder for MemoryBuilder {
             labels: Attributes::new(),
             instance: None,
             image: None,
+            component: None,
         };
         let model = OutputSlot {
             description: None,

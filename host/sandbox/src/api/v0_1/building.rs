@@ -74,6 +74,7 @@ fn runnable(described: build::Runnable, environments: &[Environment], instance: 
         kind: described.kind,
         environment: Some(environment.clone()),
         image: None,
+        component: None,
         command: described.command,
         scripts: unique("script", described.scripts)?,
         variables: unique("variable", described.variables)?,

@@ -1,0 +1,393 @@
+//! Workloads that are components: they run in the server's sandbox, in no process of their own.
+//!
+//! What such a job does, it does to its own folder, so it has no supervisor: one that a server's end interrupted is
+//! run again from the beginning.
+
+use crate::process::{
+    folder::{self, Folder},
+    log::{self, LogWriter},
+    outputs,
+    staging::{self, Scratch},
+};
+use async_trait::async_trait;
+use fuseml_domain::{
+    CollectedOutput, Command, Error, LogChunk, Mount, Phase, Result, Workload, WorkloadKind, WorkloadStatus,
+    port::{CommandRunner, ContentStore, RuntimeAgent},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::watch, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Between two looks at how much a job has written.
+const LOOK_AT_DISK: Duration = Duration::from_millis(200);
+/// More files than anybody's output has.
+const MOST_FILES: u64 = 1_000_000;
+
+#[derive(Clone)]
+pub struct WasmAgentConfig {
+    /// The agent's own folder.
+    pub root: PathBuf,
+    pub contents: Arc<dyn ContentStore>,
+    pub runner: Arc<dyn CommandRunner>,
+    /// For workloads that come without one.
+    pub default_timeout: Duration,
+    /// Bytes of log kept of one workload.
+    pub log_limit: u64,
+    /// Bytes that a job may leave in its folder; holes in files count.
+    pub disk_limit: u64,
+}
+
+impl WasmAgentConfig {
+    pub fn new(root: PathBuf, contents: Arc<dyn ContentStore>, runner: Arc<dyn CommandRunner>) -> Self {
+        Self {
+            root,
+            contents,
+            runner,
+            default_timeout: fuseml_domain::DEFAULT_TIMEOUT,
+            log_limit: 256 * 1024 * 1024,
+            disk_limit: 16 * 1024 * 1024 * 1024,
+        }
+    }
+}
+
+/// Runs workloads that are components.
+#[derive(Clone)]
+pub struct WasmAgent(Arc<Inner>);
+
+struct Inner {
+    config: WasmAgentConfig,
+    workloads: PathBuf,
+    /// Folders that are not finished, and folders that are being removed.
+    aside: PathBuf,
+    running: Mutex<HashMap<String, Job>>,
+}
+
+/// A job that runs now.
+#[derive(Clone)]
+struct Job {
+    stop: CancellationToken,
+    ended: watch::Receiver<bool>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Spec {
+    workload: Workload,
+}
+
+impl WasmAgent {
+    /// Takes up what an earlier agent left in the same folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn new(config: WasmAgentConfig) -> Result<Self> {
+        let failed = |error| Error::io(format!("the folder of the agent, {}", config.root.display()), &error);
+        let [workloads, aside] = ["workloads", "aside"].map(|name| config.root.join(name));
+        for folder in [&workloads, &aside] {
+            staging::create_private(folder).map_err(failed)?;
+        }
+        staging::clean(&aside).map_err(failed)?;
+        Ok(Self(Arc::new(Inner { config, workloads, aside, running: Mutex::default() })))
+    }
+
+    /// Whether this agent was given such a workload.
+    pub fn knows(&self, key: &str) -> bool {
+        self.0.job(key).is_some() || self.0.folder(key).is_ok_and(|folder| folder.spec().exists())
+    }
+}
+
+impl Inner {
+    fn folder(&self, key: &str) -> Result<Folder> {
+        Folder::of(&self.workloads, key)
+    }
+
+    fn job(&self, key: &str) -> Option<Job> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Makes a fresh folder for the workload and starts it.
+    async fn begin(self: &Arc<Self>, workload: &Workload) -> Result<()> {
+        let folder = self.folder(&workload.key)?;
+        self.discard(&folder).await?;
+        let spec = Spec { workload: workload.clone() };
+        staging::prepare((&spec, workload), &*self.config.contents, &self.aside, &folder, Folder::inputs).await?;
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if !running.contains_key(&workload.key) {
+            let (ending, ended) = watch::channel(false);
+            let job = Job { stop: CancellationToken::new(), ended };
+            running.insert(workload.key.clone(), job.clone());
+            tokio::spawn(self.clone().take_through(spec.workload, folder, job.stop, ending));
+        }
+        Ok(())
+    }
+
+    async fn take_through(
+        self: Arc<Self>,
+        workload: Workload,
+        folder: Folder,
+        stop: CancellationToken,
+        ending: watch::Sender<bool>,
+    ) {
+        let started = Timestamp::now();
+        let mut status = self.run(&workload, &folder, &stop).await.unwrap_or_else(|error| WorkloadStatus {
+            message: Some(error.message),
+            ..WorkloadStatus::new(Phase::Failed)
+        });
+        status.started = Some(started);
+        status.ended = Some(Timestamp::now());
+        if let Err(error) = folder::write_json(&folder.exit(), &status) {
+            // It will be run again, by whoever asks for it next.
+            tracing::error!(workload = %workload.key, %error, "how it ended could not be written down");
+        }
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&workload.key);
+        let _ = ending.send(true);
+    }
+
+    async fn run(&self, workload: &Workload, folder: &Folder, stop: &CancellationToken) -> Result<WorkloadStatus> {
+        let failed = |error| Error::io(format!("the log of {}", workload.key), &error);
+        let log = Mutex::new(LogWriter::open(&folder.log(), self.config.log_limit).map_err(failed)?);
+        let print = move |bytes: &[u8]| log.lock().unwrap_or_else(PoisonError::into_inner).write(bytes);
+        let command = self.command(workload, folder)?;
+        let code = tokio::select! {
+            code = self.config.runner.run(&command, Arc::new(print)) => code?,
+            () = stop.cancelled() => {
+                let message = Some("cancelled".to_owned());
+                return Ok(WorkloadStatus { message, ..WorkloadStatus::new(Phase::Cancelled) });
+            }
+            error = self.overflow(folder) => return Err(error),
+        };
+        self.check_disk(folder).await?;
+        let phase = if code == 0 { Phase::Succeeded } else { Phase::Failed };
+        let message = (code != 0).then(|| format!("exited with code {code}"));
+        Ok(WorkloadStatus { message, exit_code: Some(code), ..WorkloadStatus::new(phase) })
+    }
+
+    fn command(&self, workload: &Workload, folder: &Folder) -> Result<Command> {
+        let component = workload.component.clone().ok_or_else(|| not_of_this_agent(workload))?;
+        let name = workload.labels.get("step").cloned().unwrap_or_else(|| "program".to_owned());
+        let mount = |source: PathBuf, path: &str, writable| Mount { source, path: format!("/{path}"), writable };
+        let mut mounts = vec![mount(folder.work(), "", true)];
+        if !workload.inputs.iter().any(|input| input.path.split('/').next() == Some("tmp")) {
+            mounts.push(mount(folder.temporary(), "tmp", true));
+        }
+        let inputs = workload.inputs.iter();
+        mounts.extend(inputs.map(|input| mount(folder.inputs().join(&input.path), &input.path, false)));
+        let mut variables = workload.variables.clone();
+        for (name, value) in [("PWD", "/"), ("HOME", "/"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")] {
+            variables.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+        Ok(Command {
+            component,
+            arguments: std::iter::once(name).chain(workload.command.iter().cloned()).collect(),
+            variables,
+            mounts,
+            timeout: workload.timeout.unwrap_or(self.config.default_timeout),
+        })
+    }
+
+    /// Resolves once the job has written more than it may.
+    async fn overflow(&self, folder: &Folder) -> Error {
+        loop {
+            tokio::time::sleep(LOOK_AT_DISK).await;
+            if let Err(error) = self.check_disk(folder).await {
+                return error;
+            }
+        }
+    }
+
+    async fn check_disk(&self, folder: &Folder) -> Result<()> {
+        let (places, most) = ([folder.work(), folder.temporary()], self.config.disk_limit);
+        let look = move || {
+            let mut written = Written { bytes: most, files: MOST_FILES };
+            places.iter().try_for_each(|place| written.take(place))
+        };
+        match tokio::task::spawn_blocking(look).await.map_err(io::Error::other).flatten() {
+            // What is made and removed meanwhile is not looked at again.
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::QuotaExceeded => {
+                let message = format!("the program wrote more than {} MiB and was stopped", most >> 20);
+                Err(Error::invalid("disk-limit", message))
+            }
+            Err(error) => Err(Error::io("what the program wrote cannot be looked at", &error)),
+        }
+    }
+
+    /// Removes a workload's folder, if there is one, while nothing runs in it.
+    async fn discard(&self, folder: &Folder) -> Result<()> {
+        if !folder.path().exists() {
+            return Ok(());
+        }
+        let (path, aside) = (folder.path().to_owned(), self.aside.clone());
+        // Working directories may be large.
+        let removed = tokio::task::spawn_blocking(move || {
+            let scratch = Scratch::name(&aside)?;
+            fs::rename(path, scratch.path())
+        });
+        let failed = |error| Error::io(format!("{} could not be removed", folder.path().display()), &error);
+        removed.await.map_err(io::Error::other).flatten().map_err(failed)
+    }
+
+    fn stored(folder: &Folder) -> Result<Option<Workload>> {
+        let spec: Option<Spec> = read(folder, &folder.spec())?;
+        Ok(spec.map(|spec| spec.workload))
+    }
+
+    fn ended(folder: &Folder) -> Result<Option<WorkloadStatus>> {
+        read(folder, &folder.exit())
+    }
+}
+
+/// What may still be written.
+struct Written {
+    bytes: u64,
+    files: u64,
+}
+
+impl Written {
+    /// # Errors
+    /// `QuotaExceeded` when it is more.
+    fn take(&mut self, folder: &Path) -> io::Result<()> {
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            // Of a link, the link.
+            let metadata = match entry.metadata() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                metadata => metadata?,
+            };
+            let bytes = if metadata.is_file() { metadata.len() } else { 0 };
+            let left = (self.bytes.checked_sub(bytes), self.files.checked_sub(1));
+            let (Some(bytes), Some(files)) = left else { return Err(io::ErrorKind::QuotaExceeded.into()) };
+            *self = Self { bytes, files };
+            if metadata.is_dir() {
+                self.take(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(folder: &Folder, file: &Path) -> Result<Option<T>> {
+    folder::read_json(file)
+        .map_err(|error| Error::io(format!("the workload's folder {}", folder.path().display()), &error))
+}
+
+fn not_of_this_agent(workload: &Workload) -> Error {
+    Error::unsupported("component", format!("{} is no job of a component", workload.key))
+}
+
+fn unknown(key: &str) -> WorkloadStatus {
+    let message = Some(format!("this agent knows no workload `{key}`"));
+    WorkloadStatus { message, ..WorkloadStatus::new(Phase::Lost) }
+}
+
+#[async_trait]
+impl RuntimeAgent for WasmAgent {
+    async fn submit(&self, workload: &Workload) -> Result<()> {
+        if workload.kind != WorkloadKind::Job || workload.component.is_none() {
+            return Err(not_of_this_agent(workload));
+        }
+        let folder = self.0.folder(&workload.key)?;
+        let is_same = Inner::stored(&folder)?.is_some_and(|stored| stored == *workload);
+        match self.0.job(&workload.key) {
+            Some(_) if is_same => return Ok(()),
+            Some(_) => self.cancel(&workload.key).await?,
+            None if is_same && Inner::ended(&folder)?.is_some() => return Ok(()),
+            None => {}
+        }
+        self.0.begin(workload).await
+    }
+
+    async fn status(&self, key: &str) -> Result<WorkloadStatus> {
+        let running = self.0.job(key).is_some();
+        let folder = self.0.folder(key)?;
+        Ok(match Inner::ended(&folder)? {
+            Some(status) => status,
+            None if running => WorkloadStatus::new(Phase::Running),
+            None if folder.spec().exists() => WorkloadStatus::new(Phase::Pending),
+            None => unknown(key),
+        })
+    }
+
+    async fn wait(&self, key: &str, limit: Duration) -> Result<WorkloadStatus> {
+        let folder = self.0.folder(key)?;
+        if self.0.job(key).is_none() && Inner::ended(&folder)?.is_none() {
+            match Inner::stored(&folder)? {
+                Some(workload) => self.0.begin(&workload).await?,
+                None => return Ok(unknown(key)),
+            }
+        }
+        if let Some(mut job) = self.0.job(key) {
+            // Closed is ended, too.
+            let _ = timeout(limit, job.ended.wait_for(|ended| *ended)).await;
+        }
+        self.status(key).await
+    }
+
+    async fn logs(&self, key: &str, cursor: u64) -> Result<LogChunk> {
+        // Before the log is read: what is written until then is read as well.
+        let status = self.status(key).await?;
+        if status.phase == Phase::Lost {
+            return Err(Error::not_found("workload", status.message.unwrap_or_default()));
+        }
+        log::read(&self.0.folder(key)?.log(), cursor, status.phase.ended())
+            .map_err(|error| Error::io(format!("the log of {key}"), &error))
+    }
+
+    async fn cancel(&self, key: &str) -> Result<()> {
+        let folder = self.0.folder(key)?;
+        match self.0.job(key) {
+            Some(mut job) => {
+                job.stop.cancel();
+                let _ = job.ended.wait_for(|ended| *ended).await;
+            }
+            None if folder.spec().exists() && Inner::ended(&folder)?.is_none() => {
+                let message = Some("cancelled".to_owned());
+                let status = WorkloadStatus { message, ..WorkloadStatus::new(Phase::Cancelled) };
+                folder::write_json(&folder.exit(), &status)
+                    .map_err(|error| Error::io(format!("{key} could not be cancelled"), &error))?;
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    async fn outputs(&self, workload: &Workload) -> Result<Vec<CollectedOutput>> {
+        let work = self.0.folder(&workload.key)?.work();
+        workload.outputs.iter().map(|output| outputs::collect(&work, output)).collect()
+    }
+
+    async fn endpoint(&self, key: &str) -> Result<String> {
+        Err(Error::unsupported("endpoint", format!("{key} is a job, not a service")))
+    }
+
+    async fn running(&self) -> Result<Vec<String>> {
+        let failed = |error| Error::io(self.0.workloads.display(), &error);
+        let mut keys = Vec::new();
+        for entry in fs::read_dir(&self.0.workloads).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if let (Some(key), false) = (entry.file_name().to_str(), entry.path().join("exit.json").exists()) {
+                keys.push(key.to_owned());
+            }
+        }
+        keys.sort();
+        Ok(keys)
+    }
+
+    async fn delete(&self, key: &str) -> Result<()> {
+        if self.0.job(key).is_some() {
+            return Err(Error::conflict("workload-running", format!("{key} has not ended; cancel it first")));
+        }
+        self.0.discard(&self.0.folder(key)?).await
+    }
+}
