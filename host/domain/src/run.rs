@@ -314,6 +314,25 @@ impl Run {
         Ok(())
     }
 
+    /// Several transitions of one step, each at its time, that are saved as one. An impossible one changes nothing.
+    ///
+    /// # Errors
+    /// As for [`Run::apply`].
+    pub fn apply_all(
+        &mut self,
+        step: &Name,
+        version: u32,
+        events: impl IntoIterator<Item = (StepEvent, Timestamp)>,
+    ) -> Result<()> {
+        let mut next = self.clone();
+        for (event, at) in events {
+            next.apply(step, version, event, at)?;
+        }
+        next.revision = self.revision + 1;
+        *self = next;
+        Ok(())
+    }
+
     /// Makes waiting steps ready or skips them, and ends the run when nothing is left.
     pub(crate) fn follow(&mut self, now: Timestamp) {
         // Steps stand in an order in which each follows what it needs, so one pass reaches them all.

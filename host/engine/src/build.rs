@@ -74,6 +74,7 @@ pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Resul
         runnables: artifacts.iter().map(|made| (made.name.to_string(), made.address.clone())).collect(),
     };
     Ok(Outcome {
+        earlier: Vec::new(),
         event: StepEvent::Succeeded { outputs, note: None },
         extras: Some(Box::new(move |change| {
             change.artifacts.clone_from(&artifacts);

@@ -42,13 +42,15 @@ pub(crate) type Extras = Box<dyn Fn(&mut Change) + Send + Sync>;
 
 /// The outcome of acting on one state: the event, and what is saved with it.
 pub(crate) struct Outcome {
+    /// Events of the same step before it that are not saved yet, and when they happened.
+    pub(crate) earlier: Vec<(StepEvent, Timestamp)>,
     pub(crate) event: StepEvent,
     pub(crate) extras: Option<Extras>,
 }
 
 impl From<StepEvent> for Outcome {
     fn from(event: StepEvent) -> Self {
-        Self { event, extras: None }
+        Self { earlier: Vec::new(), event, extras: None }
     }
 }
 
@@ -131,11 +133,7 @@ impl Driver {
                 biased;
                 // What is being collected is there already: it is registered rather than thrown away.
                 () = self.told.cancelled.cancelled(), if step.state != StepState::Collecting => {
-                    if let Some(key) = &step.workload {
-                        self.engine.ports.agent.cancel(key).await.unwrap_or_else(|error| {
-                            tracing::error!(%key, %error, "a workload could not be cancelled");
-                        });
-                    }
+                    self.abandon(&run, step).await;
                     StepEvent::Cancelled.into()
                 }
                 outcome = self.act_with_patience(&run, step) => outcome,
@@ -157,7 +155,7 @@ impl Driver {
                     pause *= 2;
                 }
                 Err(error) => {
-                    self.abandon(step).await;
+                    self.abandon(run, step).await;
                     let may_pass = matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Internal);
                     return StepEvent::Failed { message: error.message, may_pass }.into();
                 }
@@ -166,12 +164,11 @@ impl Driver {
         unreachable!("the loop ends only by returning")
     }
 
-    /// A step that fails beside its workload must not leave it running.
-    async fn abandon(&self, step: &StepRun) {
-        if let Some(key) = &step.workload
-            && let Err(error) = self.engine.ports.agent.cancel(key).await
-        {
-            tracing::error!(%key, %error, "the workload of a failed step could not be cancelled");
+    /// A step that ends beside its workload must not leave it running; of some it is not saved yet that they have one.
+    async fn abandon(&self, run: &Run, step: &StepRun) {
+        let key = step.workload.clone().unwrap_or_else(|| key_of(run, step));
+        if let Err(error) = self.engine.ports.agent.cancel(&key).await {
+            tracing::error!(%key, %error, "the workload of a step that ended could not be cancelled");
         }
     }
 
@@ -230,7 +227,9 @@ impl Driver {
         loop {
             let mut next = self.snapshot();
             let id = next.id;
-            match next.apply(&step.name, step.version, outcome.event.clone(), Timestamp::now()) {
+            let last = (outcome.event.clone(), Timestamp::now());
+            let events = outcome.earlier.iter().cloned().chain([last]);
+            match next.apply_all(&step.name, step.version, events) {
                 Ok(()) => {}
                 // A person changed the step meanwhile: what was worked out for it as it was is void.
                 Err(error) if error.code == "stale-step" => return Ok(()),
@@ -280,7 +279,7 @@ pub(crate) fn key_of(run: &Run, step: &StepRun) -> String {
     }
 }
 
-fn explain(status: &WorkloadStatus) -> String {
+pub(crate) fn explain(status: &WorkloadStatus) -> String {
     match (&status.message, status.phase) {
         (Some(message), _) => message.clone(),
         (None, Phase::Lost) => "the agent no longer knows the workload".to_owned(),

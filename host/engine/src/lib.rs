@@ -11,6 +11,7 @@ mod plan;
 mod reuse;
 mod schedule;
 mod service;
+mod sprint;
 mod trigger;
 mod work;
 

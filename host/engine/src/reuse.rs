@@ -3,6 +3,7 @@
 use crate::{
     Ports,
     driver::{Driver, Outcome, key_of},
+    sprint,
     work::{self, Chosen},
 };
 use fuseml_domain::{
@@ -34,12 +35,16 @@ pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<
             let reuse = ReuseVerdict::Hit { run: result.run, step: result.step };
             let event = StepEvent::Reused { runnable: chosen.address, outputs: result.outputs, reuse };
             let extras: crate::driver::Extras = Box::new(move |change| change.lineage.clone_from(&lineage));
-            Ok(Outcome { event, extras: Some(extras) })
+            Ok(Outcome { earlier: Vec::new(), event, extras: Some(extras) })
         }
         Look::Nothing(verdict) => {
             let reuse = Some((identity.ok().map(Box::new), verdict));
             let (workload, runnable) = (key_of(run, step), Some(chosen.address));
-            Ok(StepEvent::Staged { workload, runnable, note: None, reuse }.into())
+            let staged = StepEvent::Staged { workload, runnable, note: None, reuse };
+            match chosen.runnable.component {
+                Some(_) => sprint::run(driver, run, step, staged).await,
+                None => Ok(staged.into()),
+            }
         }
     }
 }

@@ -52,6 +52,7 @@ pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Resul
     let url = format!("{}{}/predict", driver.engine.config.public_url, base_path(&service));
     let lineage = work::used(step, &inputs, address);
     Ok(Outcome {
+        earlier: Vec::new(),
         event: StepEvent::Succeeded { outputs: [("url".to_owned(), Value::Text(url))].into(), note: None },
         extras: Some(Box::new(move |change| {
             change.service = Some(service.clone());

@@ -107,6 +107,7 @@ pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Resul
     let artifacts: Vec<_> = artifacts.into_iter().map(|(_, made)| made).collect();
     let result = crate::reuse::result(run, step, &outputs);
     Ok(Outcome {
+        earlier: Vec::new(),
         event: StepEvent::Succeeded { outputs, note: None },
         extras: Some(Box::new(move |change| {
             change.artifacts.clone_from(&artifacts);

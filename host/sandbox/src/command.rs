@@ -5,7 +5,7 @@
 
 use crate::{
     Limits,
-    capability::wasi::{MAX_RANDOM, PERMIT, add_to_linker},
+    capability::wasi::{MAX_RANDOM, PERMIT},
     failure,
     growth::Growth,
     sandbox::Sandbox,
@@ -26,7 +26,7 @@ use wasmtime::{Store, UpdateDeadline, component::ResourceTable};
 use wasmtime_wasi::{
     FsPerms, I32Exit, WasiCtx, WasiCtxView, WasiView,
     cli::{IsTerminal, StdoutStream},
-    p2::{OutputStream, Pollable, StreamResult, bindings::CommandPre},
+    p2::{self, OutputStream, Pollable, StreamResult, bindings::CommandPre},
 };
 
 /// Programs whose code stays mapped.
@@ -62,8 +62,8 @@ impl Commands {
         let compiled = self.sandbox.compiled(digest, &name, inspected).await?;
         self.sandbox.check_resources(&compiled, &name)?;
         let mut linker = wasmtime::component::Linker::new(&self.sandbox.engine);
-        let linked =
-            add_to_linker(&mut linker).and_then(|()| CommandPre::<Program>::new(linker.instantiate_pre(&compiled)?));
+        let linked = p2::add_to_linker_async(&mut linker)
+            .and_then(|()| CommandPre::<Program>::new(linker.instantiate_pre(&compiled)?));
         let linked = linked.map_err(|error| Error::invalid("component", format!("{name} is no program: {error:#}")))?;
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if loaded.len() >= KEPT {

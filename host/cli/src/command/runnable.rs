@@ -116,10 +116,14 @@ impl Beside for Folder {
     }
 
     fn component(&self, runnable: &Name, path: &str) -> Result<Image> {
-        check_relative_path(path)?;
-        let program = Program::at(&self.path.join(path))?;
+        // The crate may be where its description is.
+        if path != "." {
+            check_relative_path(path)?;
+        }
+        let place = if self.path.as_os_str().is_empty() { Path::new(".") } else { &self.path };
+        let program = Program::at(&place.join(path))?;
         if let Some(toolchain) = program.toolchain {
-            eprintln!("Built {path} with {toolchain}.");
+            eprintln!("Built {} with {toolchain}.", place.join(path).display());
         }
         let image = ComponentImage::of(&program.component)?;
         *self.program.borrow_mut() = Some(program.component);

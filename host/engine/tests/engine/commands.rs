@@ -1,6 +1,6 @@
 //! What people tell runs, with the engine whole in memory: it holds wherever the server dies.
 
-use crate::memory::{Crash, Disk, MemoryAgent, codeset, let_it_work, name, pipeline, server};
+use crate::memory::{Crash, Disk, Jobs, MemoryAgent, codeset, let_it_work, name, pipeline, server};
 use fuseml_domain::{Name, ReuseVerdict, Run, RunCommand, RunState, StepState, Swap, Value};
 use fuseml_engine::Engine;
 use jiff::Timestamp;
@@ -155,6 +155,32 @@ async fn the_same_job_is_done_once_and_its_result_taken_after_that() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_of_a_component_that_ends_at_once_is_one_transaction() {
+    let writes = async |jobs, failing: Option<&'static str>| {
+        let mut agent = MemoryAgent::with(jobs);
+        agent.failing = failing;
+        let (disk, agent) = (Arc::new(Disk::default()), Arc::new(agent));
+        disk.add(pipeline(TRAINING, "code", "code://*"));
+        let engine = server(&disk, &agent, Crash::Never).await.expect("engine");
+        disk.register(codeset("c1"));
+        engine.wake();
+        let_it_work(&disk).await;
+        (disk.writes(), disk.runs().remove(0).steps.remove(1))
+    };
+    let (processes, _) = writes(Jobs::Processes, None).await;
+    let (components, train) = writes(Jobs::Components, None).await;
+    assert_eq!(processes - components, 3, "staged, submitted and ended are saved with what came of it");
+    assert_eq!(train.state, StepState::Succeeded);
+    assert!(train.workload.is_some() && train.runnable.is_some() && train.reuse.is_some(), "{train:?}");
+    let (slow, _) = writes(Jobs::SlowComponents, None).await;
+    assert_eq!(processes - slow, 1, "that it runs is said at once");
+
+    let (_, train) = writes(Jobs::Components, Some(".train")).await;
+    assert_eq!((train.state, train.note.as_deref()), (StepState::Failed, Some("exited with code 1")));
+    assert!(train.workload.is_some(), "its log can be read");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plan_says_what_runs_and_what_is_there_and_does_nothing() {
     use fuseml_domain::Prospect as P;
     let (disk, agent, engine) = pushed(TRAINING).await;
@@ -182,6 +208,13 @@ async fn a_plan_says_what_runs_and_what_is_there_and_does_nothing() {
 /// Every command at every write, with a server that dies there, before, or a little later.
 #[tokio::test(start_paused = true)]
 async fn whatever_people_say_wherever_the_server_dies_no_step_is_lost_or_begun_twice() {
+    for jobs in Jobs::ALL {
+        every_command_at_every_write(jobs).await;
+    }
+}
+
+async fn every_command_at_every_write(jobs: Jobs) {
+    // Those of processes are the most.
     let writes = pushed(TRAINING).await.0.writes();
     let train = || Some(name("train"));
     let parameters = [("none".to_owned(), "1".to_owned())].into();
@@ -198,15 +231,15 @@ async fn whatever_people_say_wherever_the_server_dies_no_step_is_lost_or_begun_t
         for told in 0..=writes {
             for dies in [told, told + 1, told + 2] {
                 for crash in [Crash::Before(dies), Crash::After(dies)] {
-                    one_life_and_another(&command, told, crash).await;
+                    one_life_and_another(jobs, &command, told, crash).await;
                 }
             }
         }
     }
 }
 
-async fn one_life_and_another(command: &RunCommand, told_at: usize, crash: Crash) {
-    let (disk, agent) = (Arc::new(Disk::default()), Arc::new(MemoryAgent::default()));
+async fn one_life_and_another(jobs: Jobs, command: &RunCommand, told_at: usize, crash: Crash) {
+    let (disk, agent) = (Arc::new(Disk::default()), Arc::new(MemoryAgent::with(jobs)));
     disk.add(pipeline(TRAINING, "code", "code://*"));
     disk.register(codeset("c1"));
     if let Some(first) = server(&disk, &agent, crash).await {
@@ -244,7 +277,7 @@ async fn one_life_and_another(command: &RunCommand, told_at: usize, crash: Crash
         let_it_work(&disk).await;
     }
     let run = disk.runs().remove(0);
-    let at = format!("{command:?} at {told_at}, {crash:?}");
+    let at = format!("{jobs:?}, {command:?} at {told_at}, {crash:?}");
     assert_eq!(run.state, RunState::Succeeded, "{at}: {:?}", run.steps);
     let begun = agent.begun();
     assert_eq!(begun.iter().collect::<BTreeSet<_>>().len(), begun.len(), "{at}: {begun:?}");

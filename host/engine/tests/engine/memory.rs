@@ -44,7 +44,7 @@ pub async fn server(disk: &Arc<Disk>, agent: &Arc<MemoryAgent>, crash: Crash) ->
         contents: Arc::new(MemoryContents),
         codesets: Arc::new(MemoryCodesets),
         agent: agent.clone(),
-        extensions: Arc::new(MemoryExtensions),
+        extensions: Arc::new(MemoryExtensions { jobs: agent.jobs }),
     };
     let start = Engine::start(ports, EngineConfig { retry: Duration::from_millis(1), ..EngineConfig::default() });
     // A crash in the middle of the start leaves nothing that runs.
@@ -393,11 +393,32 @@ pub struct MemoryAgent {
     /// How often each workload really began, and whether it still runs.
     workloads: Mutex<BTreeMap<String, (Workload, bool)>>,
     begun: Mutex<Vec<String>>,
+    /// What trainers are.
+    jobs: Jobs,
     /// Workloads whose key ends so fail.
-    failing: Option<&'static str>,
+    pub failing: Option<&'static str>,
+}
+
+/// What jobs are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Jobs {
+    #[default]
+    Processes,
+    /// Components that are over at once.
+    Components,
+    /// Components that take their time.
+    SlowComponents,
+}
+
+impl Jobs {
+    pub const ALL: [Self; 3] = [Self::Processes, Self::Components, Self::SlowComponents];
 }
 
 impl MemoryAgent {
+    pub fn with(jobs: Jobs) -> Self {
+        Self { jobs, ..Self::default() }
+    }
+
     pub fn failing(key: &'static str) -> Self {
         Self { failing: Some(key), ..Self::default() }
     }
@@ -412,9 +433,12 @@ impl RuntimeAgent for MemoryAgent {
     async fn submit(&self, workload: &Workload) -> Result<()> {
         let mut workloads = self.workloads.lock().expect("workloads");
         if !workloads.contains_key(&workload.key) {
-            workloads.insert(workload.key.clone(), (workload.clone(), true));
             self.begun.lock().expect("begun").push(workload.key.clone());
+        } else if workload.component.is_none() {
+            return Ok(());
         }
+        // Another job of a component replaces the one before.
+        workloads.insert(workload.key.clone(), (workload.clone(), true));
         Ok(())
     }
 
@@ -433,7 +457,12 @@ impl RuntimeAgent for MemoryAgent {
         Ok(status)
     }
 
-    async fn wait(&self, key: &str, _: Duration) -> Result<WorkloadStatus> {
+    async fn wait(&self, key: &str, limit: Duration) -> Result<WorkloadStatus> {
+        let is_component =
+            self.workloads.lock().expect("workloads").get(key).is_some_and(|it| it.0.component.is_some());
+        if is_component && self.jobs == Jobs::SlowComponents && limit < Duration::from_secs(1) {
+            return Ok(WorkloadStatus::new(Phase::Running));
+        }
         self.status(key).await
     }
 
@@ -532,12 +561,14 @@ impl Codesets for MemoryCodesets {
 }
 
 /// One builder that plans a trainer and a predictor for anything.
-pub struct MemoryExtensions;
+pub struct MemoryExtensions {
+    jobs: Jobs,
+}
 
 #[async_trait]
 impl Extensions for MemoryExtensions {
     async fn builder(&self, _: &Name) -> Result<Arc<dyn port::Builder>> {
-        Ok(Arc::new(MemoryBuilder))
+        Ok(Arc::new(MemoryBuilder { jobs: self.jobs }))
     }
     async fn store(&self, _: &Name, _: Kind) -> Result<Option<Arc<dyn port::ArtifactStore>>> {
         Ok(None)
@@ -550,7 +581,9 @@ impl Extensions for MemoryExtensions {
     }
 }
 
-struct MemoryBuilder;
+struct MemoryBuilder {
+    jobs: Jobs,
+}
 
 #[async_trait]
 impl port::Builder for MemoryBuilder {
@@ -566,10 +599,11 @@ impl port::Builder for MemoryBuilder {
             requirements: Vec::new(),
             digest: Digest::of(b"environment"),
         };
+        let is_component = |of_kind: &str| of_kind == "trainer" && self.jobs != Jobs::Processes;
         let runnable = |of_kind: &str, input: (&str, Kind), outputs: IndexMap<String, OutputSlot>| Runnable {
             name: name(&format!("app-{of_kind}")),
             kind: of_kind.into(),
-            environment: Some(environment.clone()),
+            environment: (!is_component(of_kind)).then(|| environment.clone()),
             command: vec!["run".into()],
             scripts: IndexMap::new(),
             variables: Attributes::new(),
@@ -582,7 +616,7 @@ impl port::Builder for MemoryBuilder {
             labels: Attributes::new(),
             instance: None,
             image: None,
-            component: None,
+            component: is_component(of_kind).then(|| Digest::of(b"component")),
         };
         let model = OutputSlot {
             description: None,

@@ -1,6 +1,6 @@
 //! The engine whole, in memory: what it does once, it does once, wherever the server dies.
 
-use crate::memory::{self, Crash, Disk, MemoryAgent, codeset, let_it_work, pipeline, server};
+use crate::memory::{self, Crash, Disk, Jobs, MemoryAgent, codeset, let_it_work, pipeline, server};
 use fuseml_domain::{Concurrency, Kind, RunCommand, RunState, Starts, StepState};
 use fuseml_engine::Engine;
 use std::{sync::Arc, time::Duration};
@@ -51,8 +51,14 @@ async fn a_push_trains_and_the_model_is_served() {
 
 #[tokio::test(start_paused = true)]
 async fn wherever_the_server_dies_the_next_one_ends_the_work_and_nothing_is_begun_twice() {
+    for jobs in Jobs::ALL {
+        one_death_and_the_next(jobs).await;
+    }
+}
+
+async fn one_death_and_the_next(jobs: Jobs) {
     let writes = {
-        let (disk, agent) = (disk(), Arc::new(MemoryAgent::default()));
+        let (disk, agent) = (disk(), Arc::new(MemoryAgent::with(jobs)));
         let engine = server(&disk, &agent, Crash::Never).await.expect("engine");
         disk.register(codeset("c1"));
         engine.wake();
@@ -62,7 +68,7 @@ async fn wherever_the_server_dies_the_next_one_ends_the_work_and_nothing_is_begu
     assert!(writes > 10, "there is something to interrupt");
     for at in 0..writes {
         for crash in [Crash::Before(at), Crash::After(at)] {
-            let (disk, agent) = (disk(), Arc::new(MemoryAgent::default()));
+            let (disk, agent) = (disk(), Arc::new(MemoryAgent::with(jobs)));
             disk.register(codeset("c1"));
             let first = server(&disk, &agent, crash).await;
             let_it_work(&disk).await;
@@ -77,7 +83,7 @@ async fn wherever_the_server_dies_the_next_one_ends_the_work_and_nothing_is_begu
             assert_eq!(
                 states,
                 [("training/1".into(), RunState::Succeeded), ("serving/1".into(), RunState::Succeeded)],
-                "{crash:?}"
+                "{jobs:?}, {crash:?}"
             );
             assert_eq!(agent.begun().len(), 3, "{crash:?}: {:?}", agent.begun());
             assert_eq!(disk.artifacts(Kind::Model).len(), 1, "{crash:?}");

@@ -16,7 +16,7 @@ pub(crate) const MAX_RANDOM: u64 = 64 << 10;
 /// How much a guest may print at once.
 pub(crate) const PERMIT: usize = 16 << 10;
 
-pub(crate) fn add_to_linker<T: WasiView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)
 }
 
