@@ -141,19 +141,6 @@ impl Pipeline {
         }
         Ok(values)
     }
-
-    /// Kinds that its runs may register.
-    fn gives(&self) -> impl Iterator<Item = Kind> {
-        self.template.outputs.values().filter_map(|output| output.kind)
-    }
-
-    /// Kinds whose new artifacts start it.
-    fn listens_to(&self) -> impl Iterator<Item = Kind> {
-        self.inputs.values().filter_map(|binding| match binding {
-            Binding::Selector(selector) if selector.version.is_none() => Some(selector.kind),
-            _ => None,
-        })
-    }
 }
 
 fn bind_selector(input: &Name, kind: Kind, text: &str) -> Result<Selector> {
@@ -208,31 +195,4 @@ pub struct InputValue {
     pub value: Value,
     #[serde(rename = "default")]
     pub is_default: bool,
-}
-
-/// The pipelines of a project that would start each other for ever if `added` joined them: what `added` gives
-/// starts others, whose results start `added` again.
-pub fn find_loop(existing: &[Pipeline], added: &Pipeline) -> Option<Vec<Name>> {
-    let mut path = vec![added];
-    walk(existing, added, &mut path).then(|| path.iter().map(|pipeline| pipeline.name.clone()).collect())
-}
-
-fn walk<'a>(existing: &'a [Pipeline], added: &'a Pipeline, path: &mut Vec<&'a Pipeline>) -> bool {
-    let last = path[path.len() - 1];
-    let gives: Vec<_> = last.gives().collect();
-    let starts = |pipeline: &Pipeline| pipeline.listens_to().any(|kind| gives.contains(&kind));
-    if starts(added) {
-        return true;
-    }
-    for next in existing.iter().filter(|pipeline| starts(pipeline)) {
-        if path.iter().any(|seen| seen.name == next.name) {
-            continue;
-        }
-        path.push(next);
-        if walk(existing, added, path) {
-            return true;
-        }
-        path.pop();
-    }
-    false
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Attributes, Template};
+use crate::Template;
 use StepState as S;
 use std::time::Duration;
 
@@ -178,37 +178,4 @@ fn steps_for_failures_and_for_any_end_run_when_they_should() {
         succeed(&mut run, step);
     }
     assert_eq!(run.state, RunState::Failed, "whoever was told, it failed");
-}
-
-#[test]
-fn pipelines_that_would_start_each_other_are_found() {
-    let parse = |name: &str, takes: &str, gives: &str| {
-        let text = format!(
-            "{{schema_version: 1, name: {name}, description: d, inputs: {{in: {{kind: {takes}}}}}, steps: {{s: {{run: {{kind: x}}, inputs: {{in: '${{inputs.in}}'}}}}}}, outputs: {{out: {{kind: {gives}, from: '${{steps.s.out}}'}}}}}}"
-        );
-        let template = Template::parse(&text, name).expect("template");
-        let scheme = takes.parse::<crate::Kind>().expect("kind").scheme();
-        let inputs = [("in".to_owned(), format!("{scheme}://*"))].into();
-        let project: Name = "p".parse().expect("name");
-        Pipeline::new(
-            project,
-            name.parse().expect("name"),
-            template,
-            &inputs,
-            BTreeMap::<Name, Attributes>::new(),
-            Timestamp::UNIX_EPOCH,
-        )
-        .expect("pipeline")
-    };
-    let train = parse("train", "codeset", "model");
-    let convert = parse("convert", "model", "model");
-    let sample = parse("sample", "model", "dataset");
-    let extract = parse("extract", "dataset", "model");
-
-    assert_eq!(crate::find_loop(&[], &train), None);
-    assert_eq!(crate::find_loop(std::slice::from_ref(&train), &sample), None);
-    assert_eq!(crate::find_loop(&[], &convert).expect("loop").len(), 1);
-    let names: Vec<_> =
-        crate::find_loop(&[train, sample], &extract).expect("loop").iter().map(ToString::to_string).collect();
-    assert_eq!(names, ["extract", "sample"]);
 }

@@ -1,6 +1,6 @@
 //! The versions of one artifact, and how the built-in store keeps their files.
 
-use crate::{Descriptor, Kind, Name};
+use crate::{Descriptor, Kind, Name, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -19,6 +19,19 @@ const FEW: usize = 64;
 
 /// Files below this size, in bytes, are small.
 pub const SMALL_FILE: u64 = 1 << 20;
+
+/// How a job's result is called: as what it was made of, or as the pipeline where it was made of nothing. What is made of
+/// its like is no newer version of that, so it says what it is: `flowers` becomes `flowers-cleaned`.
+///
+/// # Errors
+/// `invalid` where that is no name.
+pub fn result_name(made_of: Option<(Kind, &Name)>, pipeline: &Name, kind: Kind, output: &str) -> Result<Name> {
+    match made_of {
+        Some((of, name)) if of == kind => format!("{name}-{output}").parse(),
+        Some((_, name)) => Ok(name.clone()),
+        None => Ok(pipeline.clone()),
+    }
+}
 
 impl Series {
     pub fn new(project: &Name, kind: Kind, name: &Name) -> Self {

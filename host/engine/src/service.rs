@@ -69,7 +69,7 @@ pub fn base_path(service: &Service) -> String {
 /// A pipeline has one service for each series of models that starts it.
 async fn service_name(driver: &Driver, run: &Run, step: &StepRun) -> Result<Name> {
     let inputs = work::inputs_of(&driver.engine.ports, run, work::work_of(run, step)?).await?;
-    Ok(work::series(&inputs).unwrap_or(&run.pipeline).clone())
+    Ok(work::of_what(&inputs).map_or(&run.pipeline, |artifact| &artifact.name).clone())
 }
 
 /// The later run that already holds the service: an overtaken run must not put an older model back.

@@ -9,6 +9,7 @@ use fuseml_domain::{
     Location, Name, Origin, OutputSlot, Reference, Result, Run, Runnable, RunnableChoice, Series, StepEvent, StepRun,
     Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, fill_setting,
     port::{ArtifactStore, Participation, Role, StoreDraft},
+    result_name,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc};
@@ -135,8 +136,9 @@ async fn register(driver: &Driver, maker: &Maker<'_>, slot: &OutputSlot, left: &
         }
         _ => None,
     };
-    let name = series(maker.inputs).unwrap_or(&maker.run.pipeline);
-    let series = Series::new(&maker.run.project, slot.kind, name);
+    let made_of = of_what(maker.inputs).map(|artifact| (artifact.kind(), &artifact.name));
+    let name = result_name(made_of, &maker.run.pipeline, slot.kind, &left.name)?;
+    let series = Series::new(&maker.run.project, slot.kind, &name);
     let tree = match store {
         Some(_) => ports.contents.store_listing(&series, &left.path).await?,
         None => ports.contents.store_tree(&series, &left.path).await?,
@@ -194,9 +196,9 @@ fn describe(
     })
 }
 
-/// What a result is a version of: the codeset that it came from, else the model.
-pub(crate) fn series(inputs: &BTreeMap<String, Descriptor>) -> Option<&Name> {
-    let of = |kind| inputs.values().find(|artifact| artifact.kind() == kind).map(|artifact| &artifact.name);
+/// The input whose name counts: the codeset, else the model.
+pub(crate) fn of_what(inputs: &BTreeMap<String, Descriptor>) -> Option<&Descriptor> {
+    let of = |kind| inputs.values().find(|artifact| artifact.kind() == kind);
     of(Kind::Codeset).or_else(|| of(Kind::Model)).or_else(|| of(Kind::Dataset))
 }
 
@@ -286,7 +288,7 @@ async fn choose(
                 .filter(|found| found.runnable.as_ref().is_some_and(|runnable| check_inputs(runnable, inputs).is_ok()))
                 .collect();
             // The runnable built with the artifact's own code knows its packages best.
-            let own = series(inputs).map(|name| name.to_string());
+            let own = of_what(inputs).map(|artifact| artifact.name.to_string());
             fitting.sort_by_key(|found| found.attributes.get("codeset") != own.as_ref());
             fitting.first().map(|found| found.address.clone()).ok_or_else(|| {
                 let given: Vec<_> = inputs.values().map(|artifact| artifact.address.short()).collect();

@@ -117,13 +117,17 @@ impl Beside for Folder {
 
     fn component(&self, runnable: &Name, path: &str) -> Result<Image> {
         // The crate may be where its description is.
-        if path != "." {
-            check_relative_path(path)?;
-        }
-        let place = if self.path.as_os_str().is_empty() { Path::new(".") } else { &self.path };
-        let program = Program::at(&place.join(path))?;
+        let place = match path {
+            "." if self.path.as_os_str().is_empty() => PathBuf::from("."),
+            "." => self.path.clone(),
+            path => {
+                check_relative_path(path)?;
+                self.path.join(path)
+            }
+        };
+        let program = Program::at(&place)?;
         if let Some(toolchain) = program.toolchain {
-            eprintln!("Built {} with {toolchain}.", place.join(path).display());
+            eprintln!("Built {} with {toolchain}.", place.display());
         }
         let image = ComponentImage::of(&program.component)?;
         *self.program.borrow_mut() = Some(program.component);
@@ -241,7 +245,10 @@ pub(super) fn describe(runnable: &Runnable, rows: &mut Rows) {
 }
 
 fn of_parameter(parameter: &Parameter) -> String {
-    let default = parameter.default.as_ref().map(|default| format!(", {default} if not given"));
+    let default = parameter.default.as_ref().map(|default| match default.as_str() {
+        "" => ", nothing if not given".to_owned(),
+        default => format!(", {default} if not given"),
+    });
     let delivery = match parameter.delivery {
         Delivery::Environment => format!("as the variable {}", parameter.target),
         Delivery::Argument => format!("as the argument {}", parameter.target),

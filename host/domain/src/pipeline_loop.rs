@@ -1,0 +1,134 @@
+//! Pipelines that would start each other for ever, found before they do.
+
+use crate::{Binding, Kind, Name, Pipeline, Reference, Selector, Step, series::result_name};
+
+/// Artifacts that a pipeline's runs may register: of a kind, and named so; `None` where nobody can tell before.
+struct Gives {
+    kind: Kind,
+    names: Option<Vec<Name>>,
+}
+
+/// The pipelines of a project that would start each other for ever if `added` joined them: what `added` gives
+/// starts others, whose results start `added` again.
+pub fn find_loop(existing: &[Pipeline], added: &Pipeline) -> Option<Vec<Name>> {
+    let mut path = vec![added];
+    walk(existing, added, &mut path).then(|| path.iter().map(|pipeline| pipeline.name.clone()).collect())
+}
+
+fn walk<'a>(existing: &'a [Pipeline], added: &'a Pipeline, path: &mut Vec<&'a Pipeline>) -> bool {
+    let last = path[path.len() - 1];
+    let gives: Vec<_> = gives(last).collect();
+    let starts =
+        |pipeline: &Pipeline| selectors(pipeline).any(|selector| gives.iter().any(|it| it.may_match(selector)));
+    if starts(added) {
+        return true;
+    }
+    for next in existing.iter().filter(|pipeline| starts(pipeline)) {
+        if path.iter().any(|seen| seen.name == next.name) {
+            continue;
+        }
+        path.push(next);
+        if walk(existing, added, path) {
+            return true;
+        }
+        path.pop();
+    }
+    false
+}
+
+/// Whose new artifacts start it.
+fn selectors(pipeline: &Pipeline) -> impl Iterator<Item = &Selector> {
+    pipeline.inputs.values().filter_map(|binding| match binding {
+        Binding::Selector(selector) if selector.version.is_none() => Some(selector),
+        _ => None,
+    })
+}
+
+fn gives(pipeline: &Pipeline) -> impl Iterator<Item = Gives> {
+    pipeline.template.outputs.values().filter_map(|output| {
+        let kind = output.kind?;
+        let names = match &output.from {
+            Reference::Output { step, output } => names_of(pipeline, step, output, kind),
+            _ => None,
+        };
+        Some(Gives { kind, names })
+    })
+}
+
+/// The names that a step's result can have, where everything that it takes is named when the pipeline is added.
+fn names_of(pipeline: &Pipeline, step: &Name, slot: &str, kind: Kind) -> Option<Vec<Name>> {
+    let work = pipeline.template.step(step).and_then(Step::work)?;
+    let mut names = Vec::new();
+    for reference in work.inputs.values() {
+        let Reference::Input { name } = reference else { return None };
+        let Some(Binding::Selector(selector)) = pipeline.inputs.get(name) else { return None };
+        // A version may be meant as well, whose name is not known.
+        let series = selector.name.as_ref()?;
+        names.push(result_name(Some((selector.kind, series)), &pipeline.name, kind, slot).ok()?);
+    }
+    if names.is_empty() {
+        names.push(result_name(None, &pipeline.name, kind, slot).ok()?);
+    }
+    Some(names)
+}
+
+impl Gives {
+    fn may_match(&self, selector: &Selector) -> bool {
+        let named = match (&self.names, &selector.name) {
+            (Some(names), Some(selected)) => names.contains(selected),
+            _ => true,
+        };
+        self.kind == selector.kind && named
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Attributes, Template};
+    use jiff::Timestamp;
+    use std::collections::BTreeMap;
+
+    fn pipeline(name: &str, takes: &str, gives: &str) -> Pipeline {
+        let kind = takes.parse::<Selector>().expect("selector").kind;
+        let text = format!(
+            "{{schema_version: 1, name: {name}, description: d, inputs: {{in: {{kind: {kind}}}}}, steps: {{s: {{run: {{kind: x}}, inputs: {{in: '${{inputs.in}}'}}}}}}, outputs: {{out: {{kind: {gives}, from: '${{steps.s.out}}'}}}}}}"
+        );
+        let template = Template::parse(&text, name).expect("template");
+        let inputs = [("in".to_owned(), takes.to_owned())].into();
+        let (project, name) = ("p".parse().expect("name"), name.parse().expect("name"));
+        Pipeline::new(project, name, template, &inputs, BTreeMap::<Name, Attributes>::new(), Timestamp::UNIX_EPOCH)
+            .expect("pipeline")
+    }
+
+    fn found(existing: &[Pipeline], added: &Pipeline) -> String {
+        let names = find_loop(existing, added).unwrap_or_default();
+        names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn pipelines_that_feed_each_other_are_found() {
+        let train = pipeline("train", "code://*", "model");
+        let convert = pipeline("convert", "model://*", "model");
+        let sample = pipeline("sample", "model://*", "dataset");
+        let extract = pipeline("extract", "data://*", "model");
+        assert_eq!(found(&[], &train), "");
+        assert_eq!(found(std::slice::from_ref(&train), &sample), "");
+        assert_eq!(found(&[], &convert), "convert");
+        assert_eq!(found(&[train, sample], &extract), "extract sample");
+    }
+
+    #[test]
+    fn a_result_that_is_named_otherwise_starts_nothing_that_names_what_it_takes() {
+        let clean = pipeline("clean", "data://p/flowers", "dataset");
+        assert_eq!(found(&[], &clean), "", "it makes flowers-out");
+        let back = pipeline("back", "data://p/flowers-out", "dataset");
+        assert_eq!(found(std::slice::from_ref(&clean), &back), "", "and this makes flowers-out-out");
+        let train = pipeline("train", "code://p/flowers", "dataset");
+        assert_eq!(found(&[], &train), "");
+        let of_model = pipeline("of-model", "data://p/flowers", "model");
+        let sample = pipeline("sample", "model://p/flowers", "dataset");
+        assert_eq!(found(&[of_model], &sample), "sample of-model", "the model and its sample are called flowers");
+        assert_eq!(found(&[], &pipeline("any", "data://p/*", "dataset")), "any");
+    }
+}
