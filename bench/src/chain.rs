@@ -4,15 +4,16 @@
 use crate::figures::{heading, line, ratio, spread};
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
-use fuseml_agents::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};
+use fuseml_agents::{BuiltInAgents, ProcessAgent, ProcessAgentConfig, SupervisorCommand, WasmAgent, WasmAgentConfig};
 use fuseml_catalog::Catalog;
 use fuseml_contents::{Contents, Repositories, TreeStore};
 use fuseml_domain::{
-    Address, Attributes, CollectedOutput, Descriptor, Error, InstanceChoice, Kind, Location, LogChunk, Name, Origin,
-    Pipeline, Runnable, Store, Template, Workload, WorkloadStatus,
-    port::{ArtifactStore, Builder, Catalog as _, Extensions, RuntimeAgent},
+    Address, Attributes, CollectedOutput, Descriptor, Digest, Error, Image, InstanceChoice, Kind, Location, LogChunk,
+    Name, Origin, Pipeline, Runnable, Store, Template, Workload, WorkloadStatus,
+    port::{ArtifactStore, Builder, Catalog as _, ComponentSource, Extensions, RuntimeAgent},
 };
 use fuseml_engine::{Engine, EngineConfig, Ports};
+use fuseml_sandbox::{Commands, CompilerCommand, Limits, Sandbox, SandboxConfig};
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use std::{
@@ -26,9 +27,26 @@ use std::{
 
 const PUSHES: usize = 100;
 
-/// The process agent, which also notes when it is asked.
+/// A component that does nothing: no language's runtime is measured.
+const NOOP: &str = r#"(component
+    (core module $m (func (export "run") (result i32) (i32.const 0)))
+    (core instance $i (instantiate $m))
+    (func $run (result (result)) (canon lift (core func $i "run")))
+    (instance $program (export "run" (func $run)))
+    (export "wasi:cli/run@0.2.6" (instance $program)))"#;
+
+struct Noop(Vec<u8>);
+
+#[async_trait]
+impl ComponentSource for Noop {
+    async fn component(&self, _: &Digest) -> fuseml_domain::Result<Vec<u8>> {
+        Ok(self.0.clone())
+    }
+}
+
+/// The built-in agents, which also note when they are asked.
 struct Noted {
-    agent: ProcessAgent,
+    agent: BuiltInAgents,
     submissions: Mutex<Vec<Instant>>,
 }
 
@@ -92,7 +110,8 @@ struct World {
     agent: Arc<Noted>,
     engine: Arc<Engine>,
     project: Name,
-    noop: Address,
+    process: Address,
+    component: Address,
 }
 
 impl World {
@@ -109,7 +128,15 @@ impl World {
         let supervisor =
             SupervisorCommand { program: program.to_owned(), arguments: vec!["process-supervisor".into()] };
         let config = ProcessAgentConfig::new(folder.path().join("agent"), supervisor, contents.clone());
-        let agent = Arc::new(Noted { agent: ProcessAgent::new(config)?, submissions: Mutex::default() });
+        let compiler = CompilerCommand { program: program.to_owned(), arguments: vec!["component-compiler".into()] };
+        let cache = folder.path().join("code");
+        let sandbox = Sandbox::new(SandboxConfig { cache, compiler, limits: Limits::default() })?;
+        let bytes = wat::parse_str(NOOP)?;
+        let digest = Digest::of(&bytes);
+        let commands = Arc::new(Commands::new(sandbox, Arc::new(Noop(bytes))));
+        let wasm = WasmAgentConfig::new(folder.path().join("wasm"), contents.clone(), commands);
+        let agent = BuiltInAgents::new(ProcessAgent::new(config)?, WasmAgent::new(wasm)?);
+        let agent = Arc::new(Noted { agent, submissions: Mutex::default() });
         let ports = Ports {
             catalog: Arc::new(catalog.clone()),
             contents,
@@ -118,16 +145,17 @@ impl World {
             extensions: Arc::new(NoExtensions),
         };
         let engine = Engine::start(ports, EngineConfig::default()).await?;
-        let noop = noop(&project)?;
-        catalog.register(std::slice::from_ref(&noop)).await?;
-        Ok(Self { _folder: folder, catalog, agent, engine, project, noop: noop.address })
+        let (process, component) = (noop(&project, None)?, noop(&project, Some(digest))?);
+        catalog.register(&[process.clone(), component.clone()]).await?;
+        let (process, component) = (process.address, component.address);
+        Ok(Self { _folder: folder, catalog, agent, engine, project, process, component })
     }
 
-    async fn pipeline(&self, name: &str, steps: usize, listens: bool) -> Result<Pipeline> {
+    async fn pipeline(&self, name: &str, runnable: &Address, steps: usize, listens: bool) -> Result<Pipeline> {
         let mut text = format!("schema_version: 1\nname: {name}\ndescription: does nothing\n");
         text += if listens { "inputs: {code: {kind: codeset}}\nsteps:\n" } else { "inputs: {}\nsteps:\n" };
         for step in 0..steps {
-            write!(text, "  s{step}: {{run: '{}'", self.noop)?;
+            write!(text, "  s{step}: {{run: '{runnable}'")?;
             if step > 0 {
                 write!(text, ", after: [s{}]", step - 1)?;
             }
@@ -141,8 +169,9 @@ impl World {
         Ok(pipeline)
     }
 
-    async fn chain(&self, steps: usize) -> Result<Duration> {
-        let pipeline = self.pipeline(&format!("chain-{steps}"), steps, false).await?;
+    async fn chain(&self, runnable: &Address, steps: usize) -> Result<Duration> {
+        let name = format!("{}-{steps}", runnable.name);
+        let pipeline = self.pipeline(&name, runnable, steps, false).await?;
         let run = self.engine.plan_manual(&pipeline, BTreeMap::new(), BTreeMap::new(), "measured".into()).await?;
         let begun = Instant::now();
         let run = self.engine.start_run(run).await?;
@@ -204,14 +233,15 @@ fn descriptor(kind: Kind, project: &Name, name: Name, id: Name) -> Descriptor {
     }
 }
 
-fn noop(project: &Name) -> Result<Descriptor> {
+/// What does nothing: as a component, or as a process.
+fn noop(project: &Name, component: Option<Digest>) -> Result<Descriptor> {
     let runnable = Runnable {
-        name: "noop".parse()?,
+        name: if component.is_some() { "component" } else { "process" }.parse()?,
         kind: "noop".into(),
-        image: None,
-        component: None,
+        image: component.clone().map(|digest| Image::own("bench/runnable/component", digest)),
+        command: if component.is_some() { Vec::new() } else { vec!["/bin/true".into()] },
+        component,
         environment: None,
-        command: vec!["/bin/true".into()],
         scripts: IndexMap::new(),
         variables: Attributes::new(),
         inputs: IndexMap::new(),
@@ -229,25 +259,38 @@ fn noop(project: &Name) -> Result<Descriptor> {
     })
 }
 
+/// Lengths of chains.
+const STEPS: [usize; 4] = [1, 10, 50, 200];
+
 pub(crate) async fn measure(program: &Path) -> Result<()> {
     let world = World::new(program).await?;
-    heading("Chains of steps that do nothing, on the process agent");
-    for steps in [1_usize, 10, 50] {
-        let begun = Instant::now();
-        for _ in 0..steps {
-            Command::new("/bin/true").status()?;
+    // Components are compiled once in their lives.
+    world.chain(&world.component, 2).await?;
+    for (runnable, what) in [(&world.component, "components"), (&world.process, "processes")] {
+        heading(&format!("Chains of steps that do nothing: {what}"));
+        let mut times = Vec::new();
+        for steps in STEPS {
+            let chain = world.chain(runnable, steps).await?;
+            let plain = match what {
+                "processes" => {
+                    let begun = Instant::now();
+                    for _ in 0..steps {
+                        Command::new("/bin/true").status()?;
+                    }
+                    let plain = begun.elapsed();
+                    let own = chain.saturating_sub(plain) / u32::try_from(steps)?;
+                    format!("; plain spawns {plain:.1?}  {}, {own:.1?} more a step", ratio(chain, plain))
+                }
+                _ => String::new(),
+            };
+            line(&format!("{steps} steps"), &format!("{chain:.1?}{plain}"));
+            times.push((steps, chain));
         }
-        let plain = begun.elapsed();
-        let chain = world.chain(steps).await?;
-        let own = (chain.saturating_sub(plain)) / u32::try_from(steps)?;
-        line(
-            &format!("{steps} steps; the same as plain spawns"),
-            &format!("{chain:.1?}; {plain:.1?}  {}  {own:.1?} more a step", ratio(chain, plain)),
-        );
+        line("a step; all else", &slope(&times));
     }
 
     heading("From an accepted push to the first step's submission");
-    world.pipeline("listening", 1, true).await?;
+    world.pipeline("listening", &world.process, 1, true).await?;
     let mut times = Vec::new();
     for number in 0..PUSHES {
         times.push(world.push(number).await?);
@@ -255,4 +298,15 @@ pub(crate) async fn measure(program: &Path) -> Result<()> {
     let spread = spread(times);
     line(&format!("{PUSHES} pushes"), &format!("{:.1?}  p99 {:.1?}", spread.median, spread.p99));
     Ok(())
+}
+
+/// The straight line closest to the times: what one more step costs, and what a run costs without any.
+pub(crate) fn slope(times: &[(usize, Duration)]) -> String {
+    let count = times.len() as f64;
+    let mean = |value: fn(&(usize, Duration)) -> f64| times.iter().map(value).sum::<f64>() / count;
+    let (steps, seconds) = (mean(|it| it.0 as f64), mean(|it| it.1.as_secs_f64()));
+    let along: f64 = times.iter().map(|it| (it.0 as f64 - steps) * (it.1.as_secs_f64() - seconds)).sum();
+    let across: f64 = times.iter().map(|it| (it.0 as f64 - steps).powi(2)).sum();
+    let each = along / across;
+    format!("{:.2} ms; {:.1} ms", each * 1e3, (seconds - each * steps) * 1e3)
 }

@@ -1,7 +1,7 @@
 //! Measures the hot paths beside their raw limits in one run. Printed as figures and ratios; nothing is asserted.
 //!
 //! Arguments: the built program `fuseml` (it supervises and compiles), the peers (the built `bench/extism`, Docker's
-//! registry, MLflow, an empty PostgreSQL database, DVC), packaged extensions (mlflow, the Python and the JavaScript example), and which parts to measure: all if
+//! registry, MLflow, an empty PostgreSQL database, DVC, the folder with an environment for each orchestrator), packaged extensions (mlflow, the Python and the JavaScript example), and which parts to measure: all if
 //! none are named.
 
 mod artifacts;
@@ -21,6 +21,7 @@ mod host_calls;
 mod lineage;
 mod memory;
 mod peer;
+mod peers;
 mod registry;
 mod stand;
 mod swap;
@@ -40,6 +41,7 @@ async fn main() -> anyhow::Result<()> {
     let mut path = |what: &str| arguments.next().with_context(|| format!("the path of {what} is missing"));
     let (extism, docker_registry) = (path("the built peer")?, path("Docker's registry")?);
     let (mlflow_program, postgres, dvc) = (path("MLflow")?, path("PostgreSQL")?, path("DVC")?);
+    let orchestrators = path("the environments of orchestrators")?;
     let (mlflow, python, javascript) = (path("mlflow")?, path("the Python example")?, path("the JavaScript example")?);
     let parts: Vec<String> = arguments.map(|part| part.to_string_lossy().into_owned()).collect();
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|it| it == part);
@@ -54,6 +56,7 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("engine") {
         chain::measure(&program).await?;
+        peers::measure(&orchestrators, &dvc)?;
     }
     if wanted("artifacts") {
         artifacts::measure(&program, &mlflow_program, &postgres.to_string_lossy()).await?;

@@ -40,6 +40,7 @@ pub(crate) fn measure(parts: &[String]) -> Result<()> {
         .args([&tools.registry, &tools.mlflow])
         .arg(&postgres.url)
         .arg(setup::dvc()?)
+        .arg(setup::orchestrators()?)
         .arg(&tools.mlflow_extension)
         .args([python, javascript])
         .args(parts))

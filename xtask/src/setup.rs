@@ -25,6 +25,12 @@ const FORMATS: [&str; 6] = [
     "numpy>=2.4,<3",
     "openlineage-python>=1.54,<2",
 ];
+const ORCHESTRATORS: [(&str, &str); 4] = [
+    ("prefect", "prefect>=3.9,<4"),
+    ("dagster", "dagster>=1.13,<2"),
+    ("zenml", "zenml[local]>=0.98,<0.99"),
+    ("metaflow", "metaflow>=2.19,<3"),
+];
 const DVC: [&str; 1] = ["dvc>=3.60,<4"];
 /// The release that `fuseml extension build` names.
 const COMPONENTIZE_PY: [&str; 1] = ["componentize-py==0.25.0"];
@@ -95,6 +101,15 @@ pub(crate) fn peers() -> Result<Peers> {
 pub(crate) fn dvc() -> Result<PathBuf> {
     let (tools, uv, uv_cache) = begin()?;
     python_tool(&tools, &uv, &uv_cache, "dvc", &DVC)
+}
+
+/// The peers of pipelines, which benchmarks alone need: the folder with an environment for each.
+pub(crate) fn orchestrators() -> Result<PathBuf> {
+    let (tools, uv, uv_cache) = begin()?;
+    for (name, requirement) in ORCHESTRATORS {
+        python_tool(&tools, &uv, &uv_cache, name, &[requirement])?;
+    }
+    Ok(tools)
 }
 
 /// The folder of tools, uv and its cache.
