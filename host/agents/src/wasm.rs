@@ -31,6 +31,8 @@ const LOOK_AT_DISK: Duration = Duration::from_millis(200);
 /// More files than anybody's output has.
 const MOST_FILES: u64 = 1_000_000;
 
+const LAYOUT: staging::Layout = staging::Layout { inputs: Folder::inputs, folders: &[Folder::temporary] };
+
 #[derive(Clone)]
 pub struct WasmAgentConfig {
     /// The agent's own folder.
@@ -117,7 +119,7 @@ impl Inner {
         let folder = self.folder(&workload.key)?;
         self.discard(&folder).await?;
         let spec = Spec { workload: workload.clone() };
-        staging::prepare((&spec, workload), &*self.config.contents, &self.aside, &folder, Folder::inputs).await?;
+        staging::prepare((&spec, workload), &*self.config.contents, &self.aside, &folder, LAYOUT).await?;
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if !running.contains_key(&workload.key) {
             let (ending, ended) = watch::channel(false);
@@ -135,25 +137,37 @@ impl Inner {
         stop: CancellationToken,
         ending: watch::Sender<bool>,
     ) {
-        let started = Timestamp::now();
-        let mut status = self.run(&workload, &folder, &stop).await.unwrap_or_else(|error| WorkloadStatus {
+        let (started, key, exit) = (Timestamp::now(), workload.key.clone(), folder.exit());
+        let this = self.clone();
+        // A fault of the sandbox's own must not leave a job that never ends.
+        let ran = tokio::spawn(async move { this.run(&workload, &folder, &stop).await }).await;
+        let ran = ran.unwrap_or_else(|_| Err(Error::internal("sandbox", "the sandbox failed while it ran")));
+        let mut status = ran.unwrap_or_else(|error| WorkloadStatus {
             message: Some(error.message),
             ..WorkloadStatus::new(Phase::Failed)
         });
         status.started = Some(started);
         status.ended = Some(Timestamp::now());
-        if let Err(error) = folder::write_json(&folder.exit(), &status) {
+        if let Err(error) = folder::write_json(&exit, &status) {
             // It will be run again, by whoever asks for it next.
-            tracing::error!(workload = %workload.key, %error, "how it ended could not be written down");
+            tracing::error!(workload = %key, %error, "how it ended could not be written down");
         }
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&workload.key);
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
         let _ = ending.send(true);
     }
 
     async fn run(&self, workload: &Workload, folder: &Folder, stop: &CancellationToken) -> Result<WorkloadStatus> {
-        let failed = |error| Error::io(format!("the log of {}", workload.key), &error);
-        let log = Mutex::new(LogWriter::open(&folder.log(), self.config.log_limit).map_err(failed)?);
-        let print = move |bytes: &[u8]| log.lock().unwrap_or_else(PoisonError::into_inner).write(bytes);
+        // Most print nothing.
+        let (log, path, limit) = (Mutex::new(None), folder.log(), self.config.log_limit);
+        let print = move |bytes: &[u8]| {
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            if log.is_none() {
+                *log = LogWriter::open(&path, limit)
+                    .inspect_err(|error| tracing::error!(%error, "a log cannot be written"))
+                    .ok();
+            }
+            log.iter_mut().for_each(|log| log.write(bytes));
+        };
         let command = self.command(workload, folder)?;
         let code = tokio::select! {
             code = self.config.runner.run(&command, Arc::new(print)) => code?,

@@ -49,10 +49,11 @@ impl CommandRunner for Script {
                 Ok(0)
             }
             "hole" => {
-                fs::File::create(place("/tmp").join("hole")).unwrap().set_len(1 << 50).unwrap();
+                fs::File::create(place("/tmp").join("hole")).unwrap().set_len(1 << 40).unwrap();
                 Ok(0)
             }
             "wait" => std::future::pending().await,
+            "panic" => panic!("the sandbox has a fault"),
             "trap" => Err(Error::internal("trap", "the program trapped and was stopped")),
             code => Ok(code.parse().unwrap()),
         }
@@ -121,6 +122,7 @@ async fn how_a_job_ended_is_said() {
     for (does, phase, why) in [
         ("3", Phase::Failed, "exited with code 3"),
         ("trap", Phase::Failed, "the program trapped and was stopped"),
+        ("panic", Phase::Failed, "the sandbox failed while it ran"),
         ("fill", Phase::Failed, "the program wrote more than 8 MiB and was stopped"),
         ("hole", Phase::Failed, "the program wrote more than 8 MiB and was stopped"),
     ] {

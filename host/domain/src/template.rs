@@ -48,6 +48,7 @@ struct TemplateText {
     schema_version: u32,
     name: Name,
     description: String,
+    #[serde(default)]
     inputs: IndexMap<Name, TemplateInput>,
     steps: IndexMap<Name, StepText>,
     #[serde(default)]

@@ -3,7 +3,10 @@
 //! Each step goes alone through its states; what it does in each is repeatable, so a driver that takes over
 //! after a crash begins with the state that the catalog holds.
 
-use crate::{Engine, build, condition, reuse, service, work};
+use crate::{
+    Engine, build, condition, reuse, service, sprint,
+    work::{self, Job},
+};
 use fuseml_domain::{
     Action, Error, ErrorKind, Name, Phase, Result, Run, StepEvent, StepRun, StepState, WorkloadStatus, port::Change,
 };
@@ -11,7 +14,10 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
 use std::{
     collections::BTreeSet,
-    sync::{Arc, PoisonError},
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::{Mutex, Notify};
@@ -87,7 +93,6 @@ impl Driver {
                         tokio::time::sleep(Duration::from_secs(1)).await;
                         self.reload().await;
                     }
-                    self.engine.wake();
                 }
                 () = self.told.news.notified() => self.reload().await,
                 () = until(run.next_due(now)) => {}
@@ -129,25 +134,34 @@ impl Driver {
         loop {
             let run = self.snapshot();
             let Some(step) = run.active(Timestamp::now()).find(|step| step.name == *name) else { return Ok(()) };
+            let collecting = AtomicBool::new(step.state == StepState::Collecting);
             let outcome = tokio::select! {
                 biased;
-                // What is being collected is there already: it is registered rather than thrown away.
-                () = self.told.cancelled.cancelled(), if step.state != StepState::Collecting => {
+                () = self.cancelled_before(&collecting) => {
                     self.abandon(&run, step).await;
                     StepEvent::Cancelled.into()
                 }
-                outcome = self.act_with_patience(&run, step) => outcome,
+                outcome = self.act_with_patience(&run, step, &collecting) => outcome,
             };
             self.transition(step, outcome).await?;
             service::retire_replaced(self, name).await;
         }
     }
 
+    /// Resolves when the run is cancelled, unless a result is being collected by then: that is there already, and is
+    /// registered rather than thrown away.
+    async fn cancelled_before(&self, collecting: &AtomicBool) {
+        self.told.cancelled.cancelled().await;
+        if collecting.load(Ordering::Relaxed) {
+            std::future::pending().await
+        }
+    }
+
     /// Acts on a step's state; an unavailable tool is asked again some times before the step fails.
-    async fn act_with_patience(&self, run: &Run, step: &StepRun) -> Outcome {
+    async fn act_with_patience(&self, run: &Run, step: &StepRun, collecting: &AtomicBool) -> Outcome {
         let mut pause = self.engine.config.retry;
         for attempt in 1.. {
-            match self.act(run, step).await {
+            match self.act(run, step, collecting).await {
                 Ok(outcome) => return outcome,
                 Err(error) if error.kind == ErrorKind::Unavailable && attempt < self.engine.config.attempts => {
                     tracing::warn!(run = %run.label(), step = %step.name, %error, "trying again");
@@ -172,7 +186,7 @@ impl Driver {
         }
     }
 
-    async fn act(&self, run: &Run, step: &StepRun) -> Result<Outcome> {
+    async fn act(&self, run: &Run, step: &StepRun, collecting: &AtomicBool) -> Result<Outcome> {
         let planned = run
             .template
             .step(&step.name)
@@ -188,20 +202,27 @@ impl Driver {
                 Ok(StepEvent::ApprovalAsked { message: approval.message.clone() }.into())
             }
             (StepState::Ready, Action::Build { .. }) => build::stage(self, run, step).await,
-            (StepState::Ready, Action::Run(_)) => reuse::stage(self, run, step).await,
+            (StepState::Ready, Action::Run(_)) => reuse::stage(self, run, step, collecting).await,
             (StepState::Ready, Action::Serve(_)) => service::stage(self, run, step).await,
+            (StepState::Staging, Action::Run(_)) => sprint::from_staging(self, run, step, collecting).await,
             (StepState::Staging, _) => {
                 let workload = match action {
                     Action::Build { .. } => build::workload(self, run, step).await?,
-                    Action::Run(_) | Action::Serve(_) => work::workload(self, run, step).await?,
-                    Action::Approve(_) => return Err(nothing_to_do(step)),
+                    Action::Serve(_) => {
+                        work::workload(self, run, step, &Job::of(&self.engine.ports, run, step).await?).await?
+                    }
+                    Action::Run(_) | Action::Approve(_) => return Err(nothing_to_do(step)),
                 };
                 self.engine.ports.agent.submit(&workload).await?;
                 Ok(StepEvent::Submitted.into())
             }
             (StepState::Running, _) => self.watch(step).await,
             (StepState::Collecting, Action::Build { .. }) => build::collect(self, run, step).await,
-            (StepState::Collecting, Action::Run(_)) => work::collect(self, run, step).await,
+            (StepState::Collecting, Action::Run(_)) => {
+                let job = Job::of(&self.engine.ports, run, step).await?;
+                let workload = work::workload(self, run, step, &job).await?;
+                work::collect(self, run, step, &job, &workload).await
+            }
             (StepState::Collecting, Action::Serve(_)) => service::collect(self, run, step).await,
             _ => Err(nothing_to_do(step)),
         }
@@ -241,6 +262,9 @@ impl Driver {
             }
             match self.engine.ports.catalog.save(&change).await {
                 Ok(()) => {
+                    if !change.artifacts.is_empty() {
+                        self.engine.wake();
+                    }
                     self.know(change.run);
                     return Ok(());
                 }

@@ -11,7 +11,7 @@ use fuseml_domain::{
     StepRun, Store, Value, port::Role,
 };
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::AtomicBool};
 
 /// What came of looking for an earlier result.
 pub(crate) enum Look {
@@ -20,7 +20,7 @@ pub(crate) enum Look {
 }
 
 /// Stages a job, or takes what it made before.
-pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
+pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun, collecting: &AtomicBool) -> Result<Outcome> {
     let ports = &driver.engine.ports;
     let chosen = work::prepare(ports, run, step).await?;
     let identity = identity(ports, &chosen).await?;
@@ -39,10 +39,10 @@ pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<
         }
         Look::Nothing(verdict) => {
             let reuse = Some((identity.ok().map(Box::new), verdict));
-            let (workload, runnable) = (key_of(run, step), Some(chosen.address));
+            let (workload, runnable) = (key_of(run, step), Some(chosen.address.clone()));
             let staged = StepEvent::Staged { workload, runnable, note: None, reuse };
             match chosen.runnable.component {
-                Some(_) => sprint::run(driver, run, step, staged).await,
+                Some(_) => sprint::from_ready(driver, run, step, staged, chosen.into(), collecting).await,
                 None => Ok(staged.into()),
             }
         }

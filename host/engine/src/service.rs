@@ -4,7 +4,7 @@
 use crate::{
     Engine, Ports,
     driver::{Driver, Outcome, key_of},
-    work,
+    work::{self, Job},
 };
 use fuseml_domain::{Error, Kind, Name, Phase, Result, Run, StepEvent, StepRun, StepState, Value, port::Service};
 use futures::future::join_all;
@@ -46,7 +46,7 @@ pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Resul
         model: model.address.clone(),
         runnable: address.clone(),
         predict_path: spec.predict_path,
-        workload: work::workload(driver, run, step).await?,
+        workload: work::workload(driver, run, step, &Job::of(ports, run, step).await?).await?,
         updated: Timestamp::now(),
     };
     let url = format!("{}{}/predict", driver.engine.config.public_url, base_path(&service));

@@ -1,73 +1,103 @@
-//! Jobs of components: most are over before it would pay to say that they began.
+//! Jobs that are over before it would pay to say that they began.
 //!
-//! Such a job reaches nothing but its own folder, so it may be run again. It is therefore begun before that is saved, and
-//! where it ends soon, its beginning and its end are one transaction; where it does not, its beginning is saved then.
-//! A server that dies in between finds the step ready and runs it again.
+//! That a job was submitted need not be saved before it ends: whoever takes its run over submits it again under the same
+//! key, which is the same workload. So where it ends soon, its submission, its end and what came of it are one
+//! transaction; where it does not, its submission is saved then. Of a job of a component even the choice of what it runs
+//! is saved no sooner: it reaches nothing but its own folder, so another one may take its place.
 
 use crate::{
     driver::{Driver, Outcome, explain, key_of},
-    work,
+    work::{self, Job},
 };
-use fuseml_domain::{ErrorKind, Phase, Result, Run, StepEvent, StepRun};
+use fuseml_domain::{Error, ErrorKind, Phase, Result, Run, StepEvent, StepRun};
 use jiff::Timestamp;
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 /// As long as nobody minds that a step is not seen to run.
 const SPRINT: Duration = Duration::from_millis(50);
 
-/// How far the step has come, of which nothing is saved.
-struct Ahead {
+/// How far a step has come, of which nothing is saved.
+struct Sprint<'a> {
+    driver: &'a Driver,
+    step: &'a StepRun,
+    /// With the events applied.
     run: Run,
     events: Vec<(StepEvent, Timestamp)>,
+    /// Set when its result is being collected.
+    collecting: &'a AtomicBool,
 }
 
-impl Ahead {
-    fn apply(&mut self, step: &StepRun, event: StepEvent) -> Result<()> {
+/// Takes a job that is about to be staged as far as it comes at once.
+pub(crate) async fn from_ready(
+    driver: &Driver,
+    run: &Run,
+    step: &StepRun,
+    staged: StepEvent,
+    job: Job,
+    collecting: &AtomicBool,
+) -> Result<Outcome> {
+    let mut sprint = Sprint { driver, step, run: run.clone(), events: Vec::new(), collecting };
+    sprint.apply(staged)?;
+    sprint.go(&job).await
+}
+
+/// The same from where it is staged.
+pub(crate) async fn from_staging(
+    driver: &Driver,
+    run: &Run,
+    step: &StepRun,
+    collecting: &AtomicBool,
+) -> Result<Outcome> {
+    let job = Job::of(&driver.engine.ports, run, step).await?;
+    Sprint { driver, step, run: run.clone(), events: Vec::new(), collecting }.go(&job).await
+}
+
+impl Sprint<'_> {
+    fn apply(&mut self, event: StepEvent) -> Result<()> {
         let now = Timestamp::now();
-        self.run.apply(&step.name, step.version, event.clone(), now)?;
+        self.run.apply(&self.step.name, self.step.version, event.clone(), now)?;
         self.events.push((event, now));
         Ok(())
     }
 
-    /// What ends it, with all that was before.
-    fn end(self, last: Outcome) -> Outcome {
-        Outcome { earlier: self.events, ..last }
+    /// The step as it is by now.
+    fn step(&self) -> Result<&StepRun> {
+        let missing = || Error::internal("unknown-step", self.step.name.to_string());
+        self.run.step(&self.step.name).ok_or_else(missing)
     }
-}
 
-/// Takes a job that is about to be staged as far as it comes at once.
-pub(crate) async fn run(driver: &Driver, run: &Run, step: &StepRun, staged: StepEvent) -> Result<Outcome> {
-    let mut ahead = Ahead { run: run.clone(), events: Vec::new() };
-    ahead.apply(step, staged)?;
-    match go(driver, step, &mut ahead).await {
-        Ok(last) => Ok(ahead.end(last)),
-        Err(error) if error.kind == ErrorKind::Unavailable => Err(error),
-        Err(error) => {
-            let may_pass = error.kind == ErrorKind::Internal;
-            Ok(ahead.end(StepEvent::Failed { message: error.message, may_pass }.into()))
+    async fn go(mut self, job: &Job) -> Result<Outcome> {
+        let last = match self.run(job).await {
+            Err(error) if error.kind == ErrorKind::Unavailable => return Err(error),
+            Err(error) => {
+                let may_pass = error.kind == ErrorKind::Internal;
+                StepEvent::Failed { message: error.message, may_pass }.into()
+            }
+            Ok(last) => last,
+        };
+        Ok(Outcome { earlier: self.events, ..last })
+    }
+
+    async fn run(&mut self, job: &Job) -> Result<Outcome> {
+        let agent = &self.driver.engine.ports.agent;
+        let workload = work::workload(self.driver, &self.run, self.step()?, job).await?;
+        agent.submit(&workload).await?;
+        let status = agent.wait(&key_of(&self.run, self.step()?), SPRINT).await?;
+        match status.phase {
+            Phase::Pending | Phase::Running | Phase::Ready => Ok(StepEvent::Submitted.into()),
+            Phase::Succeeded => {
+                self.collecting.store(true, Ordering::Relaxed);
+                self.apply(StepEvent::Submitted)?;
+                self.apply(StepEvent::Ended)?;
+                work::collect(self.driver, &self.run, self.step()?, job, &workload).await
+            }
+            Phase::Failed | Phase::Cancelled | Phase::Lost => {
+                self.apply(StepEvent::Submitted)?;
+                Ok(StepEvent::Failed { message: explain(&status), may_pass: true }.into())
+            }
         }
     }
-}
-
-async fn go(driver: &Driver, step: &StepRun, ahead: &mut Ahead) -> Result<Outcome> {
-    let agent = &driver.engine.ports.agent;
-    agent.submit(&work::workload(driver, &ahead.run, of(&ahead.run, step)?).await?).await?;
-    let status = agent.wait(&key_of(&ahead.run, step), SPRINT).await?;
-    match status.phase {
-        Phase::Pending | Phase::Running | Phase::Ready => Ok(StepEvent::Submitted.into()),
-        Phase::Succeeded => {
-            ahead.apply(step, StepEvent::Submitted)?;
-            ahead.apply(step, StepEvent::Ended)?;
-            work::collect(driver, &ahead.run, of(&ahead.run, step)?).await
-        }
-        Phase::Failed | Phase::Cancelled | Phase::Lost => {
-            ahead.apply(step, StepEvent::Submitted)?;
-            Ok(StepEvent::Failed { message: explain(&status), may_pass: true }.into())
-        }
-    }
-}
-
-/// The step as it is by now.
-fn of<'a>(run: &'a Run, step: &StepRun) -> Result<&'a StepRun> {
-    run.step(&step.name).ok_or_else(|| fuseml_domain::Error::internal("unknown-step", step.name.to_string()))
 }

@@ -53,11 +53,29 @@ pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<
     Ok(StepEvent::Staged { workload, runnable, note: None, reuse: None }.into())
 }
 
-pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Result<Workload> {
+/// What a staged step runs, and on what.
+pub(crate) struct Job {
+    runnable: Runnable,
+    inputs: BTreeMap<String, Descriptor>,
+}
+
+impl From<Chosen> for Job {
+    fn from(chosen: Chosen) -> Self {
+        Self { runnable: chosen.runnable, inputs: chosen.inputs }
+    }
+}
+
+impl Job {
+    /// Of a step that was staged by this server or another.
+    pub(crate) async fn of(ports: &Ports, run: &Run, step: &StepRun) -> Result<Self> {
+        let inputs = inputs_of(ports, run, work_of(run, step)?).await?;
+        Ok(Self { runnable: ports.catalog.runnable(runnable_of(step)?).await?, inputs })
+    }
+}
+
+pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun, job: &Job) -> Result<Workload> {
     let ports = &driver.engine.ports;
-    let work = work_of(run, step)?;
-    let artifacts = inputs_of(ports, run, work).await?;
-    let runnable = ports.catalog.runnable(runnable_of(step)?).await?;
+    let (work, Job { runnable, inputs }) = (work_of(run, step)?, job);
     if let (Some(image), None) = (&runnable.image, &runnable.component) {
         let message = format!("{} runs in the image {image}; no agent here runs images", runnable.name);
         return Err(Error::unsupported("image", message));
@@ -68,7 +86,7 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Resu
         environment: runnable.environment.clone(),
         component: runnable.component.clone(),
         command: runnable.command.clone(),
-        variables: variables(ports, &runnable).await?,
+        variables: variables(ports, runnable).await?,
         files: runnable.scripts.iter().map(|(path, text)| (path.clone(), text.clone())).collect(),
         inputs: Vec::new(),
         outputs: runnable.outputs.iter().map(|(name, slot)| output(name, slot)).collect(),
@@ -79,8 +97,8 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Resu
         }),
         labels: labels(run, step),
     };
-    deliver(&mut workload, &runnable, &parameters(run, step, work)?)?;
-    for (name, artifact) in &artifacts {
+    deliver(&mut workload, runnable, &parameters(run, step, work)?)?;
+    for (name, artifact) in inputs {
         if let Some(slot) = runnable.inputs.get(name) {
             let contents = locate(ports, artifact).await?;
             workload.inputs.push(WorkloadInput { name: name.clone(), path: slot.path.clone(), contents });
@@ -89,21 +107,24 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Resu
     Ok(workload)
 }
 
-pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
+pub(crate) async fn collect(
+    driver: &Driver,
+    run: &Run,
+    step: &StepRun,
+    job: &Job,
+    workload: &Workload,
+) -> Result<Outcome> {
     let ports = &driver.engine.ports;
-    let work = work_of(run, step)?;
-    let runnable = ports.catalog.runnable(runnable_of(step)?).await?;
-    let inputs = inputs_of(ports, run, work).await?;
-    let workload = workload(driver, run, step).await?;
+    let Job { runnable, inputs } = job;
     let mut artifacts = Vec::new();
     let mut outputs = BTreeMap::new();
-    for left in ports.agent.outputs(&workload).await? {
+    for left in ports.agent.outputs(workload).await? {
         let Some(slot) = runnable.outputs.get(&left.name) else { continue };
-        let made = register(driver, &Maker { run, step, runnable: &runnable, inputs: &inputs }, slot, &left).await?;
+        let made = register(driver, &Maker { run, step, runnable, inputs }, slot, &left).await?;
         outputs.insert(left.name.clone(), Value::Artifact(made.address.clone()));
         artifacts.push((left.name, made));
     }
-    let mut lineage = used(step, &inputs, runnable_of(step)?);
+    let mut lineage = used(step, inputs, runnable_of(step)?);
     lineage.extend(artifacts.iter().map(|(slot, made)| part(step, slot, Role::Made, &made.address)));
     let artifacts: Vec<_> = artifacts.into_iter().map(|(_, made)| made).collect();
     let result = crate::reuse::result(run, step, &outputs);

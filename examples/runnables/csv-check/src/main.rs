@@ -3,9 +3,19 @@
 //! It knows nothing of FuseML: a table lies in the folder `data`, what it demands comes as variables, and what it found
 //! out goes to the folder `checked`.
 
-use std::{collections::BTreeMap, env, error::Error, fs, path::Path};
+use std::{collections::BTreeMap, env, error::Error, fs, path::Path, process::ExitCode};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let columns = env::var("COLUMNS").unwrap_or_default();
     let needed: Vec<&str> = columns.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
     let least: u64 = env::var("MIN_ROWS").unwrap_or_else(|_| "1".to_owned()).parse()?;

@@ -28,6 +28,8 @@ const LAUNCH_TIME: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(5);
 const LONGEST_LOOK: Duration = Duration::from_millis(100);
 
+const LAYOUT: staging::Layout = staging::Layout { inputs: Folder::work, folders: &[Folder::home, Folder::temporary] };
+
 /// The command that runs [`crate::supervise`] with the folder that is added as its last argument.
 #[derive(Debug, Clone)]
 pub struct SupervisorCommand {
@@ -226,7 +228,7 @@ impl RuntimeAgent for ProcessAgent {
         if matches!(self.state(&folder).await?, State::Unknown) {
             let spec = self.spec(workload)?;
             let described = (&spec, &spec.workload);
-            staging::prepare(described, &*self.config.contents, &self.aside, &folder, Folder::work).await?;
+            staging::prepare(described, &*self.config.contents, &self.aside, &folder, LAYOUT).await?;
         }
         match self.state(&folder).await? {
             State::Waiting { supervised: false } => self.relaunch(&folder).await,

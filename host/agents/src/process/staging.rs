@@ -1,9 +1,6 @@
 //! Prepares a workload's folder aside and puts it in place with one rename: it is there whole or not at all.
 
-use super::{
-    folder::{self, Folder},
-    procfs::Identity,
-};
+use super::{folder::Folder, procfs::Identity};
 use fuseml_domain::{Error, Result, Workload, check_relative_path, port::ContentStore};
 use serde::Serialize;
 use std::{
@@ -56,23 +53,37 @@ pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Makes `target` the workload's folder, its inputs staged below `inputs`. When it is there already, it stays as it is.
+/// Where things lie in a workload's folder.
+pub(crate) struct Layout {
+    /// Below which inputs are staged.
+    pub(crate) inputs: fn(&Folder) -> PathBuf,
+    /// What else has to be there, beside the working directory.
+    pub(crate) folders: &'static [fn(&Folder) -> PathBuf],
+}
+
+/// Makes `target` the workload's folder, its inputs staged. When it is there already, it stays as it is.
 pub(crate) async fn prepare<T: Serialize + Sync>(
     (spec, workload): (&T, &Workload),
     contents: &dyn ContentStore,
     aside: &Path,
     target: &Folder,
-    inputs: fn(&Folder) -> PathBuf,
+    layout: Layout,
 ) -> Result<()> {
     let failed = |error| Error::io(format!("{}: its folder could not be prepared", workload.key), &error);
     let scratch = Scratch::name(aside).map_err(failed)?;
     let folder = Folder::new(scratch.path().to_owned());
-    for path in [folder.path(), &folder.work(), &folder.home(), &folder.temporary(), &inputs(&folder)] {
+    for path in [folder.path(), &folder.work()] {
         create_private(path).map_err(failed)?;
+    }
+    for path in layout.folders {
+        create_private(&path(&folder)).map_err(failed)?;
+    }
+    if !workload.inputs.is_empty() {
+        create_private(&(layout.inputs)(&folder)).map_err(failed)?;
     }
     for input in &workload.inputs {
         check_relative_path(&input.path)?;
-        let path = inside(&inputs(&folder), &input.path)?;
+        let path = inside(&(layout.inputs)(&folder), &input.path)?;
         contents.stage(&input.contents, &path).await.map_err(|error| error.context(format!("input {}", input.name)))?;
     }
     for (path, text) in &workload.files {
@@ -83,7 +94,9 @@ pub(crate) async fn prepare<T: Serialize + Sync>(
             inside(&folder.work(), path)?;
         }
     }
-    folder::write_json(&folder.spec(), spec).map_err(failed)?;
+    let described = serde_json::to_vec_pretty(spec).map_err(io::Error::from);
+    // Nobody looks into it before it is in its place.
+    described.and_then(|spec| fs::write(folder.spec(), spec)).map_err(failed)?;
     match fs::rename(folder.path(), target.path()) {
         // Another submission of the same key was faster.
         Err(_) if target.spec().exists() => Ok(()),

@@ -155,9 +155,9 @@ async fn the_same_job_is_done_once_and_its_result_taken_after_that() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_of_a_component_that_ends_at_once_is_one_transaction() {
-    let writes = async |jobs, failing: Option<&'static str>| {
-        let mut agent = MemoryAgent::with(jobs);
+async fn a_job_that_ends_at_once_is_one_transaction_and_one_that_does_not_is_seen_to_run() {
+    let done = async |components, slow, failing: Option<&'static str>| {
+        let mut agent = MemoryAgent::with(Jobs { components, slow });
         agent.failing = failing;
         let (disk, agent) = (Arc::new(Disk::default()), Arc::new(agent));
         disk.add(pipeline(TRAINING, "code", "code://*"));
@@ -167,15 +167,16 @@ async fn a_job_of_a_component_that_ends_at_once_is_one_transaction() {
         let_it_work(&disk).await;
         (disk.writes(), disk.runs().remove(0).steps.remove(1))
     };
-    let (processes, _) = writes(Jobs::Processes, None).await;
-    let (components, train) = writes(Jobs::Components, None).await;
-    assert_eq!(processes - components, 3, "staged, submitted and ended are saved with what came of it");
+    let writes = async |components, slow| done(components, slow, None).await.0;
+    let slow_process = writes(false, true).await;
+    assert_eq!(slow_process - writes(false, false).await, 2, "submitted and ended are saved with what came of it");
+    assert_eq!(slow_process - writes(true, false).await, 3, "and of a component that it was staged, too");
+    assert_eq!(slow_process - writes(true, true).await, 1);
+
+    let (_, train) = done(true, false, None).await;
     assert_eq!(train.state, StepState::Succeeded);
     assert!(train.workload.is_some() && train.runnable.is_some() && train.reuse.is_some(), "{train:?}");
-    let (slow, _) = writes(Jobs::SlowComponents, None).await;
-    assert_eq!(processes - slow, 1, "that it runs is said at once");
-
-    let (_, train) = writes(Jobs::Components, Some(".train")).await;
+    let (_, train) = done(true, false, Some(".train")).await;
     assert_eq!((train.state, train.note.as_deref()), (StepState::Failed, Some("exited with code 1")));
     assert!(train.workload.is_some(), "its log can be read");
 }
@@ -214,8 +215,14 @@ async fn whatever_people_say_wherever_the_server_dies_no_step_is_lost_or_begun_t
 }
 
 async fn every_command_at_every_write(jobs: Jobs) {
-    // Those of processes are the most.
-    let writes = pushed(TRAINING).await.0.writes();
+    let writes = {
+        let (disk, agent) = (Arc::new(Disk::default()), Arc::new(MemoryAgent::with(jobs)));
+        disk.add(pipeline(TRAINING, "code", "code://*"));
+        disk.register(codeset("c1"));
+        server(&disk, &agent, Crash::Never).await.expect("engine");
+        let_it_work(&disk).await;
+        disk.writes()
+    };
     let train = || Some(name("train"));
     let parameters = [("none".to_owned(), "1".to_owned())].into();
     let commands = [

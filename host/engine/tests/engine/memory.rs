@@ -401,17 +401,19 @@ pub struct MemoryAgent {
 
 /// What jobs are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Jobs {
-    #[default]
-    Processes,
-    /// Components that are over at once.
-    Components,
-    /// Components that take their time.
-    SlowComponents,
+pub struct Jobs {
+    pub components: bool,
+    /// They are not over at once.
+    pub slow: bool,
 }
 
 impl Jobs {
-    pub const ALL: [Self; 3] = [Self::Processes, Self::Components, Self::SlowComponents];
+    pub const ALL: [Self; 4] = [
+        Self { components: false, slow: false },
+        Self { components: false, slow: true },
+        Self { components: true, slow: false },
+        Self { components: true, slow: true },
+    ];
 }
 
 impl MemoryAgent {
@@ -458,9 +460,7 @@ impl RuntimeAgent for MemoryAgent {
     }
 
     async fn wait(&self, key: &str, limit: Duration) -> Result<WorkloadStatus> {
-        let is_component =
-            self.workloads.lock().expect("workloads").get(key).is_some_and(|it| it.0.component.is_some());
-        if is_component && self.jobs == Jobs::SlowComponents && limit < Duration::from_secs(1) {
+        if self.jobs.slow && limit < Duration::from_secs(1) {
             return Ok(WorkloadStatus::new(Phase::Running));
         }
         self.status(key).await
@@ -599,7 +599,7 @@ impl port::Builder for MemoryBuilder {
             requirements: Vec::new(),
             digest: Digest::of(b"environment"),
         };
-        let is_component = |of_kind: &str| of_kind == "trainer" && self.jobs != Jobs::Processes;
+        let is_component = |of_kind: &str| of_kind == "trainer" && self.jobs.components;
         let runnable = |of_kind: &str, input: (&str, Kind), outputs: IndexMap<String, OutputSlot>| Runnable {
             name: name(&format!("app-{of_kind}")),
             kind: of_kind.into(),
