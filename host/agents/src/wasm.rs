@@ -1,7 +1,8 @@
 //! Workloads that are components: they run in the server's sandbox, in no process of their own.
 //!
 //! What such a job does, it does to its own folder, so it has no supervisor: one that a server's end interrupted is
-//! run again from the beginning.
+//! run again from the beginning. What it is, is written down once somebody is told that it runs; one that ends sooner
+//! is written down when it has ended, and whoever waits for it does not wait for that.
 
 use crate::process::{
     folder::{self, Folder},
@@ -15,12 +16,11 @@ use fuseml_domain::{
     port::{CommandRunner, ContentStore, RuntimeAgent},
 };
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{sync::watch, time::timeout};
@@ -31,7 +31,7 @@ const LOOK_AT_DISK: Duration = Duration::from_millis(200);
 /// More files than anybody's output has.
 const MOST_FILES: u64 = 1_000_000;
 
-const LAYOUT: staging::Layout = staging::Layout { inputs: Folder::inputs, folders: &[Folder::temporary] };
+const LAYOUT: staging::Layout = staging::Layout { inputs: Folder::inputs, folders: &[] };
 
 #[derive(Clone)]
 pub struct WasmAgentConfig {
@@ -67,21 +67,35 @@ pub struct WasmAgent(Arc<Inner>);
 struct Inner {
     config: WasmAgentConfig,
     workloads: PathBuf,
-    /// Folders that are not finished, and folders that are being removed.
+    /// Folders that are being removed.
     aside: PathBuf,
-    running: Mutex<HashMap<String, Job>>,
+    jobs: Mutex<HashMap<String, Arc<Job>>>,
 }
 
-/// A job that runs now.
-#[derive(Clone)]
+/// A job that runs, or whose end is not written down yet.
 struct Job {
+    workload: Workload,
     stop: CancellationToken,
-    ended: watch::Receiver<bool>,
+    ending: watch::Sender<Option<WorkloadStatus>>,
+    written: CancellationToken,
+    /// Held by whoever writes down what it is.
+    keeping: Mutex<()>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Spec {
-    workload: Workload,
+impl Job {
+    /// It has ended, and nothing of it touches its folder any more.
+    async fn written_down(&self) {
+        self.written.cancelled().await;
+    }
+
+    fn status(&self) -> Option<WorkloadStatus> {
+        self.ending.borrow().clone()
+    }
+
+    async fn ended(&self) {
+        // The sender is this value's own, so that it does not go meanwhile.
+        let _ = self.ending.subscribe().wait_for(Option::is_some).await;
+    }
 }
 
 impl WasmAgent {
@@ -96,12 +110,12 @@ impl WasmAgent {
             staging::create_private(folder).map_err(failed)?;
         }
         staging::clean(&aside).map_err(failed)?;
-        Ok(Self(Arc::new(Inner { config, workloads, aside, running: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { config, workloads, aside, jobs: Mutex::default() })))
     }
 
     /// Whether this agent was given such a workload.
     pub fn knows(&self, key: &str) -> bool {
-        self.0.job(key).is_some() || self.0.folder(key).is_ok_and(|folder| folder.spec().exists())
+        self.0.job(key).is_some() || self.0.folder(key).is_ok_and(|folder| folder.path().exists())
     }
 }
 
@@ -110,50 +124,91 @@ impl Inner {
         Folder::of(&self.workloads, key)
     }
 
-    fn job(&self, key: &str) -> Option<Job> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    fn jobs(&self) -> MutexGuard<'_, HashMap<String, Arc<Job>>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a fresh folder for the workload and starts it.
+    fn job(&self, key: &str) -> Option<Arc<Job>> {
+        self.jobs().get(key).cloned()
+    }
+
+    /// Starts the workload in a fresh folder.
     async fn begin(self: &Arc<Self>, workload: &Workload) -> Result<()> {
         let folder = self.folder(&workload.key)?;
-        self.discard(&folder).await?;
-        let spec = Spec { workload: workload.clone() };
-        staging::prepare((&spec, workload), &*self.config.contents, &self.aside, &folder, LAYOUT).await?;
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if !running.contains_key(&workload.key) {
-            let (ending, ended) = watch::channel(false);
-            let job = Job { stop: CancellationToken::new(), ended };
-            running.insert(workload.key.clone(), job.clone());
-            tokio::spawn(self.clone().take_through(spec.workload, folder, job.stop, ending));
+        let job = Arc::new(Job {
+            workload: workload.clone(),
+            stop: CancellationToken::new(),
+            ending: watch::Sender::new(None),
+            written: CancellationToken::new(),
+            keeping: Mutex::default(),
+        });
+        // From here on the folder is this one's.
+        match self.jobs().entry(workload.key.clone()) {
+            Entry::Occupied(_) => return Ok(()),
+            Entry::Vacant(place) => drop(place.insert(job.clone())),
         }
-        Ok(())
+        // Not in the caller's own future: one that is dropped would leave a job that never ends.
+        let this = self.clone();
+        let begun = tokio::spawn(async move {
+            let prepared = async {
+                this.discard(&folder).await?;
+                staging::fill(&job.workload, &*this.config.contents, &folder, LAYOUT).await
+            };
+            match prepared.await {
+                Ok(()) => drop(tokio::spawn(this.take_through(job, folder))),
+                Err(error) => {
+                    let message = Some(error.message.clone());
+                    this.end(&job, WorkloadStatus { message, ..WorkloadStatus::new(Phase::Failed) });
+                    this.forget(&job);
+                    return Err(error);
+                }
+            }
+            Ok(())
+        });
+        begun.await.map_err(|error| Error::internal("agent", error.to_string()))?
     }
 
-    async fn take_through(
-        self: Arc<Self>,
-        workload: Workload,
-        folder: Folder,
-        stop: CancellationToken,
-        ending: watch::Sender<bool>,
-    ) {
-        let (started, key, exit) = (Timestamp::now(), workload.key.clone(), folder.exit());
-        let this = self.clone();
-        // A fault of the sandbox's own must not leave a job that never ends.
-        let ran = tokio::spawn(async move { this.run(&workload, &folder, &stop).await }).await;
-        let ran = ran.unwrap_or_else(|_| Err(Error::internal("sandbox", "the sandbox failed while it ran")));
+    fn end(&self, job: &Job, status: WorkloadStatus) {
+        job.ending.send_replace(Some(status));
+    }
+
+    /// From here on the folder alone says what became of it.
+    fn forget(&self, job: &Job) {
+        self.jobs().remove(&job.workload.key);
+        job.written.cancel();
+    }
+
+    async fn take_through(self: Arc<Self>, job: Arc<Job>, folder: Folder) {
+        let started = Timestamp::now();
+        let (this, own, place) = (self.clone(), job.clone(), folder.clone());
+        // A fault of the sandbox's own must not leave a job that never ends, either.
+        let ran = tokio::spawn(async move { this.run(&own.workload, &place, &own.stop).await });
+        let ran = ran.await.unwrap_or_else(|_| Err(Error::internal("sandbox", "the sandbox failed while it ran")));
         let mut status = ran.unwrap_or_else(|error| WorkloadStatus {
             message: Some(error.message),
             ..WorkloadStatus::new(Phase::Failed)
         });
         status.started = Some(started);
         status.ended = Some(Timestamp::now());
-        if let Err(error) = folder::write_json(&exit, &status) {
-            // It will be run again, by whoever asks for it next.
-            tracing::error!(workload = %key, %error, "how it ended could not be written down");
+        self.end(&job, status.clone());
+        // Whoever waits for its end does not wait for this.
+        let written = self
+            .keep(&job)
+            .and_then(|()| folder::write_json(&folder.exit(), &status).map_err(|error| lost(&job, &error)));
+        if let Err(error) = written {
+            tracing::error!(%error, "the next server will run it again if somebody asks for it");
         }
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        let _ = ending.send(true);
+        self.forget(&job);
+    }
+
+    /// Makes sure that the next server can run it again.
+    fn keep(&self, job: &Job) -> Result<()> {
+        let folder = self.folder(&job.workload.key)?;
+        let _keeping = job.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        if folder.spec().exists() {
+            return Ok(());
+        }
+        folder::write_json(&folder.spec(), &job.workload).map_err(|error| lost(job, &error))
     }
 
     async fn run(&self, workload: &Workload, folder: &Folder, stop: &CancellationToken) -> Result<WorkloadStatus> {
@@ -187,14 +242,11 @@ impl Inner {
         let component = workload.component.clone().ok_or_else(|| not_of_this_agent(workload))?;
         let name = workload.labels.get("step").cloned().unwrap_or_else(|| "program".to_owned());
         let mount = |source: PathBuf, path: &str, writable| Mount { source, path: format!("/{path}"), writable };
-        let mut mounts = vec![mount(folder.work(), "", true)];
-        if !workload.inputs.iter().any(|input| input.path.split('/').next() == Some("tmp")) {
-            mounts.push(mount(folder.temporary(), "tmp", true));
-        }
         let inputs = workload.inputs.iter();
-        mounts.extend(inputs.map(|input| mount(folder.inputs().join(&input.path), &input.path, false)));
+        let inputs = inputs.map(|input| mount(folder.inputs().join(&input.path), &input.path, false));
+        let mounts = std::iter::once(mount(folder.work(), "", true)).chain(inputs).collect();
         let mut variables = workload.variables.clone();
-        for (name, value) in [("PWD", "/"), ("HOME", "/"), ("TMPDIR", "/tmp"), ("LANG", "C.UTF-8")] {
+        for (name, value) in [("PWD", "/"), ("HOME", "/"), ("TMPDIR", "/"), ("LANG", "C.UTF-8")] {
             variables.entry(name.to_owned()).or_insert_with(|| value.to_owned());
         }
         Ok(Command {
@@ -217,11 +269,8 @@ impl Inner {
     }
 
     async fn check_disk(&self, folder: &Folder) -> Result<()> {
-        let (places, most) = ([folder.work(), folder.temporary()], self.config.disk_limit);
-        let look = move || {
-            let mut written = Written { bytes: most, files: MOST_FILES };
-            places.iter().try_for_each(|place| written.take(place))
-        };
+        let (work, most) = (folder.work(), self.config.disk_limit);
+        let look = move || Written { bytes: most, files: MOST_FILES }.take(&work);
         match tokio::task::spawn_blocking(look).await.map_err(io::Error::other).flatten() {
             // What is made and removed meanwhile is not looked at again.
             Ok(()) => Ok(()),
@@ -249,8 +298,7 @@ impl Inner {
     }
 
     fn stored(folder: &Folder) -> Result<Option<Workload>> {
-        let spec: Option<Spec> = read(folder, &folder.spec())?;
-        Ok(spec.map(|spec| spec.workload))
+        read(folder, &folder.spec())
     }
 
     fn ended(folder: &Folder) -> Result<Option<WorkloadStatus>> {
@@ -300,6 +348,10 @@ fn not_of_this_agent(workload: &Workload) -> Error {
     Error::unsupported("component", format!("{} is no job of a component", workload.key))
 }
 
+fn lost(job: &Job, error: &io::Error) -> Error {
+    Error::io(format!("{} could not be written down", job.workload.key), error)
+}
+
 fn unknown(key: &str) -> WorkloadStatus {
     let message = Some(format!("this agent knows no workload `{key}`"));
     WorkloadStatus { message, ..WorkloadStatus::new(Phase::Lost) }
@@ -312,22 +364,31 @@ impl RuntimeAgent for WasmAgent {
             return Err(not_of_this_agent(workload));
         }
         let folder = self.0.folder(&workload.key)?;
-        let is_same = Inner::stored(&folder)?.is_some_and(|stored| stored == *workload);
         match self.0.job(&workload.key) {
-            Some(_) if is_same => return Ok(()),
-            Some(_) => self.cancel(&workload.key).await?,
-            None if is_same && Inner::ended(&folder)?.is_some() => return Ok(()),
+            Some(job) if job.workload == *workload => return Ok(()),
+            Some(job) => {
+                job.stop.cancel();
+                job.written_down().await;
+            }
+            None if Inner::ended(&folder)?.is_some() && Inner::stored(&folder)?.as_ref() == Some(workload) => {
+                return Ok(());
+            }
             None => {}
         }
         self.0.begin(workload).await
     }
 
     async fn status(&self, key: &str) -> Result<WorkloadStatus> {
-        let running = self.0.job(key).is_some();
         let folder = self.0.folder(key)?;
+        if let Some(job) = self.0.job(key) {
+            if let Some(status) = job.status() {
+                return Ok(status);
+            }
+            self.0.keep(&job)?;
+            return Ok(WorkloadStatus::new(Phase::Running));
+        }
         Ok(match Inner::ended(&folder)? {
             Some(status) => status,
-            None if running => WorkloadStatus::new(Phase::Running),
             None if folder.spec().exists() => WorkloadStatus::new(Phase::Pending),
             None => unknown(key),
         })
@@ -341,9 +402,11 @@ impl RuntimeAgent for WasmAgent {
                 None => return Ok(unknown(key)),
             }
         }
-        if let Some(mut job) = self.0.job(key) {
-            // Closed is ended, too.
-            let _ = timeout(limit, job.ended.wait_for(|ended| *ended)).await;
+        if let Some(job) = self.0.job(key) {
+            let _ = timeout(limit, job.ended()).await;
+            if let Some(status) = job.status() {
+                return Ok(status);
+            }
         }
         self.status(key).await
     }
@@ -361,9 +424,9 @@ impl RuntimeAgent for WasmAgent {
     async fn cancel(&self, key: &str) -> Result<()> {
         let folder = self.0.folder(key)?;
         match self.0.job(key) {
-            Some(mut job) => {
+            Some(job) => {
                 job.stop.cancel();
-                let _ = job.ended.wait_for(|ended| *ended).await;
+                job.ended().await;
             }
             None if folder.spec().exists() && Inner::ended(&folder)?.is_none() => {
                 let message = Some("cancelled".to_owned());
@@ -387,20 +450,26 @@ impl RuntimeAgent for WasmAgent {
 
     async fn running(&self) -> Result<Vec<String>> {
         let failed = |error| Error::io(self.0.workloads.display(), &error);
-        let mut keys = Vec::new();
+        let running = |job: &Arc<Job>| job.status().is_none();
+        let mut keys: BTreeSet<String> =
+            self.0.jobs().iter().filter(|(_, job)| running(job)).map(|(key, _)| key.clone()).collect();
         for entry in fs::read_dir(&self.0.workloads).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            if let (Some(key), false) = (entry.file_name().to_str(), entry.path().join("exit.json").exists()) {
-                keys.push(key.to_owned());
-            }
+            let folder = Folder::new(entry.map_err(failed)?.path());
+            // Without a description it went with the server that ran it.
+            let is_open = folder.spec().exists() && !folder.exit().exists();
+            let key = folder.path().file_name().and_then(|key| key.to_str());
+            let ended = key.and_then(|key| self.0.job(key)).is_some_and(|job| job.status().is_some());
+            keys.extend(key.filter(|_| is_open && !ended).map(ToOwned::to_owned));
         }
-        keys.sort();
-        Ok(keys)
+        Ok(keys.into_iter().collect())
     }
 
     async fn delete(&self, key: &str) -> Result<()> {
-        if self.0.job(key).is_some() {
-            return Err(Error::conflict("workload-running", format!("{key} has not ended; cancel it first")));
+        if let Some(job) = self.0.job(key) {
+            if job.status().is_none() {
+                return Err(Error::conflict("workload-running", format!("{key} has not ended; cancel it first")));
+            }
+            job.written_down().await;
         }
         self.0.discard(&self.0.folder(key)?).await
     }

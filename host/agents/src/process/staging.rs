@@ -72,18 +72,37 @@ pub(crate) async fn prepare<T: Serialize + Sync>(
     let failed = |error| Error::io(format!("{}: its folder could not be prepared", workload.key), &error);
     let scratch = Scratch::name(aside).map_err(failed)?;
     let folder = Folder::new(scratch.path().to_owned());
+    fill(workload, contents, &folder, layout).await?;
+    let described = serde_json::to_vec_pretty(spec).map_err(io::Error::from);
+    // Nobody looks into it before it is in its place.
+    described.and_then(|spec| fs::write(folder.spec(), spec)).map_err(failed)?;
+    match fs::rename(folder.path(), target.path()) {
+        // Another submission of the same key was faster.
+        Err(_) if target.spec().exists() => Ok(()),
+        result => result.map_err(failed),
+    }
+}
+
+/// Makes a folder with all that the workload finds there.
+pub(crate) async fn fill(
+    workload: &Workload,
+    contents: &dyn ContentStore,
+    folder: &Folder,
+    layout: Layout,
+) -> Result<()> {
+    let failed = |error| Error::io(format!("{}: its folder could not be prepared", workload.key), &error);
     for path in [folder.path(), &folder.work()] {
         create_private(path).map_err(failed)?;
     }
     for path in layout.folders {
-        create_private(&path(&folder)).map_err(failed)?;
+        create_private(&path(folder)).map_err(failed)?;
     }
     if !workload.inputs.is_empty() {
-        create_private(&(layout.inputs)(&folder)).map_err(failed)?;
+        create_private(&(layout.inputs)(folder)).map_err(failed)?;
     }
     for input in &workload.inputs {
         check_relative_path(&input.path)?;
-        let path = inside(&(layout.inputs)(&folder), &input.path)?;
+        let path = inside(&(layout.inputs)(folder), &input.path)?;
         contents.stage(&input.contents, &path).await.map_err(|error| error.context(format!("input {}", input.name)))?;
     }
     for (path, text) in &workload.files {
@@ -94,14 +113,7 @@ pub(crate) async fn prepare<T: Serialize + Sync>(
             inside(&folder.work(), path)?;
         }
     }
-    let described = serde_json::to_vec_pretty(spec).map_err(io::Error::from);
-    // Nobody looks into it before it is in its place.
-    described.and_then(|spec| fs::write(folder.spec(), spec)).map_err(failed)?;
-    match fs::rename(folder.path(), target.path()) {
-        // Another submission of the same key was faster.
-        Err(_) if target.spec().exists() => Ok(()),
-        result => result.map_err(failed),
-    }
+    Ok(())
 }
 
 /// The path below `work`, its parent made. Refuses ways through symbolic links, which a staged input may hold.
