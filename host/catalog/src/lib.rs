@@ -18,6 +18,7 @@ mod port;
 mod progress;
 mod references;
 mod results;
+mod run_rows;
 mod runs;
 mod schedules;
 mod search;

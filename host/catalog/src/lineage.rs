@@ -1,5 +1,6 @@
 //! Where an artifact comes from and what came of it.
 
+use crate::run_rows::{runs_of, select_runs};
 use crate::{CallRecord, Catalog, all_from_json, failed};
 use fuseml_database::Sql;
 use fuseml_domain::{Address, Descriptor, Name, Result, Run, Store};
@@ -103,8 +104,8 @@ impl Catalog {
         let ids: BTreeSet<String> = edges.iter().map(|edge| edge.run.clone()).collect();
         let mut runs = Vec::new();
         for ids in chunks(ids) {
-            let sql = with_values("SELECT document FROM runs WHERE id IN ", ids);
-            runs.extend(all_from_json::<Run>(sql.scalar().fetch_all(&self.database.pool).await.map_err(failed)?)?);
+            let sql = with_values(select_runs!("WHERE r.id IN "), ids);
+            runs.extend(runs_of(sql.rows().fetch_all(&self.database.pool).await.map_err(failed)?)?);
         }
         runs.sort_by_key(|run| run.id);
         let artifacts: BTreeSet<String> = edges.iter().map(|edge| edge.artifact.clone()).collect();

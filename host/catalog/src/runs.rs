@@ -1,9 +1,11 @@
 //! Runs, their transitions, and what each used and made.
 
 use crate::{
-    Catalog, Transition, all_from_json,
+    Catalog, Transition,
     artifacts::{self, Cause},
-    failed, from_json, results, to_json,
+    failed, from_json, results,
+    run_rows::{self, RunRow, run_of, runs_of, select_runs},
+    to_json,
 };
 use fuseml_domain::{
     Address, Admission, Concurrency, Error, Name, Result, Run, RunCommand, RunState, Unstarted, Value, admit,
@@ -33,29 +35,25 @@ fn event((sequence, document, run): EventRow) -> Result<ArtifactEvent> {
 impl Catalog {
     /// The project's runs, newest first.
     pub async fn list_runs(&self, project: &Name, filter: &RunFilter) -> Result<Vec<Run>> {
-        let texts: Vec<String> = match (&filter.root, &filter.pipeline) {
+        let rows: Vec<RunRow> = match (&filter.root, &filter.pipeline) {
             (Some(root), _) => {
-                sqlx::query_scalar(
-                    "SELECT document FROM runs WHERE root = $1 AND project = $2 ORDER BY id DESC LIMIT $3",
-                )
-                .bind(root.to_string())
-                .bind(&**project)
-                .bind(i64::from(filter.limit))
-                .fetch_all(&self.database.pool)
-                .await
+                sqlx::query_as(select_runs!("WHERE r.root = $1 AND r.project = $2 ORDER BY r.id DESC LIMIT $3"))
+                    .bind(root.to_string())
+                    .bind(&**project)
+                    .bind(i64::from(filter.limit))
+                    .fetch_all(&self.database.pool)
+                    .await
             }
             (None, Some(pipeline)) => {
-                sqlx::query_scalar(
-                    "SELECT document FROM runs WHERE project = $1 AND pipeline = $2 ORDER BY number DESC LIMIT $3",
-                )
-                .bind(&**project)
-                .bind(&**pipeline)
-                .bind(i64::from(filter.limit))
-                .fetch_all(&self.database.pool)
-                .await
+                sqlx::query_as(select_runs!("WHERE r.project = $1 AND r.pipeline = $2 ORDER BY r.number DESC LIMIT $3"))
+                    .bind(&**project)
+                    .bind(&**pipeline)
+                    .bind(i64::from(filter.limit))
+                    .fetch_all(&self.database.pool)
+                    .await
             }
             (None, None) => {
-                sqlx::query_scalar("SELECT document FROM runs WHERE project = $1 ORDER BY id DESC LIMIT $2")
+                sqlx::query_as(select_runs!("WHERE r.project = $1 ORDER BY r.id DESC LIMIT $2"))
                     .bind(&**project)
                     .bind(i64::from(filter.limit))
                     .fetch_all(&self.database.pool)
@@ -63,12 +61,12 @@ impl Catalog {
             }
         }
         .map_err(failed)?;
-        all_from_json(texts)
+        runs_of(rows)
     }
 
     pub async fn run_by_number(&self, project: &Name, pipeline: &Name, number: u64) -> Result<Run> {
-        let text: Option<String> =
-            sqlx::query_scalar("SELECT document FROM runs WHERE project = $1 AND pipeline = $2 AND number = $3")
+        let row: Option<RunRow> =
+            sqlx::query_as(select_runs!("WHERE r.project = $1 AND r.pipeline = $2 AND r.number = $3"))
                 .bind(&**project)
                 .bind(&**pipeline)
                 .bind(number.cast_signed())
@@ -81,7 +79,7 @@ impl Catalog {
                 format!("the project {project} has no run {pipeline}/{number}; `fuseml run list` shows those it has"),
             )
         };
-        text.map_or_else(|| Err(missing()), |text| from_json(&text))
+        row.map_or_else(|| Err(missing()), run_of)
     }
 
     /// Whether all is known that follows from this artifact so far (its event and those of all artifacts made in runs that
@@ -203,11 +201,12 @@ impl Catalog {
     pub(crate) async fn begin_next_run(&self, project: &Name, pipeline: &Name) -> Result<Option<Run>> {
         let mut transaction = self.database.write().await?;
         let open = open_runs_of(&mut transaction, project, pipeline).await?;
-        let Some(mut first) = open.into_iter().next().filter(|run| run.state == RunState::Queued) else {
+        let Some(before) = open.into_iter().next().filter(|run| run.state == RunState::Queued) else {
             return Ok(None);
         };
+        let mut first = before.clone();
         first.begin();
-        update_run(&mut transaction, &first).await?;
+        update_run(&mut transaction, &first, first.changed_since(&before)).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(Some(first))
     }
@@ -229,30 +228,27 @@ impl Catalog {
     }
 
     pub(crate) async fn run_by_id(&self, id: Uuid) -> Result<Run> {
-        let text: Option<String> = sqlx::query_scalar("SELECT document FROM runs WHERE id = $1")
+        let row: Option<RunRow> = sqlx::query_as(select_runs!("WHERE r.id = $1"))
             .bind(id.to_string())
             .fetch_optional(&self.database.pool)
             .await
             .map_err(failed)?;
-        text.map_or_else(
-            || Err(Error::not_found("unknown-run", format!("there is no run {id}"))),
-            |text| from_json(&text),
-        )
+        row.map_or_else(|| Err(Error::not_found("unknown-run", format!("there is no run {id}"))), run_of)
     }
 
     pub(crate) async fn unfinished_runs(&self) -> Result<Vec<Run>> {
-        let texts: Vec<String> =
-            sqlx::query_scalar("SELECT document FROM runs WHERE state IN ('queued', 'running', 'paused') ORDER BY id")
+        let rows: Vec<RunRow> =
+            sqlx::query_as(select_runs!("WHERE r.state IN ('queued', 'running', 'paused') ORDER BY r.id"))
                 .fetch_all(&self.database.pool)
                 .await
                 .map_err(failed)?;
-        all_from_json(texts)
+        runs_of(rows)
     }
 
     pub(crate) async fn save_change(&self, change: &Change) -> Result<()> {
         let mut transaction = self.database.write().await?;
         let run = &change.run;
-        update_run(&mut transaction, run).await?;
+        update_run(&mut transaction, run, change.changed.iter().copied()).await?;
         let id = run.id.to_string();
         artifacts::insert(&mut transaction, &change.artifacts, Cause::Run(&id)).await?;
         for participation in &change.lineage {
@@ -294,15 +290,15 @@ impl Catalog {
         reason: Option<String>,
     ) -> Result<Run> {
         let mut transaction = self.database.write().await?;
-        let text: Option<String> = sqlx::query_scalar("SELECT document FROM runs WHERE id = $1")
+        let row: Option<RunRow> = sqlx::query_as(select_runs!("WHERE r.id = $1"))
             .bind(id.to_string())
             .fetch_optional(&mut *transaction)
             .await
             .map_err(failed)?;
-        let text = text.ok_or_else(|| Error::not_found("unknown-run", format!("there is no run {id}")))?;
-        let mut run: Run = from_json(&text)?;
+        let before = run_of(row.ok_or_else(|| Error::not_found("unknown-run", format!("there is no run {id}")))?)?;
+        let mut run = before.clone();
         run.command(command, by, reason, Timestamp::now())?;
-        update_run(&mut transaction, &run).await?;
+        update_run(&mut transaction, &run, run.changed_since(&before)).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(run)
     }
@@ -314,16 +310,16 @@ fn read_id(text: &str) -> Result<Uuid> {
 
 /// Open runs of a pipeline, oldest first.
 async fn open_runs_of(connection: &mut AnyConnection, project: &Name, pipeline: &Name) -> Result<Vec<Run>> {
-    let texts: Vec<String> = sqlx::query_scalar(
-        "SELECT document FROM runs WHERE state IN ('queued', 'running', 'paused') AND project = $1 AND pipeline = $2
-         ORDER BY number",
-    )
+    let rows: Vec<RunRow> = sqlx::query_as(select_runs!(
+        "WHERE r.state IN ('queued', 'running', 'paused') AND r.project = $1 AND r.pipeline = $2
+         ORDER BY r.number"
+    ))
     .bind(&**project)
     .bind(&**pipeline)
     .fetch_all(connection)
     .await
     .map_err(failed)?;
-    all_from_json(texts)
+    runs_of(rows)
 }
 
 /// Numbers and saves a run, and cancels those that it replaces; answers why it does not begin.
@@ -338,8 +334,8 @@ pub(crate) async fn insert_run(
         if let Admission::Refused(reason) = admit(&mut run, concurrency, &mut open, Timestamp::now())? {
             return Ok(Some(reason));
         }
-        for (changed, _) in open.into_iter().zip(before).filter(|(now, before)| now.revision > before.revision) {
-            update_run(&mut *connection, &changed).await?;
+        for (changed, before) in open.into_iter().zip(before).filter(|(now, before)| now.revision > before.revision) {
+            update_run(&mut *connection, &changed, changed.changed_since(&before)).await?;
             started.replaced.push(changed);
         }
     }
@@ -354,37 +350,15 @@ pub(crate) async fn insert_run(
         Error::conflict("pipeline-gone", format!("the pipeline {} was removed meanwhile", run.pipeline))
     })?;
     run.number = number.cast_unsigned();
-    sqlx::query("INSERT INTO runs (id, project, pipeline, number, state, root, revision, document) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
-        .bind(run.id.to_string())
-        .bind(&*run.project)
-        .bind(&*run.pipeline)
-        .bind(number)
-        .bind(run.state.to_string())
-        .bind(run.cause.root.as_ref().map(ToString::to_string))
-        .bind(run.revision.cast_signed())
-        .bind(to_json(&run)?)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
+    run_rows::insert(&mut *connection, &run).await?;
     insert_event(connection, &run).await?;
     started.runs.push(run);
     Ok(None)
 }
 
-/// Saves a run that is exactly one transition newer than the stored one.
-async fn update_run(connection: &mut AnyConnection, run: &Run) -> Result<()> {
-    let done = sqlx::query("UPDATE runs SET state = $1, revision = $2, document = $3 WHERE id = $4 AND revision = $5")
-        .bind(run.state.to_string())
-        .bind(run.revision.cast_signed())
-        .bind(to_json(run)?)
-        .bind(run.id.to_string())
-        .bind(run.revision.cast_signed() - 1)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
-    if done.rows_affected() == 0 {
-        return Err(Error::conflict("stale-run", format!("{} was changed meanwhile", run.label())));
-    }
+/// Saves a transition with its event.
+async fn update_run(connection: &mut AnyConnection, run: &Run, changed: impl IntoIterator<Item = usize>) -> Result<()> {
+    run_rows::update(&mut *connection, run, changed).await?;
     insert_event(connection, run).await
 }
 

@@ -1,5 +1,6 @@
 //! What one version of an extension had a part in, for when it turns out that it must not have run.
 
+use crate::run_rows::{RunRow, runs_of, select_runs};
 use crate::{Catalog, InstalledVersion, all_from_json, failed, from_json, to_json};
 use fuseml_domain::{Descriptor, Freeze, Name, Pipeline, Result, Run, port::Service};
 use jiff::Timestamp;
@@ -34,14 +35,13 @@ impl Catalog {
         }
         let mut runs: BTreeMap<String, Run> = BTreeMap::new();
         for artifact in &touched.artifacts {
-            let texts: Vec<String> = sqlx::query_scalar(
-                "SELECT document FROM runs WHERE id IN (SELECT run FROM participations WHERE artifact = $1)",
-            )
-            .bind(artifact)
-            .fetch_all(&self.database.pool)
-            .await
-            .map_err(failed)?;
-            let found: Vec<Run> = all_from_json(texts)?;
+            let rows: Vec<RunRow> =
+                sqlx::query_as(select_runs!("WHERE r.id IN (SELECT run FROM participations WHERE artifact = $1)"))
+                    .bind(artifact)
+                    .fetch_all(&self.database.pool)
+                    .await
+                    .map_err(failed)?;
+            let found = runs_of(rows)?;
             runs.extend(found.into_iter().map(|run| (format!("{}/{}", run.project, run.label()), run)));
         }
         for run in runs.values() {

@@ -151,6 +151,7 @@ async fn a_transition_brings_everything_or_nothing(stand: Stand) {
 
     let model = artifact(Kind::Model, "app", "bbbb3333");
     let outputs = [("model".to_owned(), Value::Artifact(model.address.clone()))].into();
+    let before = run.clone();
     run.apply(&name("train"), 0, StepEvent::Succeeded { outputs, note: None }, Timestamp::now()).expect("apply");
     let part = |slot: &str, role, artifact: &Descriptor| Participation {
         step: name("train"),
@@ -163,13 +164,14 @@ async fn a_transition_brings_everything_or_nothing(stand: Stand) {
         artifacts: vec![model.clone()],
         lineage: vec![part("code", Role::Used, &code), part("model", Role::Made, &model)],
         build: Some(Build { codeset: code.address.clone(), environment_digest: digest, runnables: vec![] }),
-        ..Change::of(run.clone())
+        ..Change::of(&before, run.clone())
     };
     catalog.save(&change).await.expect("save");
 
     let stale = catalog.save(&change).await.expect_err("the same transition twice");
     assert_eq!((stale.kind, stale.code.as_str()), (ErrorKind::Conflict, "stale-run"));
-    assert_eq!(catalog.run(run.id).await.expect("run").state, RunState::Succeeded);
+    assert_eq!(catalog.run(run.id).await.expect("run"), run, "all of it, its template and its steps");
+    assert_eq!(run.state, RunState::Succeeded);
     assert_eq!(catalog.artifact(&model.address).await.expect("model"), model);
     assert_eq!(catalog.pending_events(10).await.expect("events")[0].run, Some(run.id));
     assert!(catalog.last_build(&name("shop"), &name("app")).await.expect("build").is_some());
@@ -191,10 +193,10 @@ async fn a_request_to_cancel_is_kept_and_an_ended_run_ignores_it(stand: Stand) {
     let stored = catalog.run(run.id).await.expect("run");
     assert_eq!((stored.cancel_requested, stored.revision), (true, 1));
 
-    let mut run = stored;
+    let mut run = stored.clone();
     run.apply(&name("train"), 0, StepEvent::Cancelled, Timestamp::now()).expect("apply");
     assert_eq!(run.steps[0].state, StepState::Cancelled);
-    catalog.save(&Change::of(run.clone())).await.expect("save");
+    catalog.save(&Change::of(&stored, run.clone())).await.expect("save");
     assert_eq!(cancel().await.expect_err("ended").kind, ErrorKind::Conflict);
     assert_eq!(catalog.run(run.id).await.expect("run").revision, run.revision);
 }
@@ -225,7 +227,7 @@ async fn a_paused_run_is_open_and_what_a_job_made_is_found_by_what_decided_it(st
     };
     for (alpha, label) in [("1", "training/1"), ("2", "training/2"), ("1", "training/3")] {
         run.revision += 1;
-        let change = Change { result: Some(result(alpha, label)), ..Change::of(run.clone()) };
+        let change = Change { result: Some(result(alpha, label)), ..Change::of(&run, run.clone()) };
         catalog.save(&change).await.expect("save");
     }
     let found = async |alpha: &str| {

@@ -300,6 +300,8 @@ pub struct Service {
 #[derive(Debug, Clone)]
 pub struct Change {
     pub run: crate::Run,
+    /// Positions of the steps that it changed.
+    pub changed: Vec<usize>,
     pub artifacts: Vec<Descriptor>,
     pub lineage: Vec<Participation>,
     pub build: Option<Build>,
@@ -309,8 +311,17 @@ pub struct Change {
 }
 
 impl Change {
-    pub fn of(run: crate::Run) -> Self {
-        Self { run, artifacts: Vec::new(), lineage: Vec::new(), build: None, service: None, result: None }
+    /// From one state of a run to the next.
+    pub fn of(before: &crate::Run, run: crate::Run) -> Self {
+        Self {
+            changed: run.changed_since(before),
+            run,
+            artifacts: Vec::new(),
+            lineage: Vec::new(),
+            build: None,
+            service: None,
+            result: None,
+        }
     }
 }
 

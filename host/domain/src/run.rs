@@ -209,6 +209,28 @@ impl Run {
         Some(if asking.is_empty() { WaitsFor::Resume } else { WaitsFor::Approval(asking) })
     }
 
+    /// All of it but its template and its steps.
+    pub fn frame(&self) -> Self {
+        Self {
+            template: self.template.empty(),
+            steps: Vec::new(),
+            cause: self.cause.clone(),
+            project: self.project.clone(),
+            pipeline: self.pipeline.clone(),
+            inputs: self.inputs.clone(),
+            parameters: self.parameters.clone(),
+            outputs: self.outputs.clone(),
+            interventions: self.interventions.clone(),
+            ..*self
+        }
+    }
+
+    /// Positions of the steps that are not as they were in `before`, an earlier state of the same run.
+    pub fn changed_since(&self, before: &Self) -> Vec<usize> {
+        let pairs = self.steps.iter().zip(&before.steps).enumerate();
+        pairs.filter(|(_, (now, before))| now != before).map(|(position, _)| position).collect()
+    }
+
     /// `<pipeline>/<number>`.
     pub fn label(&self) -> String {
         format!("{}/{}", self.pipeline, self.number)

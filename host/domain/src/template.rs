@@ -67,6 +67,17 @@ pub struct Template {
 }
 
 impl Template {
+    /// Its name and nothing else.
+    pub(crate) fn empty(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            description: String::new(),
+            inputs: IndexMap::new(),
+            steps: Vec::new(),
+            outputs: IndexMap::new(),
+        }
+    }
+
     /// Reads a YAML template; `source` is the file's name, for messages.
     pub fn parse(text: &str, source: &str) -> Result<Self> {
         let options = serde_saphyr::options! { with_snippet: false };

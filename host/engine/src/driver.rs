@@ -246,8 +246,8 @@ impl Driver {
     async fn transition(&self, step: &StepRun, outcome: Outcome) -> Result<()> {
         let _saving = self.saving.lock().await;
         loop {
-            let mut next = self.snapshot();
-            let id = next.id;
+            let before = self.snapshot();
+            let (mut next, id) = (before.clone(), before.id);
             let last = (outcome.event.clone(), Timestamp::now());
             let events = outcome.earlier.iter().cloned().chain([last]);
             match next.apply_all(&step.name, step.version, events) {
@@ -256,7 +256,7 @@ impl Driver {
                 Err(error) if error.code == "stale-step" => return Ok(()),
                 Err(error) => return Err(error),
             }
-            let mut change = Change::of(next);
+            let mut change = Change::of(&before, next);
             if let Some(extras) = &outcome.extras {
                 extras(&mut change);
             }

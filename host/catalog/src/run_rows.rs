@@ -1,0 +1,106 @@
+//! How a run lies in the database, so that a transition writes what it changes: its template once for all runs of it,
+//! each of its steps by itself, and all else of it as one document.
+
+use crate::{failed, from_json, to_json};
+use fuseml_domain::{Digest, Error, Result, Run};
+use sqlx::AnyConnection;
+
+/// Document, template, and steps by commas.
+pub(crate) type RunRow = (String, String, Option<String>);
+
+/// Whole runs, in one look: those that the rest of the statement says of `r`.
+macro_rules! select_runs {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.document, t.document, ",
+            "(SELECT string_agg(s.document, ',' ORDER BY s.position) FROM run_steps s WHERE s.run = r.id) ",
+            "FROM runs r JOIN run_templates t ON t.digest = r.template ",
+            $rest
+        )
+    };
+}
+pub(crate) use select_runs;
+
+pub(crate) fn run_of((document, template, steps): RunRow) -> Result<Run> {
+    let mut run: Run = from_json(&document)?;
+    run.template = from_json(&template)?;
+    run.steps = from_json(&format!("[{}]", steps.unwrap_or_default()))?;
+    Ok(run)
+}
+
+pub(crate) fn runs_of(rows: Vec<RunRow>) -> Result<Vec<Run>> {
+    rows.into_iter().map(run_of).collect()
+}
+
+/// A run that is not there yet.
+pub(crate) async fn insert(connection: &mut AnyConnection, run: &Run) -> Result<()> {
+    let template = to_json(&run.template)?;
+    let digest = Digest::of(template.as_bytes()).to_string();
+    sqlx::query("INSERT INTO run_templates (digest, document) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING")
+        .bind(&digest)
+        .bind(template)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+    sqlx::query(
+        "INSERT INTO runs (id, project, pipeline, number, state, root, revision, document, template)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(run.id.to_string())
+    .bind(&*run.project)
+    .bind(&*run.pipeline)
+    .bind(run.number.cast_signed())
+    .bind(run.state.to_string())
+    .bind(run.cause.root.as_ref().map(ToString::to_string))
+    .bind(run.revision.cast_signed())
+    .bind(to_json(&run.frame())?)
+    .bind(digest)
+    .execute(&mut *connection)
+    .await
+    .map_err(failed)?;
+    put_steps(connection, run, 0..run.steps.len()).await
+}
+
+/// Saves a run that is exactly one transition newer than the stored one.
+///
+/// # Errors
+/// `conflict` (`stale-run`) when it is not.
+pub(crate) async fn update(
+    connection: &mut AnyConnection,
+    run: &Run,
+    changed: impl IntoIterator<Item = usize>,
+) -> Result<()> {
+    let done = sqlx::query("UPDATE runs SET state = $1, revision = $2, document = $3 WHERE id = $4 AND revision = $5")
+        .bind(run.state.to_string())
+        .bind(run.revision.cast_signed())
+        .bind(to_json(&run.frame())?)
+        .bind(run.id.to_string())
+        .bind(run.revision.cast_signed() - 1)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+    if done.rows_affected() == 0 {
+        return Err(Error::conflict("stale-run", format!("{} was changed meanwhile", run.label())));
+    }
+    put_steps(connection, run, changed).await
+}
+
+async fn put_steps(
+    connection: &mut AnyConnection,
+    run: &Run,
+    positions: impl IntoIterator<Item = usize>,
+) -> Result<()> {
+    for (position, step) in positions.into_iter().filter_map(|position| Some((position, run.steps.get(position)?))) {
+        sqlx::query(
+            "INSERT INTO run_steps (run, position, document) VALUES ($1, $2, $3)
+             ON CONFLICT (run, position) DO UPDATE SET document = excluded.document",
+        )
+        .bind(run.id.to_string())
+        .bind(i64::try_from(position).unwrap_or(i64::MAX))
+        .bind(to_json(step)?)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+    }
+    Ok(())
+}
