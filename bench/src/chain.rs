@@ -5,11 +5,11 @@ use crate::figures::{heading, line, ratio, spread};
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use fuseml_agents::{BuiltInAgents, ProcessAgent, ProcessAgentConfig, SupervisorCommand, WasmAgent, WasmAgentConfig};
-use fuseml_catalog::Catalog;
+use fuseml_catalog::{Catalog, RunFilter};
 use fuseml_contents::{Contents, Repositories, TreeStore};
 use fuseml_domain::{
     Address, Attributes, CollectedOutput, Descriptor, Digest, Error, Image, InstanceChoice, Kind, Location, LogChunk,
-    Name, Origin, Pipeline, Runnable, Store, Template, Workload, WorkloadStatus,
+    Name, Origin, Pipeline, Runnable, StepEvent, Store, Template, Workload, WorkloadStatus,
     port::{ArtifactStore, Builder, Catalog as _, ComponentSource, Extensions, RuntimeAgent},
 };
 use fuseml_engine::{Engine, EngineConfig, Ports};
@@ -104,6 +104,14 @@ impl Extensions for NoExtensions {
     }
 }
 
+#[derive(Clone, Copy)]
+struct Shape {
+    /// Every codeset starts it.
+    listens: bool,
+    /// Each step waits for the one before it.
+    is_chain: bool,
+}
+
 struct World {
     _folder: tempfile::TempDir,
     catalog: Catalog,
@@ -152,11 +160,16 @@ impl World {
     }
 
     async fn pipeline(&self, name: &str, runnable: &Address, steps: usize, listens: bool) -> Result<Pipeline> {
+        self.pipeline_of(name, runnable, steps, Shape { listens, is_chain: true }).await
+    }
+
+    async fn pipeline_of(&self, name: &str, runnable: &Address, steps: usize, shape: Shape) -> Result<Pipeline> {
+        let Shape { listens, is_chain } = shape;
         let mut text = format!("schema_version: 1\nname: {name}\ndescription: does nothing\n");
         text += if listens { "inputs: {code: {kind: codeset}}\nsteps:\n" } else { "inputs: {}\nsteps:\n" };
         for step in 0..steps {
             write!(text, "  s{step}: {{run: '{runnable}'")?;
-            if step > 0 {
+            if step > 0 && is_chain {
                 write!(text, ", after: [s{}]", step - 1)?;
             }
             text += "}\n";
@@ -172,7 +185,19 @@ impl World {
     async fn chain(&self, runnable: &Address, steps: usize) -> Result<Duration> {
         let name = format!("{}-{steps}", runnable.name);
         let pipeline = self.pipeline(&name, runnable, steps, false).await?;
-        let run = self.engine.plan_manual(&pipeline, BTreeMap::new(), BTreeMap::new(), "measured".into()).await?;
+        self.time_of(&pipeline).await
+    }
+
+    /// Steps that wait for nothing and end as soon as they may.
+    async fn at_once(&self, steps: usize) -> Result<Duration> {
+        let shape = Shape { listens: false, is_chain: false };
+        let pipeline = self.pipeline_of(&format!("wide-{steps}"), &self.component, steps, shape).await?;
+        self.time_of(&pipeline).await
+    }
+
+    /// From a run's start to its end, which is success.
+    async fn time_of(&self, pipeline: &Pipeline) -> Result<Duration> {
+        let run = self.engine.plan_manual(pipeline, BTreeMap::new(), BTreeMap::new(), "measured".into()).await?;
         let begun = Instant::now();
         let run = self.engine.start_run(run).await?;
         loop {
@@ -289,6 +314,15 @@ pub(crate) async fn measure(program: &Path) -> Result<()> {
         line("a step; all else", &slope(&times));
     }
 
+    heading("Steps that end at once");
+    for steps in [32, 256] {
+        let time = world.at_once(steps).await?;
+        line(
+            &format!("{steps} components"),
+            &format!("{time:.1?}, {:.2?} a step, no error", time / u32::try_from(steps)?),
+        );
+    }
+
     heading("From an accepted push to the first step's submission");
     world.pipeline("listening", &world.process, 1, true).await?;
     let mut times = Vec::new();
@@ -297,7 +331,75 @@ pub(crate) async fn measure(program: &Path) -> Result<()> {
     }
     let spread = spread(times);
     line(&format!("{PUSHES} pushes"), &format!("{:.1?}  p99 {:.1?}", spread.median, spread.p99));
-    Ok(())
+    world.history(10_000).await?;
+    world.crowd(1_000).await
+}
+
+impl World {
+    /// What lists and single runs cost once there are many.
+    async fn history(&self, runs: usize) -> Result<()> {
+        let pipeline = self.pipeline("history", &self.component, 5, false).await?;
+        for _ in 0..runs {
+            let mut run =
+                self.engine.plan_manual(&pipeline, BTreeMap::new(), BTreeMap::new(), "measured".into()).await?;
+            for step in pipeline.template.steps.iter().map(|step| &step.name) {
+                let (workload, runnable) = (format!("{}.{step}", run.id), Some(self.component.clone()));
+                for event in [
+                    StepEvent::Staged { workload, runnable, note: None, reuse: None },
+                    StepEvent::Submitted,
+                    StepEvent::Ended,
+                    StepEvent::Succeeded { outputs: BTreeMap::new(), note: None },
+                ] {
+                    run.apply(step, 0, event, Timestamp::now())?;
+                }
+            }
+            run.revision = 0;
+            self.catalog.start(run).await?;
+        }
+        heading(&format!("{runs} runs of 5 steps in the history"));
+        let filter = RunFilter { limit: 50, ..RunFilter::default() };
+        let mut times = (Vec::new(), Vec::new());
+        for number in 1..=100 {
+            let begun = Instant::now();
+            let listed = self.catalog.list_runs(&self.project, &filter).await?;
+            times.0.push(begun.elapsed());
+            anyhow::ensure!(listed.len() == 50, "{} runs were listed", listed.len());
+            let begun = Instant::now();
+            self.catalog.run_by_number(&self.project, &pipeline.name, number * 97).await?;
+            times.1.push(begun.elapsed());
+        }
+        for (what, times) in [("the newest 50", times.0), ("one of them", times.1)] {
+            let spread = spread(times);
+            line(what, &format!("{:.2?}  p99 {:.2?}", spread.median, spread.p99));
+        }
+        Ok(())
+    }
+
+    /// One artifact that starts every one of many pipelines.
+    async fn crowd(&self, pipelines: usize) -> Result<()> {
+        heading(&format!("{pipelines} more pipelines that one push starts, a component each"));
+        for number in 0..pipelines {
+            self.pipeline(&format!("listener-{number}"), &self.component, 1, true).await?;
+        }
+        let id: Name = format!("{:040x}", u32::MAX).parse()?;
+        let code = Descriptor {
+            address: Address::of_version(Kind::Codeset, &self.project, &"crowd".parse()?, &id),
+            ..descriptor(Kind::Codeset, &self.project, "crowd".parse()?, id.clone())
+        };
+        let begun = Instant::now();
+        self.catalog.register(std::slice::from_ref(&code)).await?;
+        self.engine.wake();
+        let (mut started, mut ended) = (None, false);
+        while !ended {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let (settled, quiet) = self.catalog.settled(&code.address, &id).await?;
+            started = started.or(settled.then(|| begun.elapsed()));
+            ended = quiet;
+        }
+        let started = started.context("nothing was settled")?;
+        line("all runs are there; all have ended", &format!("{started:.1?}; {:.1?}", begun.elapsed()));
+        Ok(())
+    }
 }
 
 /// The straight line closest to the times: what one more step costs, and what a run costs without any.
