@@ -36,6 +36,11 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// A JSON Schema, whatever the output's format: it is for editors.
+pub(crate) fn print_schema(schema: &serde_json::Value) -> anyhow::Result<()> {
+    print(&(serde_json::to_string_pretty(schema)? + "\n"))
+}
+
 /// A table without lines.
 pub(crate) struct Rows {
     headers: &'static [&'static str],

@@ -1,6 +1,7 @@
 //! Instances: an installed extension configured for one real tool, and how pipelines pick one.
 
 use crate::{Attributes, Budget, Error, Grants, Name, Result, runnable::list_or_none};
+use schemars::JsonSchema;
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -46,7 +47,7 @@ pub struct Instance {
 }
 
 /// How a template names the instance of a step: by name, or by what it must be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum InstanceChoice {
     Name(Name),
@@ -63,7 +64,7 @@ impl fmt::Display for InstanceChoice {
 }
 
 /// What an instance must be. Every condition given must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InstanceSelector {
     /// The tool that the extension adapts: `mlflow`.
@@ -74,6 +75,7 @@ pub struct InstanceSelector {
     pub category: Option<Name>,
     /// Of the extension.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub version: Option<VersionReq>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<Name>,

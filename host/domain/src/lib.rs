@@ -48,6 +48,7 @@ mod surface;
 mod template;
 #[cfg(test)]
 mod testing;
+mod text_schema;
 mod tree;
 mod workload;
 

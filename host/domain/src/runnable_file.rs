@@ -5,10 +5,12 @@ use crate::{
     Runnable, ServiceSpec, ValueType,
 };
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "A runnable of FuseML")]
 struct RunnableText {
     schema_version: u32,
     name: Name,
@@ -37,7 +39,7 @@ struct RunnableText {
     labels: Attributes,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct EnvironmentText {
     python: Option<String>,
@@ -45,7 +47,7 @@ struct EnvironmentText {
     requirements: Vec<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct InputText {
     kind: Kind,
@@ -61,7 +63,7 @@ struct InputText {
     watch: Vec<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct OutputText {
     kind: Kind,
@@ -72,7 +74,7 @@ struct OutputText {
     report: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ParameterText {
     #[serde(rename = "type")]
@@ -85,7 +87,7 @@ struct ParameterText {
     file: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ServiceText {
     ready: String,
@@ -93,7 +95,7 @@ struct ServiceText {
 }
 
 /// Defaults as people write them: without quotes.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Scalar {
     Boolean(bool),
@@ -122,6 +124,11 @@ pub trait Beside {
 }
 
 impl Runnable {
+    /// The JSON Schema of the file, for editors.
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(RunnableText).to_value()
+    }
+
     /// Reads a description; `source` is its name, for messages.
     ///
     /// # Errors

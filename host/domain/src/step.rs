@@ -2,6 +2,7 @@
 
 use crate::{Address, Condition, Error, InstanceChoice, Name, Reference, Result};
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, time::Duration};
 
@@ -9,7 +10,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// Which runnable a step runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum RunnableChoice {
     /// A build step's output, by the kind of runnable.
@@ -19,7 +20,7 @@ pub enum RunnableChoice {
     Kind(RunnableKind),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunnableKind {
     pub kind: String,
@@ -49,7 +50,7 @@ pub struct Work {
 }
 
 /// What is asked of whom.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Approval {
     pub message: String,
@@ -59,7 +60,7 @@ pub struct Approval {
 }
 
 /// Whether a step runs after what came before it went well, or did not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Runs {
     #[default]
@@ -77,7 +78,7 @@ impl Runs {
 }
 
 /// Whether a job that was done before is done again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reuse {
     /// The earlier result is taken where runnable, inputs, parameters and environment are the same.
@@ -205,8 +206,9 @@ impl Step {
 }
 
 /// A step as it stands in the file: exactly one of `build`, `run`, `serve` and `approve`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Step", extend("oneOf" = [{"required": ["build", "codeset"]}, {"required": ["run"]}, {"required": ["serve"]}, {"required": ["approve"]}]))]
 pub(crate) struct StepText {
     build: Option<InstanceChoice>,
     codeset: Option<Reference>,
@@ -226,11 +228,14 @@ pub(crate) struct StepText {
     retry: Option<RetryText>,
     #[serde(default)]
     reuse: Reuse,
+    /// Such as 90s, 30m or 2h.
+    #[schemars(extend("pattern" = "^[1-9][0-9]*[smh]$"))]
     timeout: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "When", extend("oneOf" = [{"required": ["artifact", "where"]}, {"required": ["value", "in"]}]))]
 struct WhenText {
     artifact: Option<Reference>,
     #[serde(rename = "where")]
@@ -240,11 +245,18 @@ struct WhenText {
     one_of: Option<Vec<String>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Retry")]
 struct RetryText {
+    /// In all.
+    #[schemars(range(min = 2, max = 100))]
     attempts: u32,
+    /// Before the second one, such as 90s, 30m or 2h.
+    #[schemars(extend("pattern" = "^[1-9][0-9]*[smh]$"))]
     delay: Option<String>,
+    /// Each pause is so many times the one before.
+    #[schemars(range(min = 1, max = 10))]
     factor: Option<u32>,
 }
 

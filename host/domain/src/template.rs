@@ -8,6 +8,7 @@ use crate::{
     step::StepText,
 };
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -15,7 +16,7 @@ use std::collections::BTreeSet;
 const MOST_STEPS: usize = 1_000;
 
 /// What a template takes: an artifact of a kind, or a value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TemplateInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,7 +34,7 @@ pub struct TemplateInput {
 }
 
 /// What a template gives.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TemplateOutput {
     /// `None` for a value such as a URL.
@@ -42,8 +43,9 @@ pub struct TemplateOutput {
     pub from: Reference,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "A pipeline template of FuseML")]
 struct TemplateText {
     schema_version: u32,
     name: Name,
@@ -67,6 +69,12 @@ pub struct Template {
 }
 
 impl Template {
+    /// The JSON Schema of the file: what an editor completes and checks. What only reading can tell, such as where a
+    /// reference leads, it does not know.
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(TemplateText).to_value()
+    }
+
     /// Its name and nothing else.
     pub(crate) fn empty(&self) -> Self {
         Self {

@@ -29,6 +29,8 @@ pub(crate) enum RunnableCommand {
     List(ListArguments),
     /// Show what a runnable runs, takes and makes
     Show { runnable: String },
+    /// Print the JSON Schema of descriptions, for editors
+    Schema,
 }
 
 #[derive(Args)]
@@ -56,14 +58,15 @@ pub(crate) struct ListArguments {
 }
 
 pub(crate) async fn execute(command: RunnableCommand, options: &Options) -> anyhow::Result<ExitCode> {
-    let client = Client::new(options)?;
+    let client = || Client::new(options);
     match command {
-        RunnableCommand::Register(arguments) => register(&client, arguments, options).await?,
-        RunnableCommand::List(arguments) => list(&client, arguments, options).await?,
+        RunnableCommand::Register(arguments) => register(&client()?, arguments, options).await?,
+        RunnableCommand::List(arguments) => list(&client()?, arguments, options).await?,
         RunnableCommand::Show { runnable } => {
-            let artifact = find_of(&client, options, &runnable, Kind::Runnable).await?;
+            let artifact = find_of(&client()?, options, &runnable, Kind::Runnable).await?;
             options.output.print(&artifact, super::artifact::show)?;
         }
+        RunnableCommand::Schema => crate::output::print_schema(&Runnable::schema())?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -24,6 +24,8 @@ pub(crate) enum TemplateCommand {
     Check { file: String },
     /// Draw what waits for what
     Graph(GraphArguments),
+    /// Print the JSON Schema of templates, for editors
+    Schema,
 }
 
 #[derive(Args)]
@@ -61,6 +63,7 @@ pub(crate) async fn execute(command: TemplateCommand, options: &Options) -> anyh
             let template = Template::parse(&read_file(&file)?, &file)?;
             eprintln!("{file} is a sound template: {} with {} steps.", template.name, template.steps.len());
         }
+        TemplateCommand::Schema => crate::output::print_schema(&Template::schema())?,
         TemplateCommand::Graph(arguments) => {
             let template = find(&arguments.template, options).await?;
             crate::output::print(&draw(&template, None, arguments.notation))?;
