@@ -336,23 +336,22 @@ impl Run {
         Ok(())
     }
 
-    /// Several transitions of one step, each at its time, that are saved as one. An impossible one changes nothing.
+    /// The run after several transitions of one step, each at its time, that are saved as one.
     ///
     /// # Errors
     /// As for [`Run::apply`].
-    pub fn apply_all(
-        &mut self,
+    pub fn after(
+        &self,
         step: &Name,
         version: u32,
         events: impl IntoIterator<Item = (StepEvent, Timestamp)>,
-    ) -> Result<()> {
+    ) -> Result<Self> {
         let mut next = self.clone();
         for (event, at) in events {
             next.apply(step, version, event, at)?;
         }
         next.revision = self.revision + 1;
-        *self = next;
-        Ok(())
+        Ok(next)
     }
 
     /// Makes waiting steps ready or skips them, and ends the run when nothing is left.

@@ -29,7 +29,7 @@ const WATCH: Duration = Duration::from_secs(3600);
 pub(crate) struct Driver {
     pub(crate) engine: Arc<Engine>,
     /// As it was saved last. Nobody holds this while waiting for anything.
-    run: std::sync::Mutex<Run>,
+    run: std::sync::Mutex<Arc<Run>>,
     /// Held by whoever saves a transition. The loop of [`Driver::drive`] never waits for it: what it waits for would not
     /// move meanwhile.
     saving: Mutex<()>,
@@ -62,7 +62,7 @@ impl From<StepEvent> for Outcome {
 
 impl Driver {
     pub(crate) fn new(engine: Arc<Engine>, run: Run, told: Told) -> Self {
-        Self { engine, run: std::sync::Mutex::new(run), saving: Mutex::new(()), told }
+        Self { engine, run: std::sync::Mutex::new(Arc::new(run)), saving: Mutex::new(()), told }
     }
 
     pub(crate) async fn drive(&self) {
@@ -100,7 +100,7 @@ impl Driver {
         }
     }
 
-    pub(crate) fn snapshot(&self) -> Run {
+    pub(crate) fn snapshot(&self) -> Arc<Run> {
         self.run.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -108,7 +108,7 @@ impl Driver {
     fn know(&self, newer: Run) {
         let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
         if newer.revision > run.revision {
-            *run = newer;
+            *run = Arc::new(newer);
         }
     }
 
@@ -247,15 +247,14 @@ impl Driver {
         let _saving = self.saving.lock().await;
         loop {
             let before = self.snapshot();
-            let (mut next, id) = (before.clone(), before.id);
             let last = (outcome.event.clone(), Timestamp::now());
             let events = outcome.earlier.iter().cloned().chain([last]);
-            match next.apply_all(&step.name, step.version, events) {
-                Ok(()) => {}
+            let next = match before.after(&step.name, step.version, events) {
+                Ok(next) => next,
                 // A person changed the step meanwhile: what was worked out for it as it was is void.
                 Err(error) if error.code == "stale-step" => return Ok(()),
                 Err(error) => return Err(error),
-            }
+            };
             let mut change = Change::of(&before, next);
             if let Some(extras) = &outcome.extras {
                 extras(&mut change);
@@ -269,7 +268,7 @@ impl Driver {
                     return Ok(());
                 }
                 // Only people's commands change a run beside its driver; the transition still stands.
-                Err(error) if error.code == "stale-run" => self.know(self.engine.ports.catalog.run(id).await?),
+                Err(error) if error.code == "stale-run" => self.know(self.engine.ports.catalog.run(before.id).await?),
                 Err(error) => return Err(error),
             }
         }
