@@ -80,6 +80,9 @@ impl RuntimeAgent for Noted {
     async fn running(&self) -> fuseml_domain::Result<Vec<String>> {
         self.agent.running().await
     }
+    async fn tidy(&self, key: &str) -> fuseml_domain::Result<()> {
+        self.agent.tidy(key).await
+    }
     async fn delete(&self, key: &str) -> fuseml_domain::Result<()> {
         self.agent.delete(key).await
     }

@@ -61,6 +61,10 @@ impl RuntimeAgent for BuiltInAgents {
         Ok(keys)
     }
 
+    async fn tidy(&self, key: &str) -> Result<()> {
+        self.of(key).tidy(key).await
+    }
+
     async fn delete(&self, key: &str) -> Result<()> {
         self.of(key).delete(key).await
     }

@@ -7,8 +7,7 @@
 use crate::process::{
     folder::{self, Folder},
     log::{self, LogWriter},
-    outputs,
-    staging::{self, Scratch},
+    outputs, staging,
 };
 use async_trait::async_trait;
 use fuseml_domain::{
@@ -270,7 +269,7 @@ impl Inner {
 
     async fn check_disk(&self, folder: &Folder) -> Result<()> {
         let (work, most) = (folder.work(), self.config.disk_limit);
-        let look = move || Written { bytes: most, files: MOST_FILES }.take(&work);
+        let look = move || fits(work, most, MOST_FILES);
         match tokio::task::spawn_blocking(look).await.map_err(io::Error::other).flatten() {
             // What is made and removed meanwhile is not looked at again.
             Ok(()) => Ok(()),
@@ -287,14 +286,8 @@ impl Inner {
         if !folder.path().exists() {
             return Ok(());
         }
-        let (path, aside) = (folder.path().to_owned(), self.aside.clone());
-        // Working directories may be large.
-        let removed = tokio::task::spawn_blocking(move || {
-            let scratch = Scratch::name(&aside)?;
-            fs::rename(path, scratch.path())
-        });
         let failed = |error| Error::io(format!("{} could not be removed", folder.path().display()), &error);
-        removed.await.map_err(io::Error::other).flatten().map_err(failed)
+        staging::remove(vec![folder.path().to_owned()], &self.aside).await.map_err(failed)
     }
 
     fn stored(folder: &Folder) -> Result<Option<Workload>> {
@@ -306,18 +299,16 @@ impl Inner {
     }
 }
 
-/// What may still be written.
-struct Written {
-    bytes: u64,
-    files: u64,
-}
-
-impl Written {
-    /// # Errors
-    /// `QuotaExceeded` when it is more.
-    fn take(&mut self, folder: &Path) -> io::Result<()> {
-        let entries = match fs::read_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+/// Whether a folder holds no more than that. Programs may nest folders as deep as they like, so this does not descend by
+/// calling itself.
+///
+/// # Errors
+/// `QuotaExceeded` when it holds more.
+fn fits(folder: PathBuf, mut bytes: u64, mut files: u64) -> io::Result<()> {
+    let mut folders = vec![folder];
+    while let Some(folder) = folders.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             entries => entries?,
         };
         for entry in entries {
@@ -327,16 +318,17 @@ impl Written {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 metadata => metadata?,
             };
-            let bytes = if metadata.is_file() { metadata.len() } else { 0 };
-            let left = (self.bytes.checked_sub(bytes), self.files.checked_sub(1));
-            let (Some(bytes), Some(files)) = left else { return Err(io::ErrorKind::QuotaExceeded.into()) };
-            *self = Self { bytes, files };
+            let size = if metadata.is_file() { metadata.len() } else { 0 };
+            let (Some(bytes_left), Some(files_left)) = (bytes.checked_sub(size), files.checked_sub(1)) else {
+                return Err(io::ErrorKind::QuotaExceeded.into());
+            };
+            (bytes, files) = (bytes_left, files_left);
             if metadata.is_dir() {
-                self.take(&entry.path())?;
+                folders.push(entry.path());
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 fn read<T: serde::de::DeserializeOwned>(folder: &Folder, file: &Path) -> Result<Option<T>> {
@@ -462,6 +454,18 @@ impl RuntimeAgent for WasmAgent {
             keys.extend(key.filter(|_| is_open && !ended).map(ToOwned::to_owned));
         }
         Ok(keys.into_iter().collect())
+    }
+
+    async fn tidy(&self, key: &str) -> Result<()> {
+        let folder = self.0.folder(key)?;
+        match self.0.job(key) {
+            Some(job) if job.status().is_none() => return Ok(()),
+            Some(job) => job.written_down().await,
+            None if Inner::ended(&folder)?.is_none() => return Ok(()),
+            None => {}
+        }
+        let failed = |error| Error::io(format!("{key} could not be tidied"), &error);
+        staging::remove(vec![folder.work(), folder.inputs()], &self.0.aside).await.map_err(failed)
     }
 
     async fn delete(&self, key: &str) -> Result<()> {

@@ -35,6 +35,25 @@ async fn a_job_ends_with_its_exit_code_and_log() {
 }
 
 #[tokio::test]
+async fn of_a_job_that_was_tidied_its_log_and_its_end_are_left() {
+    let world = World::new();
+    world.agent.tidy("unknown").await.unwrap();
+    world.agent.submit(&job("waits", "sleep 1000")).await.unwrap();
+    world.agent.tidy("waits").await.unwrap();
+    assert!(world.folder("waits").join("work").exists(), "it has not ended");
+    world.agent.cancel("waits").await.unwrap();
+
+    world.run(&job("done", "echo a line; echo much >file")).await;
+    world.agent.tidy("done").await.unwrap();
+    world.agent.tidy("done").await.unwrap();
+    for folder in ["work", "home", "tmp"] {
+        assert!(!world.folder("done").join(folder).exists(), "{folder}");
+    }
+    assert_eq!(world.log("done").await, "a line\n");
+    assert_eq!(world.agent.status("done").await.unwrap().phase, Phase::Succeeded);
+}
+
+#[tokio::test]
 async fn inputs_and_files_are_in_the_working_directory() {
     let world = World::new();
     let source = tempfile::tempdir().unwrap();

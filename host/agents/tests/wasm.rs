@@ -112,6 +112,9 @@ async fn a_job_reads_its_inputs_and_leaves_its_outputs() {
 
     world.agent.submit(&workload).await.unwrap();
     assert_eq!(world.script.runs(), 1, "the same key twice is one workload");
+    world.agent.tidy("copy").await.unwrap();
+    world.agent.outputs(&workload).await.expect_err("only what it said is left");
+    assert_eq!(world.agent.logs("copy", 0).await.unwrap().text, "running\n");
     world.agent.delete("copy").await.unwrap();
     assert_eq!(world.agent.status("copy").await.unwrap().phase, Phase::Lost);
 }

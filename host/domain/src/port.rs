@@ -103,6 +103,9 @@ pub trait RuntimeAgent: Send + Sync {
     async fn endpoint(&self, key: &str) -> Result<String>;
     /// Keys of all workloads that have not ended.
     async fn running(&self) -> Result<Vec<String>>;
+    /// Removes what nobody needs of an ended workload: everything but what it said and how it ended. One that is not
+    /// known, or has not ended, stays as it is.
+    async fn tidy(&self, key: &str) -> Result<()>;
     /// Removes what an ended workload left.
     async fn delete(&self, key: &str) -> Result<()>;
 }

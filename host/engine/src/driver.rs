@@ -265,6 +265,7 @@ impl Driver {
                         self.engine.wake();
                     }
                     self.know(change.run);
+                    self.tidy(&before, step, &outcome.event);
                     return Ok(());
                 }
                 // Only people's commands change a run beside its driver; the transition still stands.
@@ -272,6 +273,30 @@ impl Driver {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Lets the agent remove what a step's workload worked with. Nobody waits for that.
+    fn tidy(&self, run: &Run, step: &StepRun, event: &StepEvent) {
+        let action = run.template.step(&step.name).map(|step| &step.action);
+        if !ends_workload(event, action) {
+            return;
+        }
+        let (agent, key) = (self.engine.ports.agent.clone(), key_of(run, step));
+        tokio::spawn(async move {
+            if let Err(error) = agent.tidy(&key).await {
+                tracing::warn!(%key, %error, "what a workload worked with could not be removed");
+            }
+        });
+    }
+}
+
+/// Nothing more will come of the workload, so that only what it said is of use.
+fn ends_workload(event: &StepEvent, action: Option<&Action>) -> bool {
+    match event {
+        StepEvent::Failed { .. } | StepEvent::Cancelled | StepEvent::Skipped { .. } => true,
+        // A service goes on.
+        StepEvent::Succeeded { .. } => !matches!(action, Some(Action::Serve(_))),
+        _ => false,
     }
 }
 

@@ -122,7 +122,9 @@ async fn end_orphans(ports: &Ports) -> Result<()> {
     let running = ports.agent.running().await?;
     let mut owned: BTreeSet<String> = BTreeSet::new();
     for run in ports.catalog.open_runs().await? {
-        owned.extend(run.steps.iter().filter(|step| !step.state.ended()).filter_map(|step| step.workload.clone()));
+        // Of some it is not saved yet that they were submitted.
+        let key = |step: &StepRun| step.workload.clone().unwrap_or_else(|| key_of(&run, step));
+        owned.extend(run.steps.iter().filter(|step| !step.state.ended()).map(key));
     }
     owned.extend(ports.catalog.services().await?.into_iter().map(|service| service.workload.key));
     for key in running.into_iter().filter(|key| !owned.contains(key)) {

@@ -1,7 +1,7 @@
 //! Programs: components of `wasi:cli`, which run once, on files that are mounted for them.
 //!
 //! A program has no instance, no grant and no receipt: it reaches nothing but its mounts. It may take as long as its
-//! workload may, so it runs on a thread of its own and looks at the clock ten times a second at least.
+//! workload may, so it runs on a thread of its own, and pauses a hundred times a second for whoever would stop it.
 
 use crate::{
     Limits,

@@ -6,8 +6,7 @@ use super::{
     log, outputs,
     procfs::{self, Identity},
     spec::{Environments, Spec, Uv},
-    staging::{self, Scratch},
-    supervisor,
+    staging, supervisor,
 };
 use async_trait::async_trait;
 use fuseml_domain::{
@@ -328,6 +327,17 @@ impl RuntimeAgent for ProcessAgent {
         Ok(keys)
     }
 
+    async fn tidy(&self, key: &str) -> Result<()> {
+        let folder = self.folder(key)?;
+        match self.state(&folder).await? {
+            State::Ended(_) => {
+                let places = [folder.work(), folder.home(), folder.temporary()];
+                staging::remove(places.into(), &self.aside).await.map_err(|error| unreadable(&folder, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn delete(&self, key: &str) -> Result<()> {
         let folder = self.folder(key)?;
         match self.state(&folder).await? {
@@ -335,16 +345,8 @@ impl RuntimeAgent for ProcessAgent {
             State::Ended(_) => {}
             _ => return Err(Error::conflict("workload-running", format!("{key} has not ended; cancel it first"))),
         }
-        let aside = self.aside.clone();
-        // Working directories may be large.
-        let removed = tokio::task::spawn_blocking(move || {
-            let scratch = Scratch::name(&aside)?;
-            fs::rename(folder.path(), scratch.path())
-        });
-        let removed = removed.await;
-        removed
-            .map_err(std::io::Error::other)
-            .flatten()
+        staging::remove(vec![folder.path().to_owned()], &self.aside)
+            .await
             .map_err(|error| Error::io(format!("{key} could not be removed"), &error))
     }
 }

@@ -35,6 +35,23 @@ impl Drop for Scratch {
     }
 }
 
+/// Removes folders; each is gone or there, whatever happens. They may be large, so it is not done on a thread that serves
+/// others.
+pub(crate) async fn remove(folders: Vec<PathBuf>, aside: &Path) -> io::Result<()> {
+    let aside = aside.to_owned();
+    let removed = tokio::task::spawn_blocking(move || {
+        for folder in folders {
+            let scratch = Scratch::name(&aside)?;
+            match fs::rename(folder, scratch.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    });
+    removed.await.map_err(io::Error::other).flatten()
+}
+
 /// Removes what killed processes left unfinished.
 pub(crate) fn clean(root: &Path) -> io::Result<()> {
     for entry in fs::read_dir(root)? {

@@ -13,7 +13,7 @@ use fuseml_engine::{Engine, EngineConfig, Ports};
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard,
@@ -393,6 +393,8 @@ pub struct MemoryAgent {
     /// How often each workload really began, and whether it still runs.
     workloads: Mutex<BTreeMap<String, (Workload, bool)>>,
     begun: Mutex<Vec<String>>,
+    /// Of these nothing but their logs is left.
+    tidied: Mutex<BTreeSet<String>>,
     /// What trainers are.
     jobs: Jobs,
     /// Workloads whose key ends so fail.
@@ -423,6 +425,10 @@ impl MemoryAgent {
 
     pub fn failing(key: &'static str) -> Self {
         Self { failing: Some(key), ..Self::default() }
+    }
+
+    pub fn tidied(&self) -> BTreeSet<String> {
+        self.tidied.lock().expect("tidied").clone()
     }
 
     pub fn begun(&self) -> Vec<String> {
@@ -478,6 +484,7 @@ impl RuntimeAgent for MemoryAgent {
     }
 
     async fn outputs(&self, workload: &Workload) -> Result<Vec<CollectedOutput>> {
+        assert!(!self.tidied().contains(&workload.key), "{} was tidied before it was collected", workload.key);
         let left = |output: &fuseml_domain::WorkloadOutput| CollectedOutput {
             name: output.name.clone(),
             path: Path::new("/").join(&workload.key),
@@ -495,6 +502,11 @@ impl RuntimeAgent for MemoryAgent {
         let runs =
             |(workload, runs): &&(Workload, bool)| *runs && workload.kind == fuseml_domain::WorkloadKind::Service;
         Ok(workloads.values().filter(runs).map(|(workload, _)| workload.key.clone()).collect())
+    }
+
+    async fn tidy(&self, key: &str) -> Result<()> {
+        self.tidied.lock().expect("tidied").insert(key.to_owned());
+        Ok(())
     }
 
     async fn delete(&self, _: &str) -> Result<()> {

@@ -47,6 +47,9 @@ async fn a_push_trains_and_the_model_is_served() {
     assert_eq!(runs[1].cause.root, Some(codeset("c1").address), "the chain goes back to the push");
     assert_eq!(disk.services().len(), 1);
     assert_eq!(agent.begun().len(), 3, "environment, training, service");
+    let tidied: Vec<_> = agent.tidied().iter().filter_map(|key| key.split('.').nth(1).map(str::to_owned)).collect();
+    assert_eq!(tidied.len(), 2, "{tidied:?}");
+    assert!(!tidied.contains(&"serve".to_owned()), "a service goes on");
 }
 
 #[tokio::test(start_paused = true)]
