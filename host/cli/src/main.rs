@@ -9,7 +9,10 @@ mod transfer;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use fuseml_domain::{Error, ErrorKind, Kind};
 use output::Format;
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 not found; 4 denied; 5 conflict with what is there; \
 6 server or tool not available; 7 a run failed; 8 a run waits for a person.";
@@ -84,19 +87,14 @@ enum Command {
     Service(command::run::ServiceCommand),
     /// Print a completion script for a shell
     Completion { shell: clap_complete::Shell },
-    /// Supervise one workload (started by the process agent)
-    #[command(hide = true)]
-    ProcessSupervisor { directory: PathBuf },
-    /// Compile one component from standard input to standard output (started by the server)
-    #[command(hide = true)]
-    ComponentCompiler,
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = for_the_server() {
+        return code;
+    }
     let cli = Cli::parse();
     match cli.command {
-        Command::ProcessSupervisor { directory } => exit(fuseml_agents::supervise(&directory)),
-        Command::ComponentCompiler => exit(fuseml_sandbox::compiler_main()),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "fuseml", &mut std::io::stdout());
             ExitCode::SUCCESS
@@ -104,6 +102,18 @@ fn main() -> ExitCode {
         command => {
             run(command, Options { output: cli.output, project: cli.project, server: cli.server, data: cli.data })
         }
+    }
+}
+
+/// What the server starts of this program: it supervises one workload, or compiles one component from standard input to
+/// standard output. Before the commands of people are made ready, which takes as long as many a workload.
+fn for_the_server() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    let first = arguments.next()?;
+    match first.to_str()? {
+        fuseml_server::SUPERVISOR => Some(exit(fuseml_agents::supervise(Path::new(&arguments.next()?)))),
+        fuseml_server::COMPILER => Some(exit(fuseml_sandbox::compiler_main())),
+        _ => None,
     }
 }
 
@@ -158,11 +168,7 @@ async fn ask(command: Command, options: &Options) -> anyhow::Result<ExitCode> {
         Command::Lineage(arguments) => command::lineage::lineage(arguments, options).await,
         Command::Run(command) => command::run::execute(command, options).await,
         Command::Service(command) => command::run::execute_service(command, options).await,
-        Command::Server(_)
-        | Command::Marketplace(_)
-        | Command::Completion { .. }
-        | Command::ProcessSupervisor { .. }
-        | Command::ComponentCompiler => {
+        Command::Server(_) | Command::Marketplace(_) | Command::Completion { .. } => {
             unreachable!("answered without a server")
         }
     }

@@ -24,7 +24,7 @@ mod view;
 
 pub use folder::DataFolder;
 pub use provenance::{SLSA, check_subject};
-pub use start::{Server, ServerConfig};
+pub use start::{COMPILER, SUPERVISOR, Server, ServerConfig};
 pub use view::{
     ActivityView, AuditView, CodesetView, CommandRequest, ComparisonView, ConfigureRequest, DifferenceView,
     EnableRequest, ExtensionView, FollowRequest, GrantRequest, ImportRequest, ImportView, InstallOptions,

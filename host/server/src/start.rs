@@ -47,6 +47,11 @@ pub struct ServerConfig {
     pub secret_keys: Option<zeroize::Zeroizing<String>>,
 }
 
+/// The first argument with which the server starts its own program to supervise a workload; its folder is the second.
+pub const SUPERVISOR: &str = "process-supervisor";
+/// The only argument with which the server starts its own program to compile a component.
+pub const COMPILER: &str = "component-compiler";
+
 /// A server that has its data folder and its port.
 pub struct Server {
     app: Arc<App>,
@@ -158,10 +163,7 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
     let contents = Arc::new(Contents::new(trees.clone(), repositories.clone())?);
     let sandbox = Sandbox::new(SandboxConfig {
         cache: folder.compiled(),
-        compiler: CompilerCommand {
-            program: config.program.clone(),
-            arguments: vec![OsString::from("component-compiler")],
-        },
+        compiler: CompilerCommand { program: config.program.clone(), arguments: vec![OsString::from(COMPILER)] },
         limits: Limits::default(),
     })?;
     let vault =
@@ -175,8 +177,7 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
     let commands = Arc::new(Commands::new(sandbox.clone(), trees.clone()));
     let registry =
         Arc::new(Registry::new(catalog.clone(), sandbox, folder.clone(), vault, policy(folder)?, marketplaces.clone()));
-    let supervisor =
-        SupervisorCommand { program: config.program.clone(), arguments: vec![OsString::from("process-supervisor")] };
+    let supervisor = SupervisorCommand { program: config.program.clone(), arguments: vec![OsString::from(SUPERVISOR)] };
     let process = ProcessAgent::new(ProcessAgentConfig {
         uv: config.uv.clone(),
         uv_cache: config.uv_cache.clone(),

@@ -44,7 +44,7 @@ pub(super) async fn check(arguments: &CheckArguments, options: &Options) -> anyh
         cache: config::cache_folder()?.join("code"),
         compiler: CompilerCommand {
             program: std::env::current_exe().context("this program's own path")?,
-            arguments: vec!["component-compiler".into()],
+            arguments: vec![fuseml_server::COMPILER.into()],
         },
         limits: Limits::default(),
     })?;
