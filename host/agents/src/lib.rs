@@ -14,6 +14,7 @@
 
 mod builtin;
 mod process;
+mod quota;
 mod wasm;
 
 pub use builtin::BuiltInAgents;

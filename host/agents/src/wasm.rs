@@ -4,10 +4,13 @@
 //! run again from the beginning. What it is, is written down once somebody is told that it runs; one that ends sooner
 //! is written down when it has ended, and whoever waits for it does not wait for that.
 
-use crate::process::{
-    folder::{self, Folder},
-    log::{self, LogWriter},
-    outputs, staging,
+use crate::{
+    process::{
+        folder::{self, Folder},
+        log::{self, LogWriter},
+        outputs, staging,
+    },
+    quota,
 };
 use async_trait::async_trait;
 use fuseml_domain::{
@@ -27,8 +30,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Between two looks at how much a job has written.
 const LOOK_AT_DISK: Duration = Duration::from_millis(200);
-/// More files than anybody's output has.
-const MOST_FILES: u64 = 1_000_000;
 
 const LAYOUT: staging::Layout = staging::Layout { inputs: Folder::inputs, folders: &[] };
 
@@ -269,12 +270,13 @@ impl Inner {
 
     async fn check_disk(&self, folder: &Folder) -> Result<()> {
         let (work, most) = (folder.work(), self.config.disk_limit);
-        let look = move || fits(work, most, MOST_FILES);
+        let look = move || quota::check(work, most);
         match tokio::task::spawn_blocking(look).await.map_err(io::Error::other).flatten() {
             // What is made and removed meanwhile is not looked at again.
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::QuotaExceeded => {
-                let message = format!("the program wrote more than {} MiB and was stopped", most >> 20);
+                let (most, files) = (most >> 20, quota::MOST_FILES);
+                let message = format!("the program wrote more than {most} MiB, or {files} files, and was stopped");
                 Err(Error::invalid("disk-limit", message))
             }
             Err(error) => Err(Error::io("what the program wrote cannot be looked at", &error)),
@@ -297,38 +299,6 @@ impl Inner {
     fn ended(folder: &Folder) -> Result<Option<WorkloadStatus>> {
         read(folder, &folder.exit())
     }
-}
-
-/// Whether a folder holds no more than that. Programs may nest folders as deep as they like, so this does not descend by
-/// calling itself.
-///
-/// # Errors
-/// `QuotaExceeded` when it holds more.
-fn fits(folder: PathBuf, mut bytes: u64, mut files: u64) -> io::Result<()> {
-    let mut folders = vec![folder];
-    while let Some(folder) = folders.pop() {
-        let entries = match fs::read_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            entries => entries?,
-        };
-        for entry in entries {
-            let entry = entry?;
-            // Of a link, the link.
-            let metadata = match entry.metadata() {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                metadata => metadata?,
-            };
-            let size = if metadata.is_file() { metadata.len() } else { 0 };
-            let (Some(bytes_left), Some(files_left)) = (bytes.checked_sub(size), files.checked_sub(1)) else {
-                return Err(io::ErrorKind::QuotaExceeded.into());
-            };
-            (bytes, files) = (bytes_left, files_left);
-            if metadata.is_dir() {
-                folders.push(entry.path());
-            }
-        }
-    }
-    Ok(())
 }
 
 fn read<T: serde::de::DeserializeOwned>(folder: &Folder, file: &Path) -> Result<Option<T>> {

@@ -126,8 +126,8 @@ async fn how_a_job_ended_is_said() {
         ("3", Phase::Failed, "exited with code 3"),
         ("trap", Phase::Failed, "the program trapped and was stopped"),
         ("panic", Phase::Failed, "the sandbox failed while it ran"),
-        ("fill", Phase::Failed, "the program wrote more than 8 MiB and was stopped"),
-        ("hole", Phase::Failed, "the program wrote more than 8 MiB and was stopped"),
+        ("fill", Phase::Failed, "the program wrote more than 8 MiB, or 1000000 files, and was stopped"),
+        ("hole", Phase::Failed, "the program wrote more than 8 MiB, or 1000000 files, and was stopped"),
     ] {
         assert_eq!(ended(&world, &component(does, does)).await, (phase, Some(why.to_owned())));
     }

@@ -1,5 +1,5 @@
-//! What an extension's author needs, and the author of a program that becomes a runnable ([`Program`]). [`create`] begins a project, [`build`] makes a project's components and lays out the folder that is
-//! installed.
+//! What an extension's author needs: [`create`] begins a project, [`build`] makes a project's components and lays out the
+//! folder that is installed. And the author of a program that becomes a runnable: [`Program`].
 //!
 //! Promises: the first toolchain that the machine offers is taken and named; two checkouts give the same bytes;
 //! the output is either the old folder or the whole new one; whatever `extension.toml` names is in it, and a

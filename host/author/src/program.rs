@@ -5,7 +5,7 @@ use crate::{
     rust::names_of,
     toolchain::{Target, Toolchain},
 };
-use fuseml_domain::{Command, Error, Result};
+use fuseml_domain::{Command, Error, Result, is_core_module};
 use std::{fs, path::Path};
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
@@ -41,7 +41,9 @@ impl Program {
         let toolchain = Toolchain::detect(Target::Program)?;
         let module = toolchain.build(&folder, &[&package])?.join(format!("{package}.wasm"));
         let bytes = fs::read(&module).map_err(|error| {
-            io("reading", &module, &error).context(format!("the crate `{package}` made no program; it needs a `main`"))
+            io("reading", &module, &error).context(format!(
+                "the crate `{package}` made no program; it needs a `main` in a binary of its own name"
+            ))
         })?;
         let component = component_of(bytes).map_err(|error| error.context(format!("the crate `{package}`")))?;
         Ok(Self { component, toolchain: Some(toolchain.describe()) })
@@ -49,7 +51,7 @@ impl Program {
 }
 
 fn component_of(bytes: Vec<u8>) -> Result<Vec<u8>> {
-    let component = if bytes.starts_with(b"\0asm\x01\0\0\0") { adapted(&bytes)? } else { bytes };
+    let component = if is_core_module(&bytes) { adapted(&bytes)? } else { bytes };
     Command::check(&component)?;
     Ok(component)
 }

@@ -1,7 +1,9 @@
 //! Where an artifact comes from and what came of it.
 
-use crate::run_rows::{runs_of, select_runs};
-use crate::{CallRecord, Catalog, all_from_json, failed};
+use crate::{
+    CallRecord, Catalog, all_from_json, failed,
+    run_rows::{runs_of, select_runs},
+};
 use fuseml_database::Sql;
 use fuseml_domain::{Address, Descriptor, Name, Result, Run, Store};
 use serde::{Deserialize, Serialize};

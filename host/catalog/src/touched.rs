@@ -1,7 +1,10 @@
 //! What one version of an extension had a part in, for when it turns out that it must not have run.
 
-use crate::run_rows::{RunRow, runs_of, select_runs};
-use crate::{Catalog, InstalledVersion, all_from_json, failed, from_json, to_json};
+use crate::{
+    Catalog, InstalledVersion, all_from_json, failed, from_json,
+    run_rows::{RunRow, runs_of, select_runs},
+    to_json,
+};
 use fuseml_domain::{Descriptor, Freeze, Name, Pipeline, Result, Run, port::Service};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};

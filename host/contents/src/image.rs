@@ -19,9 +19,6 @@ use std::collections::BTreeMap;
 /// A configuration has the history of an image's making; more than this, in bytes, is no image's.
 const MOST_CONFIGURATION: u64 = 4 << 20;
 
-/// Components run by themselves are no larger, in bytes.
-const MOST_COMPONENT: u64 = 64 << 20;
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
@@ -76,7 +73,7 @@ impl ComponentSource for TreeStore {
     async fn component(&self, digest: &Digest) -> Result<Vec<u8>> {
         let missing = || Error::not_found("component", format!("the component {digest} is not there any more"));
         let size = self.registry.size_anywhere(digest).await?.ok_or_else(missing)?;
-        if size > MOST_COMPONENT {
+        if size > Command::LARGEST {
             return Err(Error::invalid(
                 "component",
                 format!("{digest} has {size} bytes, which is more than a component's"),
@@ -157,7 +154,7 @@ impl TreeStore {
             let message = format!("{image} has {} layers; a component has one", document.layers.len());
             return Err(Error::invalid("image", message));
         };
-        let bytes = self.registry.blob(&repository, &layer.digest, MOST_COMPONENT).await?;
+        let bytes = self.registry.blob(&repository, &layer.digest, Command::LARGEST).await?;
         Command::check(&bytes).map_err(|error| error.context("the component"))?;
         Ok(Some(layer.digest.clone()))
     }

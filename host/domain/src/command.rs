@@ -35,13 +35,25 @@ pub fn is_offered_wasi(import: &str) -> bool {
     parts.is_some_and(|(package, interface)| WASI_PACKAGES.contains(&package) && interface.contains("@0.2."))
 }
 
+/// Whether these are the bytes of a module, which a component is made of.
+pub fn is_core_module(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\0asm\x01\0\0\0")
+}
+
 impl Command {
+    /// Bytes of a component.
+    pub const LARGEST: u64 = 64 << 20;
+
     /// Refuses components that are no program, or ask for more than a program finds here.
     ///
     /// # Errors
     /// `invalid`; the message says what to change.
     pub fn check(component: &[u8]) -> Result<()> {
-        if component.starts_with(b"\0asm\x01\0\0\0") {
+        if component.len() as u64 > Self::LARGEST {
+            let message = format!("it has {} bytes; a component has at most {}", component.len(), Self::LARGEST);
+            return Err(Error::invalid("component", message));
+        }
+        if is_core_module(component) {
             let message = "it is a core WebAssembly module, not a component; `fuseml runnable register` makes a component of one built for wasm32-wasip1";
             return Err(Error::invalid("component", message));
         }

@@ -57,7 +57,7 @@ pub use artifact::{Attributes, Descriptor, Location, Origin, Store};
 pub use budget::Budget;
 pub use change::{ArtifactChange, Changed};
 pub use codeset_import::{CodesetImport, ImportOutcome, SHORTEST_INTERVAL};
-pub use command::{Command, Mount, is_offered_wasi};
+pub use command::{Command, Mount, is_core_module, is_offered_wasi};
 pub use compatibility::{Bump, needed_bump};
 pub use condition::{
     Comparison, Condition, Fact, Field, LONGEST_CONDITION, Limit, Order, Test, facts, origin_name, texts,

@@ -228,10 +228,19 @@ impl Runnable {
     /// Refuses slots, scripts and parameter files that would lie outside the working directory, and commands
     /// of no word: builders are guests.
     pub fn check(&self) -> Result<()> {
-        let refuse = |why: String| Error::invalid("runnable", format!("the runnable `{}` {why}", self.name));
         if self.command.is_empty() && self.image.is_none() {
-            return Err(refuse("has no command".to_owned()));
+            return Err(self.refuse("has no command"));
         }
+        self.check_parts()
+    }
+
+    fn refuse(&self, why: impl fmt::Display) -> Error {
+        Error::invalid("runnable", format!("the runnable `{}` {why}", self.name))
+    }
+
+    /// The same for one that does not know yet what it runs.
+    pub(crate) fn check_parts(&self) -> Result<()> {
+        let refuse = |why: String| self.refuse(why);
         if self.component.is_some() && (self.environment.is_some() || self.service.is_some()) {
             return Err(refuse("is a component, which has neither an environment nor a service".to_owned()));
         }

@@ -156,20 +156,16 @@ impl Runnable {
             let message = format!("schema_version is {}; this program reads 1", read.schema_version);
             return Err(Error::unsupported("schema-version", message));
         }
-        let image = match (read.image, read.component) {
-            (Some(_), Some(_)) => {
-                return Err(Error::invalid("runnable", "it is a component or runs in an image, not both"));
-            }
-            (image, None) => image,
-            (None, Some(path)) => Some(beside.component(&read.name, &path)?),
-        };
+        if read.image.is_some() && read.component.is_some() {
+            return Err(Error::invalid("runnable", "it is a component or runs in an image, not both"));
+        }
         let scripts = read.scripts.into_iter().map(|(path, file)| Ok((path, beside.script(&file)?)));
         let parameters = read.parameters.into_iter().map(|(name, text)| Ok((name.clone(), parameter(&name, text)?)));
-        let runnable = Self {
+        let mut runnable = Self {
             environment: read.environment.map(|text| Environment::of(&read.name, text.python, text.requirements)),
             name: read.name,
             kind: read.kind,
-            image,
+            image: read.image,
             component: None,
             command: read.command,
             scripts: scripts.collect::<Result<_>>()?,
@@ -184,6 +180,11 @@ impl Runnable {
             labels: read.labels,
             instance: None,
         };
+        // Making a component may take its time: what else is wrong is said before.
+        runnable.check_parts()?;
+        if let Some(path) = read.component {
+            runnable.image = Some(beside.component(&runnable.name, &path)?);
+        }
         runnable.check()?;
         Ok(runnable)
     }

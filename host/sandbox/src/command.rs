@@ -3,15 +3,8 @@
 //! A program has no instance, no grant and no receipt: it reaches nothing but its mounts. It may take as long as its
 //! workload may, so it runs on a thread of its own, and pauses a hundred times a second for whoever would stop it.
 
-use crate::{
-    Limits,
-    capability::wasi::{MAX_RANDOM, PERMIT},
-    failure,
-    growth::Growth,
-    sandbox::Sandbox,
-};
+use crate::{Limits, capability::wasi::MAX_RANDOM, failure, growth::Growth, printer::Printer, sandbox::Sandbox};
 use async_trait::async_trait;
-use bytes::Bytes;
 use fuseml_domain::{
     Command, Digest, Error, Result,
     port::{CommandRunner, ComponentSource, Print},
@@ -21,12 +14,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{io::AsyncWrite, sync::oneshot};
+use tokio::sync::oneshot;
 use wasmtime::{Store, UpdateDeadline, component::ResourceTable};
 use wasmtime_wasi::{
     FsPerms, I32Exit, WasiCtx, WasiCtxView, WasiView,
-    cli::{IsTerminal, StdoutStream},
-    p2::{self, OutputStream, Pollable, StreamResult, bindings::CommandPre},
+    p2::{self, bindings::CommandPre},
 };
 
 /// Programs whose code stays mapped.
@@ -49,13 +41,8 @@ impl Commands {
             return Ok(loaded.clone());
         }
         let name = format!("the component {digest}");
-        let limits = &self.sandbox.limits;
         let inspected = async || {
             let bytes = self.source.component(digest).await?;
-            if bytes.len() > limits.component_bytes {
-                let most = limits.component_bytes >> 20;
-                return Err(Error::invalid("component", format!("{name} is larger than {most} MiB")));
-            }
             Command::check(&bytes).map_err(|error| error.context(&name))?;
             Ok(bytes)
         };
@@ -131,7 +118,7 @@ struct Program {
 impl Program {
     fn store(sandbox: &Sandbox, command: &Command, print: Print) -> Result<Store<Self>> {
         let limits = &sandbox.limits;
-        let printed = Printed(print);
+        let printed = Printer(print);
         let mut context = WasiCtx::builder();
         context
             // It has a thread of its own.
@@ -169,46 +156,5 @@ impl Program {
 impl WasiView for Program {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.context, table: &mut self.table }
-    }
-}
-
-/// Where what is printed goes.
-#[derive(Clone)]
-struct Printed(Print);
-
-impl OutputStream for Printed {
-    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        (self.0)(&bytes);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(PERMIT)
-    }
-}
-
-#[async_trait]
-impl Pollable for Printed {
-    async fn ready(&mut self) {}
-}
-
-impl IsTerminal for Printed {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for Printed {
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.clone())
-    }
-
-    /// WASI 0.3 only, which this host does not run.
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(tokio::io::sink())
     }
 }

@@ -24,6 +24,7 @@ mod inspect;
 mod instance;
 mod limits;
 mod meter;
+mod printer;
 mod receipt;
 mod run;
 mod sandbox;

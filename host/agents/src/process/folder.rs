@@ -2,7 +2,7 @@
 //!
 //! | file | written by | says |
 //! |---|---|---|
-//! | `spec.json` | agent | what to run; the folder appears together with it |
+//! | `spec.json` | agent | what to run; of a process the folder appears together with it |
 //! | `lock` | supervisor | locked as long as the supervisor lives; its identity |
 //! | `started.json` | supervisor | the workload was started: never again |
 //! | `endpoint.json`, `ready` | supervisor | the port of a service; it answers |

@@ -1,4 +1,5 @@
-//! Prepares a workload's folder aside and puts it in place with one rename: it is there whole or not at all.
+//! Fills workloads' folders and removes them. That of a process is prepared aside and put in place with one rename: it is
+//! there whole or not at all.
 
 use super::{folder::Folder, procfs::Identity};
 use fuseml_domain::{Error, Result, Workload, check_relative_path, port::ContentStore};

@@ -1,20 +1,13 @@
 //! WASI 0.2 for components whose language's runtime imports it: clocks and random bytes work, what is printed
 //! becomes log lines, and nothing else is there: no variable, argument, file, socket or name lookup.
 
-use crate::{call::Call, instance::LogLevel};
+use crate::{call::Call, instance::LogLevel, printer::Printer};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::io::AsyncWrite;
 use wasmtime::component::{Linker, ResourceTable};
-use wasmtime_wasi::{
-    WasiCtx, WasiCtxView, WasiView,
-    cli::{IsTerminal, StdoutStream},
-    p2::{OutputStream, Pollable, StreamResult},
-};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 /// More random bytes at once would be the host's memory and time.
 pub(crate) const MAX_RANDOM: u64 = 64 << 10;
-/// How much a guest may print at once.
-pub(crate) const PERMIT: usize = 16 << 10;
 
 pub(crate) fn add_to_linker(linker: &mut Linker<Call>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)
@@ -34,8 +27,8 @@ impl Wasi {
     fn new(handles: usize, line: usize) -> Self {
         let printed = [Printed::new(line), Printed::new(line)];
         let context = WasiCtx::builder()
-            .stdout(printed[0].clone())
-            .stderr(printed[1].clone())
+            .stdout(printed[0].printer())
+            .stderr(printed[1].printer())
             .max_random_size(MAX_RANDOM)
             .allow_tcp(false)
             .allow_udp(false)
@@ -86,6 +79,11 @@ impl Printed {
         Self(Arc::new(Mutex::new(Lines { whole: Vec::new(), begun: Vec::new(), most })))
     }
 
+    fn printer(&self) -> Printer {
+        let printed = self.clone();
+        Printer(Arc::new(move |bytes: &[u8]| printed.lock().add(bytes)))
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Lines> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,43 +111,6 @@ impl Lines {
     fn end(&mut self) {
         let line = std::mem::take(&mut self.begun);
         self.whole.push(String::from_utf8_lossy(&line).into_owned());
-    }
-}
-
-impl OutputStream for Printed {
-    fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
-        self.lock().add(&bytes);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(PERMIT)
-    }
-}
-
-#[async_trait::async_trait]
-impl Pollable for Printed {
-    async fn ready(&mut self) {}
-}
-
-impl IsTerminal for Printed {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for Printed {
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.clone())
-    }
-
-    /// WASI 0.3 only, which this host does not run.
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(tokio::io::sink())
     }
 }
 
