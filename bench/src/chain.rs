@@ -200,7 +200,7 @@ impl World {
 
     /// From a run's start to its end, which is success.
     async fn time_of(&self, pipeline: &Pipeline) -> Result<Duration> {
-        let run = self.engine.plan_manual(pipeline, BTreeMap::new(), BTreeMap::new(), "measured".into()).await?;
+        let run = self.engine.plan_manual(pipeline, BTreeMap::new(), "measured".into()).await?;
         let submitted = self.submissions() + pipeline.template.steps.len();
         let begun = Instant::now();
         let run = self.engine.start_run(run).await?;
@@ -348,8 +348,7 @@ impl World {
     async fn history(&self, runs: usize) -> Result<()> {
         let pipeline = self.pipeline("history", &self.component, 5, false).await?;
         for _ in 0..runs {
-            let mut run =
-                self.engine.plan_manual(&pipeline, BTreeMap::new(), BTreeMap::new(), "measured".into()).await?;
+            let mut run = self.engine.plan_manual(&pipeline, BTreeMap::new(), "measured".into()).await?;
             for step in pipeline.template.steps.iter().map(|step| &step.name) {
                 let (workload, runnable) = (format!("{}.{step}", run.id), Some(self.component.clone()));
                 for event in [

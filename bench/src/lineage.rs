@@ -32,7 +32,7 @@ fn run(project: &Name) -> Result<Run> {
     let now = Timestamp::now();
     let pipeline = Pipeline::new(project.clone(), "train".parse()?, template, &inputs, BTreeMap::new(), now)?;
     let cause = Cause { reason: "measured".to_owned(), artifact: None, root: None, chain: Vec::new() };
-    Ok(Run::new(&pipeline, IndexMap::new(), cause, now))
+    Ok(Run::new(&pipeline, IndexMap::new(), cause, now)?)
 }
 
 /// Makes the graph past the catalog: as runs it would take an hour, and writing is measured elsewhere.

@@ -29,6 +29,7 @@ fn every_template_of_ours_fits_the_published_schema_and_broken_ones_do_not() {
     let schema = published("template");
     for path in [
         "examples/pipelines/approval/train-and-publish.yaml",
+        "examples/pipelines/approval/tune.yaml",
         "examples/runnables/csv-check/pipeline.yaml",
         "plugins/mlflow/templates/mlflow-end-to-end.yaml",
         "plugins/mlflow/templates/mlflow-serving.yaml",
@@ -37,6 +38,8 @@ fn every_template_of_ours_fits_the_published_schema_and_broken_ones_do_not() {
         assert!(fits(&schema, &read(path)), "{path}");
     }
     let text = read("examples/pipelines/approval/train-and-publish.yaml");
+    let swept = "run: {kind: trainer}\n    each: {alpha: [0.1, '0.5'], fast: [true]}\n    best: {highest: accuracy}";
+    assert!(fits(&schema, &text.replace("run: {kind: trainer}", swept)));
     for (from, to) in [
         ("name: train-and-publish", "name: Train"),
         ("kind: codeset", "kind: banana"),
@@ -44,6 +47,8 @@ fn every_template_of_ours_fits_the_published_schema_and_broken_ones_do_not() {
         ("attempts: 2", "attempts: 1"),
         ("after: [train]", "behind: [train]"),
         ("run: {kind: publisher}", "run: {kind: publisher}\n    serve: {kind: publisher}"),
+        ("run: {kind: trainer}", "run: {kind: trainer}\n    each: {alpha: {from: 1}}"),
+        ("run: {kind: trainer}", "run: {kind: trainer}\n    best: accuracy"),
         ("'${inputs.code}'", "inputs.code"),
     ] {
         assert!(text.contains(from), "{from}");

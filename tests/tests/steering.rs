@@ -177,6 +177,46 @@ fn a_pipeline_starts_for_what_it_watches_by_the_clock_and_one_after_the_other() 
 }
 
 #[test]
+fn a_sweep_trains_with_each_value_and_only_its_best_model_goes_on() {
+    let world = shop();
+    world.fuseml(&["pipeline", "remove", "publish"]).good();
+    let tune = format!("{EXAMPLE}/tune.yaml");
+    world.fuseml(&["pipeline", "add", &tune, "--name", "tune", "--input", "code=code://*"]).good();
+    fs::write(world.folder.path().join("listen.yaml"), LISTENING).expect("template");
+    world.fuseml(&["pipeline", "add", "listen.yaml", "--name", "listen", "--input", "model=model://*"]).good();
+
+    push(&world, 0);
+    let shown = world.fuseml(&["run", "show", "tune/1"]).good();
+    insta::assert_snapshot!("tuned", world.steady(&shown.stdout()));
+    let best = world.json(&["run", "show", "tune/1"])["outputs"]["model"].clone();
+    let heard = world.json(&["run", "list", "--pipeline", "listen"]);
+    assert_eq!(heard.as_array().map(Vec::len), Some(1), "the others start nothing: {heard}");
+    assert_eq!(heard[0]["inputs"]["model"]["artifact"], best["artifact"]);
+    let newest = world.json(&["artifact", "show", "model/app"]);
+    assert_eq!(newest["metrics"]["accuracy"], 0.9, "nor is any of them the newest");
+    assert_eq!(world.json(&["artifact", "list", "--kind", "model"]).as_array().map(Vec::len), Some(3));
+
+    // Only what was not tried before is trained.
+    let alphas = ["run", "start", "tune", "--input", "alphas=0.9,0.95", "--wait"];
+    world.fuseml(&alphas).good();
+    insta::assert_snapshot!("tuned_again", explained(&world, "tune/2"));
+    let varied = ["run", "start", "tune", "--param", "train.alpha=0.3"];
+    assert!(world.fuseml(&varied).bad(2).stderr().contains("`alpha` of train is varied by `each`"));
+    let twice = world.fuseml(&["run", "start", "tune", "--input", "alphas=1,1"]).bad(2);
+    assert!(twice.stderr().contains("`alpha` has `1` twice"), "{}", twice.stderr());
+    let shown = world.fuseml(&["template", "show", &tune]).good();
+    insta::assert_snapshot!("tuning", format!("{}{}", shown.stderr(), shown.stdout()));
+}
+
+const LISTENING: &str = "
+schema_version: 1
+name: listening
+description: Publishes every new model
+inputs: {model: {kind: model}}
+steps: {publish: {run: {kind: publisher}, inputs: {model: '${inputs.model}'}}}
+";
+
+#[test]
 fn a_template_that_cannot_work_says_where_and_why() {
     let world = World::without_server();
     let good = fs::read_to_string(format!("{EXAMPLE}/train-and-publish.yaml")).expect("template");

@@ -118,7 +118,7 @@ impl Catalog {
     pub async fn current_codesets(&self, project: &Name) -> Result<Vec<Descriptor>> {
         let texts: Vec<String> = sqlx::query_scalar(
             "SELECT document FROM artifacts WHERE row IN
-             (SELECT max(row) FROM artifacts WHERE project = $1 AND kind = 'codeset' GROUP BY name) ORDER BY name",
+             (SELECT max(row) FROM artifacts WHERE project = $1 AND kind = 'codeset' AND held = 0 GROUP BY name) ORDER BY name",
         )
         .bind(&**project)
         .fetch_all(&self.database.pool)
@@ -193,7 +193,22 @@ impl Catalog {
     }
 
     async fn newest_of(&self, project: &Name, kind: Kind, name: Option<&Name>) -> Result<Option<Descriptor>> {
-        Ok(self.list_artifacts(project, Some(kind), name.map(|name| &**name), 1).await?.pop())
+        let query = match name {
+            Some(_) => {
+                "SELECT document FROM artifacts WHERE project = $1 AND kind = $2 AND name = $3 AND held = 0
+                 ORDER BY row DESC LIMIT 1"
+            }
+            None => {
+                "SELECT document FROM artifacts WHERE project = $1 AND kind = $2 AND held = 0
+                 ORDER BY row DESC LIMIT 1"
+            }
+        };
+        let mut query = sqlx::query_scalar::<Any, String>(query).bind(&**project).bind(kind.name());
+        if let Some(name) = name {
+            query = query.bind(&**name);
+        }
+        let text = query.fetch_optional(&self.database.pool).await.map_err(failed)?;
+        text.map(|text| from_json(&text)).transpose()
     }
 
     /// The newest artifact of the project that the selector matches.
@@ -216,7 +231,13 @@ impl Catalog {
 
     async fn newest_where(&self, project: &Name, condition: Condition) -> Result<Option<Descriptor>> {
         let project = Some(project.clone());
-        let mut search = ArtifactSearch { project, condition: Some(condition), limit: 1, ..ArtifactSearch::default() };
+        let mut search = ArtifactSearch {
+            project,
+            condition: Some(condition),
+            limit: 1,
+            without_held: true,
+            ..ArtifactSearch::default()
+        };
         loop {
             let page = self.search(&search).await?;
             search.page_token = page.next_page_token;
@@ -289,6 +310,8 @@ pub(crate) enum Cause<'a> {
     Registration,
     /// This run made them.
     Run(&'a str),
+    /// This run's sweep made them: they start nothing until they are released.
+    Sweep(&'a str),
     /// They were known before: their events are settled.
     Recovery,
 }
@@ -299,14 +322,20 @@ pub(crate) async fn insert(
     artifacts: &[Descriptor],
     cause: Cause<'_>,
 ) -> Result<usize> {
-    let (run, settled) = match cause {
-        Cause::Registration => (None, 0),
-        Cause::Run(run) => (Some(run), 0),
-        Cause::Recovery => (None, 1),
+    let (run, settled, held) = match cause {
+        Cause::Registration => (None, 0, 0),
+        Cause::Run(run) => (Some(run), 0, 0),
+        Cause::Sweep(run) => (Some(run), 1, 1),
+        Cause::Recovery => (None, 1, 0),
     };
     let mut new = Vec::new();
     for artifact in artifacts {
-        new.extend(insert_document(connection, artifact).await?.map(|row| (row, artifact)));
+        match insert_document(connection, artifact, held).await? {
+            Some(row) => new.push((row, artifact)),
+            // A sweep made it before, and now it came otherwise.
+            None if held == 0 => release(connection, &artifact.address).await?,
+            None => {}
+        }
     }
     facts::add(connection, &new).await?;
     grams::add(connection, &new).await?;
@@ -323,15 +352,42 @@ pub(crate) async fn insert(
     Ok(new.len())
 }
 
+/// Lets results of a sweep start other pipelines, and be the newest of their name, from here on.
+pub(crate) async fn release(connection: &mut AnyConnection, artifact: &Address) -> Result<()> {
+    // Where its kind is known by the id alone, the address has that in the place of the name.
+    let query = match &artifact.version {
+        Some(_) => {
+            "UPDATE artifacts SET held = 0 WHERE project = $1 AND kind = $2 AND id = $3 AND name = $4 AND held = 1
+             RETURNING row"
+        }
+        None => "UPDATE artifacts SET held = 0 WHERE project = $1 AND kind = $2 AND id = $3 AND held = 1 RETURNING row",
+    };
+    let id = artifact.version.as_ref().unwrap_or(&artifact.name);
+    let mut query =
+        sqlx::query_scalar::<Any, i64>(query).bind(&*artifact.project).bind(artifact.kind.name()).bind(&**id);
+    if artifact.version.is_some() {
+        query = query.bind(&*artifact.name);
+    }
+    let row = query.fetch_optional(&mut *connection).await.map_err(failed)?;
+    if let Some(row) = row {
+        sqlx::query("UPDATE artifact_events SET settled = 0 WHERE artifact = $1")
+            .bind(row)
+            .execute(connection)
+            .await
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
 /// The row of a descriptor that was not there.
-async fn insert_document(connection: &mut AnyConnection, artifact: &Descriptor) -> Result<Option<i64>> {
+async fn insert_document(connection: &mut AnyConnection, artifact: &Descriptor, held: i64) -> Result<Option<i64>> {
     let (store_instance, store_id) = match &artifact.store {
         Store::BuiltIn | Store::External => (None, None),
         Store::Extension { instance, id } => (Some(instance.to_string()), Some(id.clone())),
     };
     sqlx::query_scalar(
-        "INSERT INTO artifacts (project, kind, name, id, created, subkind, store_instance, store_id, document)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING row",
+        "INSERT INTO artifacts (project, kind, name, id, created, subkind, store_instance, store_id, document, held)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING RETURNING row",
     )
     .bind(&**artifact.project())
     .bind(artifact.kind().name())
@@ -342,6 +398,7 @@ async fn insert_document(connection: &mut AnyConnection, artifact: &Descriptor) 
     .bind(store_instance)
     .bind(store_id)
     .bind(to_json(artifact)?)
+    .bind(held)
     .fetch_optional(connection)
     .await
     .map_err(failed)

@@ -250,7 +250,11 @@ impl Catalog {
         let run = &change.run;
         update_run(&mut transaction, run, change.changed.iter().copied()).await?;
         let id = run.id.to_string();
-        artifacts::insert(&mut transaction, &change.artifacts, Cause::Run(&id)).await?;
+        let cause = if change.held { Cause::Sweep(&id) } else { Cause::Run(&id) };
+        artifacts::insert(&mut transaction, &change.artifacts, cause).await?;
+        for artifact in &change.released {
+            artifacts::release(&mut transaction, artifact).await?;
+        }
         for participation in &change.lineage {
             insert_participation(&mut transaction, &id, participation).await?;
         }

@@ -19,6 +19,8 @@ pub struct ArtifactSearch {
     pub condition: Option<Condition>,
     /// Only runnables that take this artifact.
     pub taking: Option<Box<Descriptor>>,
+    /// None that a sweep made and did not choose.
+    pub without_held: bool,
     /// Artifacts in one page.
     pub limit: u32,
     pub page_token: Option<String>,
@@ -59,7 +61,7 @@ impl Catalog {
     /// # Errors
     /// `invalid` for a token that was not given out here.
     pub async fn search(&self, search: &ArtifactSearch) -> Result<ArtifactPage> {
-        let ArtifactSearch { project, condition, taking, limit, page_token } = search;
+        let ArtifactSearch { project, condition, taking, without_held, limit, page_token } = search;
         let takes = |runnable: &Runnable| taking.as_ref().is_none_or(|artifact| runnable.takes(artifact).is_some());
         let wanted = (*limit).clamp(1, 1_000) as usize;
         let mut before = match page_token {
@@ -86,6 +88,9 @@ impl Catalog {
             sql.push(") d)");
             if let Some(project) = project {
                 sql.push(" AND a.project = ").push_bind(project.to_string());
+            }
+            if *without_held {
+                sql.push(" AND a.held = 0");
             }
             if let Some(condition) = condition {
                 sql.push(" AND ");

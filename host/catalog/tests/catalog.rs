@@ -61,7 +61,7 @@ fn pipeline(name_of: &str) -> Pipeline {
 fn run_of(pipeline: &Pipeline, root: &Descriptor) -> Run {
     let address = root.address.clone();
     let cause = Cause { reason: "pushed".into(), artifact: Some(address.clone()), root: Some(address), chain: vec![] };
-    Run::new(pipeline, IndexMap::new(), cause, Timestamp::now())
+    Run::new(pipeline, IndexMap::new(), cause, Timestamp::now()).expect("run")
 }
 
 async fn an_artifact_is_found_by_every_form_of_its_address(stand: Stand) {

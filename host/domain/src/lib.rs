@@ -45,6 +45,7 @@ mod step_run;
 mod store_sync;
 mod stored;
 mod surface;
+mod sweep;
 mod template;
 #[cfg(test)]
 mod testing;
@@ -102,6 +103,7 @@ pub use stored::{
     StorePattern, StoreQuery, StoredArtifact,
 };
 pub use surface::Surface;
+pub use sweep::{Best, Choice, Combination, Sweep, Values};
 pub use template::{Template, TemplateInput, TemplateOutput};
 pub use tree::{Tree, TreeFile, check_relative_path};
 pub use workload::{

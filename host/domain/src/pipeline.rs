@@ -52,13 +52,7 @@ impl Pipeline {
                 format!("the template {} has no input `{unknown}`; it has {}", template.name, list_or_none(&known)),
             ));
         }
-        if let Some(step) = parameters.keys().find(|step| template.step(step).is_none()) {
-            let steps: Vec<_> = template.steps.iter().map(|step| &*step.name).collect();
-            return Err(Error::invalid(
-                "unknown-step",
-                format!("the template {} has no step `{step}`; it has {}", template.name, list_or_none(&steps)),
-            ));
-        }
+        template.check_parameters(&parameters)?;
         let mut inputs = IndexMap::new();
         for (input_name, input) in &template.inputs {
             let text = given.get(&**input_name);
@@ -104,6 +98,25 @@ impl Pipeline {
             }
         }
         self.starts = starts;
+        Ok(self)
+    }
+
+    /// The same for one run, with other values and parameters where given (S64).
+    ///
+    /// # Errors
+    /// `invalid` for an input that takes no value, a value of the wrong type, or parameters of no step.
+    pub fn with(mut self, values: BTreeMap<Name, String>, parameters: BTreeMap<Name, Attributes>) -> Result<Self> {
+        for (name, text) in values {
+            let value_type = self.template.inputs.get(&name).and_then(|input| input.value_type).ok_or_else(|| {
+                Error::invalid("unknown-input", format!("{} has no input `{name}` that takes a value", self.name))
+            })?;
+            let value = value_type.check(&name, &text)?;
+            self.inputs.insert(name, Binding::Value(value));
+        }
+        self.template.check_parameters(&parameters)?;
+        for (step, given) in parameters {
+            self.parameters.entry(step).or_default().extend(given);
+        }
         Ok(self)
     }
 

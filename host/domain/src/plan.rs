@@ -42,6 +42,8 @@ pub enum Prospect {
     Reused,
     /// A person would be asked.
     Asks,
+    /// What the best of a sweep made is taken.
+    Chooses,
     Skipped,
     /// What comes before it decides.
     Depends,

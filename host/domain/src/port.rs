@@ -309,6 +309,10 @@ pub struct Change {
     pub lineage: Vec<Participation>,
     pub build: Option<Build>,
     pub service: Option<Service>,
+    /// Its artifacts are results of a sweep: they start nothing, and are nobody's newest, until they are chosen.
+    pub held: bool,
+    /// Such artifacts that are chosen now.
+    pub released: Vec<Address>,
     /// For jobs that would do the same.
     pub result: Option<StepResult>,
 }
@@ -320,6 +324,8 @@ impl Change {
             changed: run.changed_since(before),
             run,
             artifacts: Vec::new(),
+            held: false,
+            released: Vec::new(),
             lineage: Vec::new(),
             build: None,
             service: None,

@@ -156,18 +156,23 @@ pub struct Run {
 
 impl Run {
     /// A new run with its first steps ready. The number is given when it is saved.
-    pub fn new(pipeline: &Pipeline, inputs: IndexMap<Name, InputValue>, cause: Cause, now: Timestamp) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// `invalid` where the inputs do not say what the template's sweeps vary.
+    pub fn new(pipeline: &Pipeline, inputs: IndexMap<Name, InputValue>, cause: Cause, now: Timestamp) -> Result<Self> {
+        let template = pipeline.template.expanded(&inputs)?.into_owned();
+        let parameters = template.spread(&pipeline.parameters);
+        Ok(Self {
             id: Uuid::now_v7(),
             project: pipeline.project.clone(),
             pipeline: pipeline.name.clone(),
             number: 0,
             state: RunState::Running,
             cause,
-            template: pipeline.template.clone(),
+            steps: template.steps.iter().map(StepRun::new).collect(),
+            template,
             inputs,
-            parameters: pipeline.parameters.clone(),
-            steps: pipeline.template.steps.iter().map(StepRun::new).collect(),
+            parameters,
             outputs: IndexMap::new(),
             created: now,
             ended: None,
@@ -177,11 +182,14 @@ impl Run {
             reuse: None,
             concurrency: pipeline.starts.concurrency,
             interventions: Vec::new(),
-        }
+        })
     }
 
     /// A new run of the same template with the same inputs and parameters.
-    pub fn again(&self, cause: Cause, now: Timestamp) -> Self {
+    ///
+    /// # Errors
+    /// Never: what made one run makes another.
+    pub fn again(&self, cause: Cause, now: Timestamp) -> Result<Self> {
         let pipeline = Pipeline {
             project: self.project.clone(),
             name: self.pipeline.clone(),

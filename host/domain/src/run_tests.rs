@@ -27,7 +27,7 @@ pub(crate) fn run_of(text: &str) -> Run {
     let pipeline =
         Pipeline::new(name.clone(), name, template, &inputs, BTreeMap::new(), Timestamp::UNIX_EPOCH).expect("pipeline");
     let cause = Cause { reason: "test".into(), artifact: None, root: None, chain: Vec::new() };
-    Run::new(&pipeline, IndexMap::new(), cause, Timestamp::UNIX_EPOCH)
+    Run::new(&pipeline, IndexMap::new(), cause, Timestamp::UNIX_EPOCH).expect("run")
 }
 
 pub(crate) fn name(text: &str) -> Name {

@@ -1,6 +1,8 @@
 //! The steps of templates: what each does, when, and how often it is tried.
 
-use crate::{Address, Condition, Error, InstanceChoice, Name, Reference, Result};
+use crate::{
+    Address, Best, Choice, Combination, Condition, Error, InstanceChoice, Name, Reference, Result, Sweep, sweep::Values,
+};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,8 @@ pub enum Action {
     Serve(Work),
     /// Nothing, until a person says so (S72).
     Approve(Approval),
+    /// What the best of a sweep made; only in the template of a run.
+    Choose(Choice),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,11 +166,32 @@ pub struct Step {
     pub retry: Option<Retry>,
     #[serde(default, skip_serializing_if = "Reuse::is_on")]
     pub reuse: Reuse,
+    /// It is done for each of these; not in the template of a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<Sweep>,
+    /// Which of a sweep it is; only in the template of a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub combination: Option<Combination>,
     #[serde(flatten)]
     pub action: Action,
 }
 
 impl Step {
+    /// One that does this after what it takes, and no more.
+    pub(crate) fn new(name: Name, action: Action) -> Self {
+        Self {
+            name,
+            after: Vec::new(),
+            runs: Runs::OnSuccess,
+            when: None,
+            retry: None,
+            reuse: Reuse::On,
+            sweep: None,
+            combination: None,
+            action,
+        }
+    }
+
     /// Every reference the step holds.
     pub fn references(&self) -> Result<Vec<Reference>> {
         let mut all: Vec<_> = self.when.iter().map(|when| when.reference().clone()).collect();
@@ -181,7 +206,12 @@ impl Step {
                     all.push(value.parse()?);
                 }
             }
-            Action::Approve(_) => {}
+            Action::Approve(_) | Action::Choose(_) => {}
+        }
+        for values in self.sweep.iter().flat_map(|sweep| sweep.each.values()) {
+            if let Values::Reference(reference) = values {
+                all.push(reference.clone());
+            }
         }
         Ok(all)
     }
@@ -193,14 +223,18 @@ impl Step {
             Reference::Output { step, .. } => Some(step),
             _ => None,
         });
-        outputs.chain(self.after.iter().cloned()).collect()
+        let among = match &self.action {
+            Action::Choose(choice) => &choice.among[..],
+            _ => &[],
+        };
+        outputs.chain(self.after.iter().chain(among).cloned()).collect()
     }
 
     /// What it runs, if it runs something.
     pub fn work(&self) -> Option<&Work> {
         match &self.action {
             Action::Run(work) | Action::Serve(work) => Some(work),
-            Action::Build { .. } | Action::Approve(_) => None,
+            Action::Build { .. } | Action::Approve(_) | Action::Choose(_) => None,
         }
     }
 }
@@ -219,6 +253,11 @@ pub(crate) struct StepText {
     inputs: IndexMap<String, Reference>,
     #[serde(default)]
     parameters: IndexMap<String, String>,
+    /// The job is done for each of these values, or for each combination of several lists.
+    #[serde(default)]
+    each: IndexMap<String, Values>,
+    /// What the swept step gives is what the best of them made.
+    best: Option<Best>,
     /// Steps to wait for of which nothing is taken.
     #[serde(default)]
     after: Vec<Name>,
@@ -277,6 +316,11 @@ impl StepText {
             })
             .transpose()?;
         let retry = self.retry.map(RetryText::read).transpose().map_err(here)?;
+        let sweep = match (self.each.is_empty(), self.best) {
+            (true, None) => None,
+            (true, Some(_)) => return Err(refuse("`best` is the best of `each`, which is not there")),
+            (false, best) => Some(Sweep { each: self.each, best }),
+        };
         let takes_nothing = self.inputs.is_empty() && self.parameters.is_empty();
         let work = |runnable| Work { runnable, inputs: self.inputs, parameters: self.parameters, timeout };
         let action = match (self.build, self.run, self.serve, self.approve) {
@@ -295,7 +339,13 @@ impl StepText {
             (None, None, None, Some(approval)) => Action::Approve(approval),
             _ => return Err(refuse("a step is exactly one of `build`, `run`, `serve` and `approve`")),
         };
-        Ok(Step { after: self.after, runs: self.runs, when, retry, reuse: self.reuse, action, name })
+        match (&sweep, &action) {
+            (None, _) => {}
+            (Some(sweep), Action::Run(work)) => sweep.check(work).map_err(here)?,
+            _ => return Err(refuse("only a step with `run` is done for `each` of several values")),
+        }
+        let step = Step::new(name, action);
+        Ok(Step { after: self.after, runs: self.runs, when, retry, reuse: self.reuse, sweep, ..step })
     }
 }
 

@@ -4,8 +4,8 @@
 //! kinds fit where both ends are declared, and no step waits for itself.
 
 use crate::{
-    Action, Error, Kind, Name, Reference, Result, RunnableChoice, Runs, Step, ValueType, When, runnable::list_or_none,
-    step::StepText,
+    Action, Error, Kind, Name, Reference, Result, RunnableChoice, Runs, Step, ValueType, Values, When,
+    runnable::list_or_none, step::StepText,
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -101,13 +101,10 @@ impl Template {
                 format!("schema_version is {}; this server reads 1", read.schema_version),
             ));
         }
-        if read.steps.len() > MOST_STEPS {
-            let message = format!("{} steps; a template has at most {MOST_STEPS}", read.steps.len());
-            return Err(Error::invalid("steps", message));
-        }
         let steps = read.steps.into_iter().map(|(name, step)| step.read(name)).collect::<Result<Vec<_>>>()?;
         let mut template =
             Self { name: read.name, description: read.description, inputs: read.inputs, steps, outputs: read.outputs };
+        template.check_count()?;
         template.wait_for_the_rest();
         template.check_inputs()?;
         for index in 0..template.steps.len() {
@@ -119,6 +116,14 @@ impl Template {
         }
         template.steps = in_order(template.steps)?;
         Ok(template)
+    }
+
+    pub(crate) fn check_count(&self) -> Result<()> {
+        if self.steps.len() > MOST_STEPS {
+            let message = format!("{} steps; a template has at most {MOST_STEPS}", self.steps.len());
+            return Err(Error::invalid("steps", message));
+        }
+        Ok(())
     }
 
     fn check_inputs(&self) -> Result<()> {
@@ -173,6 +178,14 @@ impl Template {
                 return Err(here(Error::invalid("reference", message)));
             }
         }
+        for (parameter, values) in step.sweep.iter().flat_map(|sweep| &sweep.each) {
+            if let Values::Reference(reference) = values
+                && !matches!(self.kind_of(reference)?, Leads::Value)
+            {
+                let message = format!("`each` takes a list for `{parameter}`, and {reference} is an artifact");
+                return Err(here(Error::invalid("type", message)));
+            }
+        }
         if let Some(When::Artifact { artifact, .. }) = &step.when
             && matches!(self.kind_of(artifact)?, Leads::Value)
         {
@@ -193,7 +206,7 @@ impl Template {
                 }
                 _ => Ok(()),
             },
-            Action::Approve(_) => Ok(()),
+            Action::Approve(_) | Action::Choose(_) => Ok(()),
         }
     }
 
@@ -224,7 +237,16 @@ impl Template {
                 };
                 match &step.action {
                     Action::Build { .. } => Ok(Leads::Kind(Kind::Runnable)),
-                    Action::Run(_) => Ok(Leads::Unknown),
+                    Action::Run(_) if step.sweep.as_ref().is_some_and(|sweep| sweep.best.is_none()) => {
+                        Err(Error::invalid(
+                            "reference",
+                            format!(
+                                "{reference}: {} gives one for each of its values; say which counts with `best`",
+                                step.name
+                            ),
+                        ))
+                    }
+                    Action::Run(_) | Action::Choose(_) => Ok(Leads::Unknown),
                     Action::Serve(_) if output == "url" => Ok(Leads::Value),
                     Action::Serve(_) => Err(Error::invalid(
                         "reference",

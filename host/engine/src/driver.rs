@@ -4,7 +4,7 @@
 //! after a crash begins with the state that the catalog holds.
 
 use crate::{
-    Engine, build, condition, reuse, service, sprint,
+    Engine, build, choice, condition, reuse, service, sprint,
     work::{self, Job},
 };
 use fuseml_domain::{
@@ -201,6 +201,7 @@ impl Driver {
             (StepState::Ready, Action::Approve(approval)) => {
                 Ok(StepEvent::ApprovalAsked { message: approval.message.clone() }.into())
             }
+            (StepState::Ready, Action::Choose(choice)) => choice::collect(&self.engine.ports, run, choice).await,
             (StepState::Ready, Action::Build { .. }) => build::stage(self, run, step).await,
             (StepState::Ready, Action::Run(_)) => reuse::stage(self, run, step, collecting).await,
             (StepState::Ready, Action::Serve(_)) => service::stage(self, run, step).await,
@@ -211,7 +212,7 @@ impl Driver {
                     Action::Serve(_) => {
                         work::workload(self, run, step, &Job::of(&self.engine.ports, run, step).await?).await?
                     }
-                    Action::Run(_) | Action::Approve(_) => return Err(nothing_to_do(step)),
+                    Action::Run(_) | Action::Approve(_) | Action::Choose(_) => return Err(nothing_to_do(step)),
                 };
                 self.engine.ports.agent.submit(&workload).await?;
                 Ok(StepEvent::Submitted.into())
@@ -261,7 +262,7 @@ impl Driver {
             }
             match self.engine.ports.catalog.save(&change).await {
                 Ok(()) => {
-                    if !change.artifacts.is_empty() {
+                    if !change.artifacts.is_empty() || !change.released.is_empty() {
                         self.engine.wake();
                     }
                     self.know(change.run);

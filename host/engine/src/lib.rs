@@ -5,6 +5,7 @@
 //! workload's key makes a second submission the same workload.
 
 mod build;
+mod choice;
 mod condition;
 mod driver;
 mod plan;

@@ -6,7 +6,7 @@ use crate::{
     trigger, work,
 };
 use fuseml_domain::{
-    Action, Attributes, Descriptor, ErrorKind, Name, Origin, Pipeline, Plan, PlannedStep, Prospect, Result, Reuse,
+    Action, Choice, Descriptor, ErrorKind, Name, Origin, Pipeline, Plan, PlannedStep, Prospect, Result, Reuse,
     ReuseVerdict, Run, RunState, Runs, Step, StepRun, StepState, Value,
 };
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 const HISTORY: u32 = 9;
 
 impl Engine {
-    /// What a run with these inputs and parameters would do.
+    /// What a run with these artifacts would do.
     ///
     /// # Errors
     /// When no run could begin: an input for which there is nothing, a parameter of the wrong type.
@@ -24,10 +24,9 @@ impl Engine {
         &self,
         pipeline: &Pipeline,
         given: BTreeMap<Name, Descriptor>,
-        parameters: BTreeMap<Name, Attributes>,
         reuse: Option<Reuse>,
     ) -> Result<Plan> {
-        let mut run = trigger::manual(&self.ports, pipeline, given, parameters, "planned".to_owned()).await?;
+        let mut run = trigger::manual(&self.ports, pipeline, given, "planned".to_owned()).await?;
         run.reuse = reuse;
         let mut steps = Vec::new();
         for step in run.template.steps.clone() {
@@ -61,6 +60,9 @@ async fn foresee(ports: &Ports, run: &mut Run, step: &Step) -> Result<(Prospect,
         }
         _ => {}
     }
+    if let (Action::Choose(Choice { best: Some(best), .. }), false) = (&step.action, unknown.is_empty()) {
+        return Ok((Prospect::Chooses, vec![format!("what has {best} once {unknown} ended")]));
+    }
     // Only jobs and builds know more than that something before them runs.
     let given: Vec<_> = step.references()?.into_iter().filter(|it| work::resolve(run, it).is_err()).collect();
     if let Some(reference) = given.first() {
@@ -79,6 +81,11 @@ async fn foresee(ports: &Ports, run: &mut Run, step: &Step) -> Result<(Prospect,
         Action::Approve(approval) => {
             let by = if approval.by.is_empty() { "anybody".to_owned() } else { approval.by.join(", ") };
             Ok((Prospect::Asks, vec![format!("{} (asks {by})", approval.message)]))
+        }
+        Action::Choose(choice) => {
+            let chosen = crate::choice::choose(ports, run, choice).await?;
+            set(run, &step.name, StepState::Succeeded, chosen.outputs);
+            Ok((Prospect::Chooses, vec![chosen.why]))
         }
         Action::Serve(_) => {
             work::prepare(ports, run, &current(run, &step.name)?).await?;

@@ -54,7 +54,7 @@ async fn start(engine: &Arc<Engine>, pipeline: &Pipeline, due: Timestamp) -> Res
     }
     let shown = pipeline.starts.schedule.as_ref().map(|schedule| schedule.shown(due)).unwrap_or_default();
     let reason = format!("it was due at {shown}");
-    match trigger::manual(&engine.ports, pipeline, BTreeMap::new(), BTreeMap::new(), reason).await {
+    match trigger::manual(&engine.ports, pipeline, BTreeMap::new(), reason).await {
         Ok(run) => engine.take_up(catalog.start_scheduled(run, due).await?).await,
         Err(error) => return pass(&error.message).await,
     }

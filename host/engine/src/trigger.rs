@@ -2,7 +2,7 @@
 
 use crate::{Engine, Ports};
 use fuseml_domain::{
-    Attributes, Binding, Cause, Descriptor, Error, ErrorKind, Name, Origin, Pipeline, Result, Run, Unstarted,
+    Binding, Cause, Descriptor, Error, ErrorKind, Name, Origin, Pipeline, Result, Run, Unstarted,
     port::{ArtifactEvent, Catalog},
 };
 use jiff::Timestamp;
@@ -61,9 +61,9 @@ async fn runs_started_by(ports: &Ports, event: &ArtifactEvent) -> Result<(Vec<Ru
             Some(reason) => unstarted.push(Unstarted { pipeline: pipeline.name.clone(), reason }),
             None => match bind_inputs(catalog, &pipeline, BTreeMap::from([(input, artifact.clone())]))
                 .await
-                .and_then(|inputs| pipeline.values(&inputs))
+                .and_then(|inputs| Run::new(&pipeline, pipeline.values(&inputs)?, cause.clone(), Timestamp::now()))
             {
-                Ok(values) => runs.push(Run::new(&pipeline, values, cause.clone(), Timestamp::now())),
+                Ok(run) => runs.push(run),
                 Err(error) => {
                     unstarted.push(Unstarted { pipeline: pipeline.name.clone(), reason: error.message });
                 }
@@ -151,12 +151,11 @@ fn cause_of(artifact: &Descriptor, maker: Option<&Run>) -> Cause {
 }
 
 impl Engine {
-    /// A run that a person asks for, with other inputs or parameters than the pipeline's own where given (S64).
+    /// A run that a person asks for, with other artifacts than the newest that fit where given (S64).
     pub async fn plan_manual(
         &self,
         pipeline: &Pipeline,
         given: BTreeMap<Name, Descriptor>,
-        parameters: BTreeMap<Name, Attributes>,
         reason: String,
     ) -> Result<Run> {
         if let Some(freeze) = pipeline.frozen().next() {
@@ -164,11 +163,14 @@ impl Engine {
             let message = format!("{name} is frozen: {reason}; `fuseml pipeline thaw {name}` lets it start again");
             return Err(Error::conflict("frozen", message));
         }
-        manual(&self.ports, pipeline, given, parameters, reason).await
+        manual(&self.ports, pipeline, given, reason).await
     }
 
     /// The same pipeline with the same inputs and parameters as a run had, in the template that it had then.
-    pub fn plan_rerun(&self, run: &Run, reason: String) -> Run {
+    ///
+    /// # Errors
+    /// Never, see [`Run::again`].
+    pub fn plan_rerun(&self, run: &Run, reason: String) -> Result<Run> {
         let root = run.cause.root.clone();
         let cause = Cause { reason, artifact: None, root, chain: run.cause.chain.clone() };
         run.again(cause, Timestamp::now())
@@ -180,19 +182,11 @@ pub(crate) async fn manual(
     ports: &Ports,
     pipeline: &Pipeline,
     given: BTreeMap<Name, Descriptor>,
-    parameters: BTreeMap<Name, Attributes>,
     reason: String,
 ) -> Result<Run> {
     let inputs = bind_inputs(&*ports.catalog, pipeline, given).await?;
     let values = pipeline.values(&inputs)?;
     let root = inputs.values().next().map(|artifact| artifact.address.clone());
     let cause = Cause { reason, artifact: None, root, chain: Vec::new() };
-    let mut run = Run::new(pipeline, values, cause, Timestamp::now());
-    for (step, values) in parameters {
-        if pipeline.template.step(&step).is_none() {
-            return Err(Error::invalid("unknown-step", format!("{} has no step `{step}`", pipeline.name)));
-        }
-        run.parameters.entry(step).or_default().extend(values);
-    }
-    Ok(run)
+    Run::new(pipeline, values, cause, Timestamp::now())
 }

@@ -71,8 +71,8 @@ fn read_concurrency(text: &str) -> Result<Concurrency, String> {
 #[derive(Args)]
 pub(crate) struct PlanArguments {
     pipeline: String,
-    /// An artifact for an input; the newest that fits otherwise
-    #[arg(long = "input", value_name = "NAME=ADDRESS")]
+    /// An artifact or a value for an input; the newest that fits and the usual value otherwise
+    #[arg(long = "input", value_name = "NAME=ADDRESS|VALUE")]
     inputs: Vec<String>,
     /// A parameter of a step's runnable
     #[arg(long = "param", value_name = "STEP.NAME=VALUE")]
@@ -197,6 +197,7 @@ fn foreseen(plan: &Plan) -> Rows {
             Prospect::Runs => "run",
             Prospect::Reused => "be reused",
             Prospect::Asks => "ask",
+            Prospect::Chooses => "choose",
             Prospect::Skipped => "be skipped",
             Prospect::Depends => "depend",
             Prospect::Fails => "fail",

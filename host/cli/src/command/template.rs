@@ -7,7 +7,7 @@ use crate::{
     output::Rows,
 };
 use clap::{Args, Subcommand};
-use fuseml_domain::{Action, Approval, Error, RunnableChoice, Runs, Step, Template};
+use fuseml_domain::{Action, Approval, Choice, Error, RunnableChoice, Runs, Step, Template};
 use fuseml_server::TemplateView;
 use std::{path::Path, process::ExitCode};
 
@@ -141,8 +141,18 @@ fn does(step: &Step) -> String {
     };
     match &step.action {
         Action::Build { instance, codeset } => format!("builds {codeset} with {instance}"),
-        Action::Run(work) => format!("runs {}", runnable(&work.runnable)),
+        Action::Run(work) => {
+            let each = step.sweep.iter().flat_map(|sweep| &sweep.each);
+            let each: String = each.map(|(name, values)| format!("\nfor each {name} of {values}")).collect();
+            let best = step.sweep.iter().filter_map(|sweep| sweep.best.as_ref());
+            let best: String = best.map(|best| format!("\nand takes {best}")).collect();
+            format!("runs {}{each}{best}", runnable(&work.runnable))
+        }
         Action::Serve(work) => format!("serves with {}", runnable(&work.runnable)),
+        Action::Choose(Choice { among, best }) => match best {
+            Some(best) => format!("takes {best} of {}", among.len()),
+            None => format!("waits for {}", among.len()),
+        },
         Action::Approve(Approval { message, by }) if by.is_empty() => format!("asks: {message}"),
         Action::Approve(Approval { message, by }) => format!("asks {}: {message}", by.join(", ")),
     }

@@ -116,7 +116,7 @@ async fn the_same_job_is_done_once_and_its_result_taken_after_that() {
     let (disk, agent, engine) = pushed(&text.replace(", after: [ask]", "")).await;
     let first = disk.runs().remove(0);
     let again = async |reuse| {
-        let mut run = engine.plan_rerun(&disk.runs()[0], "again".to_owned());
+        let mut run = engine.plan_rerun(&disk.runs()[0], "again".to_owned()).expect("run");
         run.reuse = reuse;
         let started = engine.start_run(run).await.expect("run");
         let_it_work(&disk).await;
@@ -190,7 +190,7 @@ async fn a_plan_says_what_runs_and_what_is_there_and_does_nothing() {
     let (writes, begun) = (disk.writes(), agent.begun());
     let plan = async |given: BTreeMap<Name, _>| {
         let pipeline = pipeline(TRAINING, "code", "code://*");
-        engine.plan(&pipeline, given, BTreeMap::new(), None).await.expect("plan")
+        engine.plan(&pipeline, given, None).await.expect("plan")
     };
     let prospects = |plan: &fuseml_domain::Plan| plan.steps.iter().map(|step| step.prospect).collect::<Vec<_>>();
 

@@ -3,3 +3,4 @@
 mod commands;
 mod memory;
 mod runs;
+mod sweeps;

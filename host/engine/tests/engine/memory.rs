@@ -3,10 +3,10 @@
 
 use async_trait::async_trait;
 use fuseml_domain::{
-    Address, Admission, Attributes, BuildPlan, CollectedOutput, Contents, Descriptor, Digest, Environment, Error,
-    InstanceChoice, Kind, Location, LogChunk, Name, Origin, OutputReport, OutputSlot, Phase, Pipeline, Result, Run,
-    RunCommand, RunState, Runnable, Selector, Series, ServiceSpec, StepResult, Store, Template, Tree, TreeFile,
-    Unstarted, Value, Workload, WorkloadStatus, admit,
+    Address, Admission, Attributes, BuildPlan, CollectedOutput, Contents, Delivery, Descriptor, Digest, Environment,
+    Error, InstanceChoice, Kind, Location, LogChunk, Name, Origin, OutputReport, OutputSlot, Parameter, Phase,
+    Pipeline, Result, Run, RunCommand, RunState, Runnable, Selector, Series, ServiceSpec, StepResult, Store, Template,
+    Tree, TreeFile, Unstarted, Value, ValueType, Workload, WorkloadStatus, admit,
     port::{self, *},
 };
 use fuseml_engine::{Engine, EngineConfig, Ports};
@@ -83,6 +83,8 @@ fn describe(kind: Kind, series: &str, id: &str) -> Descriptor {
 #[derive(Default)]
 struct Records {
     artifacts: Vec<Descriptor>,
+    /// Results of sweeps that nobody chose yet.
+    held: BTreeSet<String>,
     /// Artifact, run, settled.
     events: Vec<(usize, Option<Uuid>, bool)>,
     pipelines: Vec<Pipeline>,
@@ -328,6 +330,14 @@ impl port::Catalog for MemoryCatalog {
             *stored = change.run.clone();
             for artifact in &change.artifacts {
                 insert(records, artifact.clone(), Some(change.run.id));
+                if change.held {
+                    records.held.insert(artifact.address.to_string());
+                    records.events.last_mut().expect("event").2 = true;
+                }
+            }
+            for artifact in change.released.iter().filter(|it| records.held.remove(&it.to_string())) {
+                let index = records.artifacts.iter().position(|it| it.address == *artifact).expect("artifact");
+                records.events.iter_mut().filter(|event| event.0 == index).for_each(|event| event.2 = false);
             }
             if let Some(build) = &change.build {
                 records.builds.insert(build.codeset.name.clone(), build.clone());
@@ -485,10 +495,13 @@ impl RuntimeAgent for MemoryAgent {
 
     async fn outputs(&self, workload: &Workload) -> Result<Vec<CollectedOutput>> {
         assert!(!self.tidied().contains(&workload.key), "{} was tidied before it was collected", workload.key);
+        // A trainer's accuracy is what it was told.
+        let alpha = workload.variables.get("ALPHA").and_then(|alpha| alpha.parse().ok());
+        let metrics: BTreeMap<_, _> = alpha.map(|alpha| ("accuracy".to_owned(), alpha)).into_iter().collect();
         let left = |output: &fuseml_domain::WorkloadOutput| CollectedOutput {
             name: output.name.clone(),
             path: Path::new("/").join(&workload.key),
-            report: OutputReport::default(),
+            report: OutputReport { metrics: metrics.clone(), ..OutputReport::default() },
         };
         Ok(workload.outputs.iter().map(left).collect())
     }
@@ -611,6 +624,13 @@ impl port::Builder for MemoryBuilder {
             requirements: Vec::new(),
             digest: Digest::of(b"environment"),
         };
+        let alpha = Parameter {
+            description: None,
+            value_type: ValueType::Number,
+            default: Some("0".into()),
+            delivery: Delivery::Environment,
+            target: "ALPHA".into(),
+        };
         let is_component = |of_kind: &str| of_kind == "trainer" && self.jobs.components;
         let runnable = |of_kind: &str, input: (&str, Kind), outputs: IndexMap<String, OutputSlot>| Runnable {
             name: name(&format!("app-{of_kind}")),
@@ -623,7 +643,7 @@ impl port::Builder for MemoryBuilder {
             service: (of_kind == "predictor")
                 .then(|| ServiceSpec { readiness_path: "/ready".into(), predict_path: "/predict".into() }),
             outputs,
-            parameters: IndexMap::new(),
+            parameters: [("alpha".to_owned(), alpha.clone())].into_iter().collect(),
             resources: Attributes::new(),
             labels: Attributes::new(),
             instance: None,

@@ -84,7 +84,8 @@ pub(super) async fn search(
     }
     let condition = Some(Condition::All(conditions)).filter(|all| *all != Condition::All(Vec::new()));
     let limit = limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
-    Ok(Json(app.catalog.search(&ArtifactSearch { project, condition, taking, limit, page_token }).await?))
+    let search = ArtifactSearch { project, condition, taking, without_held: false, limit, page_token };
+    Ok(Json(app.catalog.search(&search).await?))
 }
 
 /// Records what lies elsewhere.

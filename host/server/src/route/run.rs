@@ -7,7 +7,7 @@ use crate::{
 use axum::{extract::State, http::StatusCode};
 use fuseml_catalog::RunFilter;
 use fuseml_domain::{
-    Address, Descriptor, Error, LogChunk, Name, Pipeline, Plan, Run, RunCommand, StepState,
+    Address, Attributes, Descriptor, Error, LogChunk, Name, Pipeline, Plan, Run, RunCommand, StepState,
     port::{Catalog as _, Service},
 };
 use fuseml_rest::{Answer, Json, Path, Query};
@@ -61,10 +61,9 @@ pub(super) async fn start(
     Path((project, name)): Path<(Name, Name)>,
     Json(request): Json<RunRequest>,
 ) -> Answer<(StatusCode, Json<Run>)> {
-    let pipeline = app.catalog.pipeline(&project, &name).await?;
-    let inputs = inputs_of(&app, &pipeline, request.inputs).await?;
+    let (pipeline, artifacts) = given(&app, &project, &name, request.inputs, request.parameters).await?;
     let by = request.by.unwrap_or_else(|| "hand".to_owned());
-    let mut run = app.engine.plan_manual(&pipeline, inputs, request.parameters, format!("started by {by}")).await?;
+    let mut run = app.engine.plan_manual(&pipeline, artifacts, format!("started by {by}")).await?;
     run.reuse = request.reuse;
     if request.paused {
         let reason = Some("begins step by step".to_owned());
@@ -78,9 +77,8 @@ pub(super) async fn plan(
     Path((project, name)): Path<(Name, Name)>,
     Json(request): Json<RunRequest>,
 ) -> Answer<Json<Plan>> {
-    let pipeline = app.catalog.pipeline(&project, &name).await?;
-    let inputs = inputs_of(&app, &pipeline, request.inputs).await?;
-    Ok(Json(app.engine.plan(&pipeline, inputs, request.parameters, request.reuse).await?))
+    let (pipeline, artifacts) = given(&app, &project, &name, request.inputs, request.parameters).await?;
+    Ok(Json(app.engine.plan(&pipeline, artifacts, request.reuse).await?))
 }
 
 pub(super) async fn rerun(
@@ -90,30 +88,33 @@ pub(super) async fn rerun(
 ) -> Answer<(StatusCode, Json<Run>)> {
     let before = app.catalog.run_by_number(&project, &pipeline, number).await?;
     let by = request.by.map(|by| format!(" by {by}")).unwrap_or_default();
-    let mut run = app.engine.plan_rerun(&before, format!("{} again{by}", before.label()));
+    let mut run = app.engine.plan_rerun(&before, format!("{} again{by}", before.label()))?;
     run.reuse = request.reuse;
     Ok((StatusCode::CREATED, Json(app.engine.start_run(run).await?)))
 }
 
-/// The artifacts that a person names for inputs.
-async fn inputs_of(
+/// A pipeline with the values and parameters that a person gives a run of it, and the artifacts that they name.
+async fn given(
     app: &App,
-    pipeline: &Pipeline,
-    given: BTreeMap<Name, String>,
-) -> fuseml_domain::Result<BTreeMap<Name, Descriptor>> {
-    let mut inputs = BTreeMap::new();
-    for (input, text) in given {
-        let declared = pipeline.template.inputs.get(&input).and_then(|input| input.kind);
-        let kind = declared.ok_or_else(|| {
-            Error::invalid("unknown-input", format!("{} has no artifact input `{input}`", pipeline.name))
-        })?;
-        let address = Address::parse_in(&text, kind, &pipeline.project)?;
+    project: &Name,
+    name: &Name,
+    inputs: BTreeMap<Name, String>,
+    parameters: BTreeMap<Name, Attributes>,
+) -> fuseml_domain::Result<(Pipeline, BTreeMap<Name, Descriptor>)> {
+    let pipeline = app.catalog.pipeline(project, name).await?;
+    let (mut artifacts, mut values) = (BTreeMap::new(), BTreeMap::new());
+    for (input, text) in inputs {
+        let Some(kind) = pipeline.template.inputs.get(&input).and_then(|input| input.kind) else {
+            values.insert(input, text);
+            continue;
+        };
+        let address = Address::parse_in(&text, kind, project)?;
         if address.kind != kind {
             return Err(Error::invalid("type", format!("the input `{input}` takes a {kind}, not {address}")));
         }
-        inputs.insert(input, app.catalog.artifact(&address).await?);
+        artifacts.insert(input, app.catalog.artifact(&address).await?);
     }
-    Ok(inputs)
+    Ok((pipeline.with(values, parameters)?, artifacts))
 }
 
 /// A chunk of one step's log; a step that has none yet answers an empty one.

@@ -34,6 +34,9 @@ fn explain_step(f: &mut fmt::Formatter<'_>, run: &Run, step: &StepRun) -> fmt::R
     let time = elapsed(step.started, step.ended);
     let time = if time.is_empty() { time } else { format!(" in {time}") };
     writeln!(f, "{} {}{time}", step.name, step.state)?;
+    if let Some(combination) = run.combination(step) {
+        writeln!(f, "  of {} with {combination}", combination.of)?;
+    }
     if let Some(runnable) = &step.runnable {
         writeln!(f, "  runs {}", runnable.short())?;
     }

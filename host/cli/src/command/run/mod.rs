@@ -66,7 +66,7 @@ pub(crate) enum RunCommand {
 pub(crate) struct StartArguments {
     pipeline: String,
     /// An artifact for an input
-    #[arg(long = "input", value_name = "NAME=ADDRESS")]
+    #[arg(long = "input", value_name = "NAME=ADDRESS|VALUE")]
     inputs: Vec<String>,
     /// A parameter of a step's runnable
     #[arg(long = "param", value_name = "STEP.NAME=VALUE")]
@@ -241,7 +241,12 @@ fn steps(run: &Run) -> Rows {
             step.name.to_string(),
             step.state.to_string(),
             elapsed(step.started, step.ended),
-            step.note.clone().unwrap_or_default(),
+            run.combination(step)
+                .map(|it| it.to_string())
+                .into_iter()
+                .chain(step.note.clone())
+                .collect::<Vec<_>>()
+                .join("\n"),
             outputs.join("\n"),
         ]);
     }
