@@ -1,8 +1,8 @@
 //! Pipelines: a template attached to a project, its inputs bound, started by the artifacts that match.
 
 use crate::{
-    Address, Attributes, Descriptor, Error, Freeze, Kind, Name, Reference, Result, Selector, Starts, Template,
-    runnable::list_or_none,
+    Address, Attributes, Connected, Connection, Descriptor, Error, Freeze, Kind, Name, Reference, Result, Selector,
+    Starts, Template, runnable::list_or_none,
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -30,21 +30,25 @@ pub struct Pipeline {
     /// When it starts, beside what its selectors say.
     #[serde(default, skip_serializing_if = "Starts::is_plain")]
     pub starts: Starts,
+    /// Inputs of steps that the template left out, and what was found for them when the pipeline was added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<Connection>,
     /// What keeps it from starting, one for each cause, and causes that a person overruled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freezes: Vec<Freeze>,
 }
 
 impl Pipeline {
-    /// Binds a template's inputs from the texts a person gave; every artifact input must be bound.
+    /// Binds the inputs of a template whose steps take what they need from the texts a person gave; every artifact input must be bound.
     pub fn new(
         project: Name,
         name: Name,
-        template: Template,
+        connected: impl Into<Connected>,
         given: &BTreeMap<String, String>,
         parameters: BTreeMap<Name, Attributes>,
         created: Timestamp,
     ) -> Result<Self> {
+        let Connected { template, connections } = connected.into();
         let known: Vec<_> = template.inputs.keys().map(|name| &**name).collect();
         if let Some(unknown) = given.keys().find(|name| !known.contains(&name.as_str())) {
             return Err(Error::invalid(
@@ -82,7 +86,7 @@ impl Pipeline {
             }
         }
         let starts = Starts::default();
-        Ok(Self { project, name, template, inputs, parameters, created, starts, freezes: Vec::new() })
+        Ok(Self { project, name, template, inputs, parameters, created, starts, connections, freezes: Vec::new() })
     }
 
     /// The same, started as that says.

@@ -309,7 +309,7 @@ pub struct Change {
     pub lineage: Vec<Participation>,
     pub build: Option<Build>,
     pub service: Option<Service>,
-    /// Its artifacts are results of a sweep: they start nothing, and are nobody's newest, until they are chosen.
+    /// Its artifacts are of a sweep or a converter: they start nothing, and are nobody's newest, until they are chosen.
     pub held: bool,
     /// Such artifacts that are chosen now.
     pub released: Vec<Address>,

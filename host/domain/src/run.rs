@@ -198,6 +198,7 @@ impl Run {
             parameters: self.parameters.clone(),
             created: self.created,
             starts: Starts { concurrency: self.concurrency, ..Starts::default() },
+            connections: Vec::new(),
             freezes: Vec::new(),
         };
         Self::new(&pipeline, self.inputs.clone(), cause, now)

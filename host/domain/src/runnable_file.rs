@@ -2,11 +2,11 @@
 
 use crate::{
     Attributes, Delivery, Digest, Environment, Error, Image, InputSlot, Kind, Name, OutputSlot, Parameter, Result,
-    Runnable, ServiceSpec, ValueType,
+    Runnable, ServiceSpec, ValueType, scalar::Scalar,
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -92,27 +92,6 @@ struct ParameterText {
 struct ServiceText {
     ready: String,
     predict: String,
-}
-
-/// Defaults as people write them: without quotes.
-#[derive(Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
-enum Scalar {
-    Boolean(bool),
-    Integer(i64),
-    Number(f64),
-    Text(String),
-}
-
-impl Scalar {
-    fn text(self) -> String {
-        match self {
-            Self::Boolean(value) => value.to_string(),
-            Self::Integer(value) => value.to_string(),
-            Self::Number(value) => value.to_string(),
-            Self::Text(value) => value,
-        }
-    }
 }
 
 /// The files that lie beside a description.
@@ -236,7 +215,7 @@ fn parameter(name: &str, text: ParameterText) -> Result<Parameter> {
             return Err(Error::invalid("parameter", message));
         }
     };
-    Ok(Parameter { description, value_type, default: default.map(Scalar::text), delivery, target })
+    Ok(Parameter { description, value_type, default: default.map(String::from), delivery, target })
 }
 
 #[cfg(test)]

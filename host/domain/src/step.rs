@@ -172,6 +172,9 @@ pub struct Step {
     /// Which of a sweep it is; only in the template of a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub combination: Option<Combination>,
+    /// Why it was put in: it makes what another step can take; only in the template of a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversion: Option<String>,
     #[serde(flatten)]
     pub action: Action,
 }
@@ -188,6 +191,7 @@ impl Step {
             reuse: Reuse::On,
             sweep: None,
             combination: None,
+            conversion: None,
             action,
         }
     }
@@ -228,6 +232,11 @@ impl Step {
             _ => &[],
         };
         outputs.chain(self.after.iter().chain(among).cloned()).collect()
+    }
+
+    /// Whether what it makes serves its own run alone, and is no news for others unless it is chosen.
+    pub fn is_internal(&self) -> bool {
+        self.combination.is_some() || self.conversion.is_some()
     }
 
     /// What it runs, if it runs something.

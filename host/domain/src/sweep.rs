@@ -6,7 +6,7 @@
 
 use crate::{
     Action, Attributes, Error, InputValue, Name, Reference, Result, Run, Step, StepRun, Template, Value, Work,
-    runnable::list_or_none,
+    runnable::list_or_none, scalar::Scalar,
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -37,38 +37,6 @@ pub enum Values {
     /// A value of the template's inputs: a list with commas.
     Reference(Reference),
     List(Vec<Scalar>),
-}
-
-/// A value as YAML knows it, kept as its text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(from = "ScalarText", into = "String")]
-#[schemars(extend("type" = ["string", "number", "boolean"]))]
-pub struct Scalar(pub String);
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ScalarText {
-    Boolean(bool),
-    Integer(i64),
-    Number(f64),
-    Text(String),
-}
-
-impl From<ScalarText> for Scalar {
-    fn from(scalar: ScalarText) -> Self {
-        Self(match scalar {
-            ScalarText::Boolean(value) => value.to_string(),
-            ScalarText::Integer(value) => value.to_string(),
-            ScalarText::Number(value) => value.to_string(),
-            ScalarText::Text(text) => text,
-        })
-    }
-}
-
-impl From<Scalar> for String {
-    fn from(scalar: Scalar) -> Self {
-        scalar.0
-    }
 }
 
 /// The metric that decides which result counts.

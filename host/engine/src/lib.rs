@@ -6,6 +6,7 @@
 
 mod build;
 mod choice;
+mod compose;
 mod condition;
 mod driver;
 mod plan;

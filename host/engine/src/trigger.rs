@@ -1,12 +1,13 @@
 //! From registered artifacts to runs.
 
-use crate::{Engine, Ports};
+use crate::{Engine, Ports, compose};
 use fuseml_domain::{
-    Binding, Cause, Descriptor, Error, ErrorKind, Name, Origin, Pipeline, Result, Run, Unstarted,
+    Binding, Cause, Converter, Descriptor, Error, ErrorKind, Name, Origin, Pipeline, Result, Run, Unstarted,
     port::{ArtifactEvent, Catalog},
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::sync::OnceCell;
 
 /// Events worked through in one look.
 const BATCH: u32 = 100;
@@ -55,14 +56,12 @@ async fn runs_started_by(ports: &Ports, event: &ArtifactEvent) -> Result<(Vec<Ru
     };
     let cause = cause_of(artifact, maker.as_ref());
     let (mut runs, mut unstarted) = (Vec::new(), Vec::new());
+    let converters = OnceCell::new();
     for pipeline in catalog.pipelines(artifact.project()).await? {
         let Some(input) = pipeline.started_by(artifact).cloned() else { continue };
         match hindrance(ports, &pipeline, &input, artifact, &cause).await? {
             Some(reason) => unstarted.push(Unstarted { pipeline: pipeline.name.clone(), reason }),
-            None => match bind_inputs(catalog, &pipeline, BTreeMap::from([(input, artifact.clone())]))
-                .await
-                .and_then(|inputs| Run::new(&pipeline, pipeline.values(&inputs)?, cause.clone(), Timestamp::now()))
-            {
+            None => match started(ports, &pipeline, (input, artifact), &cause, &converters).await {
                 Ok(run) => runs.push(run),
                 Err(error) => {
                     unstarted.push(Unstarted { pipeline: pipeline.name.clone(), reason: error.message });
@@ -71,6 +70,32 @@ async fn runs_started_by(ports: &Ports, event: &ArtifactEvent) -> Result<(Vec<Ru
         }
     }
     Ok((runs, unstarted))
+}
+
+/// The run that an artifact starts; the project's converters are looked for once for all of them.
+async fn started(
+    ports: &Ports,
+    pipeline: &Pipeline,
+    (input, artifact): (Name, &Descriptor),
+    cause: &Cause,
+    converters: &OnceCell<Vec<Converter>>,
+) -> Result<Run> {
+    let catalog = &*ports.catalog;
+    let artifacts = bind_inputs(catalog, pipeline, BTreeMap::from([(input, artifact.clone())])).await?;
+    let converters = converters.get_or_try_init(|| compose::converters(catalog, &pipeline.project)).await?;
+    make(ports, pipeline, &artifacts, cause.clone(), converters).await
+}
+
+async fn make(
+    ports: &Ports,
+    pipeline: &Pipeline,
+    artifacts: &BTreeMap<Name, Descriptor>,
+    cause: Cause,
+    converters: &[Converter],
+) -> Result<Run> {
+    let values = pipeline.values(artifacts)?;
+    let pipeline = compose::converted(ports, pipeline, artifacts, converters).await?;
+    Run::new(&pipeline, values, cause, Timestamp::now())
 }
 
 /// What keeps an artifact that a pipeline selects from starting it.
@@ -185,8 +210,8 @@ pub(crate) async fn manual(
     reason: String,
 ) -> Result<Run> {
     let inputs = bind_inputs(&*ports.catalog, pipeline, given).await?;
-    let values = pipeline.values(&inputs)?;
     let root = inputs.values().next().map(|artifact| artifact.address.clone());
     let cause = Cause { reason, artifact: None, root, chain: Vec::new() };
-    Run::new(pipeline, values, cause, Timestamp::now())
+    let converters = compose::converters(&*ports.catalog, &pipeline.project).await?;
+    make(ports, pipeline, &inputs, cause, &converters).await
 }

@@ -128,7 +128,7 @@ pub(crate) async fn collect(
     lineage.extend(artifacts.iter().map(|(slot, made)| part(step, slot, Role::Made, &made.address)));
     let artifacts: Vec<_> = artifacts.into_iter().map(|(_, made)| made).collect();
     let result = crate::reuse::result(run, step, &outputs);
-    let held = run.template.step(&step.name).is_some_and(|step| step.combination.is_some());
+    let held = run.template.step(&step.name).is_some_and(fuseml_domain::Step::is_internal);
     Ok(Outcome {
         earlier: Vec::new(),
         event: StepEvent::Succeeded { outputs, note: None },

@@ -5,12 +5,14 @@ use crate::{
     client::Client,
     command::{
         pairs, parameters,
-        template::{is_file, read_file},
+        template::{is_file, read_file, steps},
     },
     output::{Format, Rows, shown},
 };
 use clap::{Args, Subcommand};
-use fuseml_domain::{Binding, Concurrency, Descriptor, Name, Pipeline, Plan, Prospect, Run, RunState, Starts};
+use fuseml_domain::{
+    Binding, Concurrency, Connection, Descriptor, Name, Pipeline, Plan, Prospect, Run, RunState, Starts,
+};
 use fuseml_server::{PipelineRequest, RunRequest};
 use reqwest::Method;
 use serde_json::json;
@@ -22,6 +24,8 @@ pub(crate) enum PipelineCommand {
     Add(AddArguments),
     /// Show the project's pipelines
     List,
+    /// Show a pipeline's inputs, steps and what its steps take
+    Show { name: String },
     /// Say what a run would do now, and do nothing
     Plan(PlanArguments),
     /// Let nothing start a pipeline until it thaws
@@ -106,8 +110,9 @@ pub(crate) async fn execute(command: PipelineCommand, options: &Options) -> anyh
         PipelineCommand::List => {
             eprintln!("Pipelines of the project {project}:");
             let pipelines: Vec<Pipeline> = client.get(&format!("/api/v1/projects/{project}/pipelines"), &[]).await?;
-            options.output.print(&pipelines, list)?;
+            options.output.print(&pipelines, |pipelines| list(pipelines))?;
         }
+        PipelineCommand::Show { name } => show(&client, &project, &name.parse()?, options).await?,
         PipelineCommand::Plan(arguments) => plan(&client, &project, arguments, options).await?,
         PipelineCommand::Freeze { name, reason } => {
             let name: Name = name.parse()?;
@@ -162,6 +167,23 @@ async fn add(client: &Client, project: &Name, arguments: AddArguments) -> anyhow
         starts.push(format!("the clock, next at {next}"));
     }
     eprintln!("{project} has the pipeline {}, started by {}.", pipeline.name, starts.join(" and "));
+    for Connection { step, input, from } in &pipeline.connections {
+        eprintln!("  {step} takes {input} from {from}, which alone fits");
+    }
+    Ok(())
+}
+
+async fn show(client: &Client, project: &Name, name: &Name, options: &Options) -> anyhow::Result<()> {
+    let pipeline: Pipeline = client.get(&format!("/api/v1/projects/{project}/pipelines/{name}"), &[]).await?;
+    let is_table = options.output == Format::Table;
+    let Pipeline { template, connections, .. } = &pipeline;
+    if is_table {
+        eprintln!("{name} of {project}, from the template {}: {}", template.name, template.description);
+    }
+    options.output.print(&pipeline, |it| format!("{}\n{}", list(std::slice::from_ref(it)), steps(template)))?;
+    for Connection { step, input, from } in connections.iter().filter(|_| is_table) {
+        eprintln!("{step} takes {input} from {from}, which alone fits.");
+    }
     Ok(())
 }
 
@@ -215,7 +237,7 @@ fn selector(binding: &Binding) -> Option<String> {
     }
 }
 
-fn list(pipelines: &Vec<Pipeline>) -> Rows {
+fn list(pipelines: &[Pipeline]) -> Rows {
     let mut rows = Rows::new(&["Pipeline", "Template", "Inputs", "Starts"]);
     for pipeline in pipelines {
         let inputs: Vec<_> = pipeline

@@ -114,7 +114,7 @@ fn list(templates: &Vec<TemplateView>) -> Rows {
     rows
 }
 
-fn steps(template: &Template) -> Rows {
+pub(crate) fn steps(template: &Template) -> Rows {
     let mut rows = Rows::new(&["Step", "Does", "Takes", "After", "Only"]);
     for step in &template.steps {
         let takes = step.work().map(|work| {

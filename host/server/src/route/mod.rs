@@ -33,7 +33,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/projects", get(pipeline::projects).post(pipeline::create_project))
         .route("/templates", get(pipeline::templates))
         .route("/projects/{project}/pipelines", get(pipeline::list).post(pipeline::add))
-        .route("/projects/{project}/pipelines/{name}", delete(pipeline::remove))
+        .route("/projects/{project}/pipelines/{name}", get(pipeline::show).delete(pipeline::remove))
         .route("/projects/{project}/pipelines/{name}/frozen", put(pipeline::freeze).delete(pipeline::thaw))
         .route("/projects/{project}/pipelines/{name}/runs", post(run::start))
         .route("/projects/{project}/pipelines/{name}/plan", post(run::plan))

@@ -48,12 +48,21 @@ pub(super) async fn add(
         Some(text) => Template::parse(text, &request.template)?,
         None => app.catalog.template(&request.template).await?,
     };
-    let pipeline =
-        Pipeline::new(project, request.name, template, &request.inputs, request.parameters, Timestamp::now())?
-            .starting(request.starts)?;
+    let connected = app.engine.connect(&project, &template).await?;
+    let (inputs, parameters) = (&request.inputs, request.parameters);
+    let pipeline = Pipeline::new(project, request.name, connected, inputs, parameters, Timestamp::now())?
+        .starting(request.starts)?;
     app.catalog.add_pipeline(&pipeline).await?;
     app.engine.wake_schedules();
     Ok((StatusCode::CREATED, Json(pipeline)))
+}
+
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Path((project, name)): Path<(Name, Name)>,
+) -> Answer<Json<Pipeline>> {
+    app.catalog.check_project(&project).await?;
+    Ok(Json(app.catalog.pipeline(&project, &name).await?))
 }
 
 pub(super) async fn remove(

@@ -37,6 +37,9 @@ fn explain_step(f: &mut fmt::Formatter<'_>, run: &Run, step: &StepRun) -> fmt::R
     if let Some(combination) = run.combination(step) {
         writeln!(f, "  of {} with {combination}", combination.of)?;
     }
+    if let Some(why) = run.template.step(&step.name).and_then(|step| step.conversion.as_ref()) {
+        writeln!(f, "  {why}")?;
+    }
     if let Some(runnable) = &step.runnable {
         writeln!(f, "  runs {}", runnable.short())?;
     }

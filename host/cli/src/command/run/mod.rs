@@ -15,7 +15,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use explain::Explanation;
-use fuseml_domain::{Error, LogChunk, Name, Reuse, Run, RunCommand as Told, StepState, WaitsFor};
+use fuseml_domain::{Error, LogChunk, Name, Reuse, Run, RunCommand as Told, StepRun, StepState, WaitsFor};
 use fuseml_server::{RunRequest, ServiceView};
 use jiff::Timestamp;
 use reqwest::Method;
@@ -241,16 +241,18 @@ fn steps(run: &Run) -> Rows {
             step.name.to_string(),
             step.state.to_string(),
             elapsed(step.started, step.ended),
-            run.combination(step)
-                .map(|it| it.to_string())
-                .into_iter()
-                .chain(step.note.clone())
-                .collect::<Vec<_>>()
-                .join("\n"),
+            remarks(run, step).join("\n"),
             outputs.join("\n"),
         ]);
     }
     rows
+}
+
+/// What people should know of a step, a line each.
+fn remarks(run: &Run, step: &StepRun) -> Vec<String> {
+    let combination = run.combination(step).map(|combination| combination.to_string());
+    let conversion = run.template.step(&step.name).and_then(|step| step.conversion.clone());
+    combination.into_iter().chain(conversion).chain(step.note.clone()).collect()
 }
 
 async fn logs(client: &Client, project: &Name, arguments: LogsArguments) -> anyhow::Result<()> {

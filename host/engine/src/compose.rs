@@ -1,0 +1,83 @@
+//! What a template leaves to FuseML: connections by type when a pipeline is added, converters when a run is made.
+
+use crate::{Engine, Ports};
+use fuseml_domain::{
+    CONVERTER, Candidates, Connected, Converter, Descriptor, Form, Name, Pipeline, Reference, Result, RunnableChoice,
+    Step, Template, port::Catalog,
+};
+use std::{borrow::Cow, collections::BTreeMap};
+
+impl Engine {
+    /// A template whose steps take what they need of each other, as the runnables of the project stand now.
+    ///
+    /// # Errors
+    /// `invalid` where nothing fits or several things do.
+    pub async fn connect(&self, project: &Name, template: &Template) -> Result<Connected> {
+        let catalog = &*self.ports.catalog;
+        let candidates = candidates(catalog, project, template).await?;
+        template.connected(&candidates, &converters(catalog, project).await?)
+    }
+}
+
+/// The pipeline with those of the project's converters that make of these artifacts, and of what comes of them, what its
+/// steps take.
+pub(crate) async fn converted<'a>(
+    ports: &Ports,
+    pipeline: &'a Pipeline,
+    artifacts: &BTreeMap<Name, Descriptor>,
+    converters: &[Converter],
+) -> Result<Cow<'a, Pipeline>> {
+    let catalog = &*ports.catalog;
+    if converters.is_empty() {
+        return Ok(Cow::Borrowed(pipeline));
+    }
+    let candidates = candidates(catalog, &pipeline.project, &pipeline.template).await?;
+    let form = |(name, artifact): (&Name, &Descriptor)| (name.clone(), form_of(artifact));
+    let forms = artifacts.iter().map(form).collect();
+    let template = pipeline.template.converted(&candidates, &forms, converters)?;
+    Ok(Cow::Owned(Pipeline { template, ..pipeline.clone() }))
+}
+
+fn form_of(artifact: &Descriptor) -> Form {
+    Form { kind: artifact.kind(), attributes: artifact.attributes.clone(), is_whole: true }
+}
+
+/// Everything registered in the project that may be put in.
+pub(crate) async fn converters(catalog: &dyn Catalog, project: &Name) -> Result<Vec<Converter>> {
+    let found = catalog.runnables(project, CONVERTER).await?;
+    let converter = |found: &Descriptor| Converter::of(&found.address, found.runnable.as_deref()?);
+    Ok(found.iter().filter_map(converter).collect())
+}
+
+/// What the steps may run, as far as that is registered.
+async fn candidates(catalog: &dyn Catalog, project: &Name, template: &Template) -> Result<Candidates> {
+    let mut found = Candidates::new();
+    // Many steps run the same.
+    let mut of_choice = Vec::<(&RunnableChoice, Vec<_>)>::new();
+    for (step, choice) in template.steps.iter().filter_map(|step| Some((step, choice(step)?))) {
+        let runnables = match of_choice.iter().find(|(known, _)| *known == choice) {
+            Some((_, runnables)) => runnables.clone(),
+            None => {
+                let runnables = match choice {
+                    RunnableChoice::Address(address) => vec![catalog.runnable(address).await?],
+                    RunnableChoice::Kind(wanted) => {
+                        let all = catalog.runnables(project, &wanted.kind).await?;
+                        all.into_iter().filter_map(|it| it.runnable).map(|it| *it).collect()
+                    }
+                    RunnableChoice::Reference(_) => Vec::new(),
+                };
+                of_choice.push((choice, runnables.clone()));
+                runnables
+            }
+        };
+        found.insert(step.name.clone(), runnables);
+    }
+    Ok(found)
+}
+
+/// What a step runs, unless its run makes that.
+fn choice(step: &Step) -> Option<&RunnableChoice> {
+    step.work()
+        .map(|work| &work.runnable)
+        .filter(|choice| !matches!(choice, RunnableChoice::Reference(Reference::Output { .. })))
+}
