@@ -58,7 +58,7 @@ fn a_dataset_in_another_form_is_converted_on_its_way_and_nobody_had_to_say_so() 
     until("the run ends", || state(&world) == "succeeded");
     let log = world.fuseml(&["run", "logs", "counting/1", "--step", "count"]).good().stdout();
     assert_eq!(log, "2 ['length', 'name']\n");
-    let shown = world.fuseml(&["run", "show", "counting/1"]).good().stdout();
+    let shown = world.fuseml(&["run", "explain", "counting/1"]).good().stdout();
     // Its digest says which version of pyarrow wrote it.
     let parquet = shown.split_once("flowers-csv-parquet/").map(|(_, rest)| rest[..12].to_owned()).expect("converted");
     insta::assert_snapshot!("converted", world.steady(&shown.replace(&parquet, "[parquet]")));
