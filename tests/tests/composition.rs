@@ -60,7 +60,7 @@ fn a_dataset_in_another_form_is_converted_on_its_way_and_nobody_had_to_say_so() 
     assert_eq!(log, "2 ['length', 'name']\n");
     let shown = world.fuseml(&["run", "explain", "counting/1"]).good().stdout();
     // Its digest says which version of pyarrow wrote it.
-    let parquet = shown.split_once("flowers-csv-parquet/").map(|(_, rest)| rest[..12].to_owned()).expect("converted");
+    let parquet = shown.split_once("flowers-parquet/").map(|(_, rest)| rest[..12].to_owned()).expect("converted");
     insta::assert_snapshot!("converted", world.steady(&shown.replace(&parquet, "[parquet]")));
     let plan = world.fuseml(&["pipeline", "plan", "counting"]).good();
     insta::assert_snapshot!("planned", world.steady(&plan.stdout()));
@@ -97,4 +97,56 @@ fn a_template_that_leaves_out_what_could_be_several_things_or_nothing_is_refused
     }
     insta::assert_snapshot!("refused", said);
     assert_eq!(world.json(&["pipeline", "list"]).as_array().map(Vec::len), Some(0));
+}
+
+/// Answers what the model is.
+const PREDICTOR: &str = "
+schema_version: 1
+name: answerer
+kind: predictor
+command: [sh, -c, 'mkdir -p up && cp -r model up/ && exec python3 -m http.server --bind $HOST --directory up $PORT']
+inputs: {model: {kind: model, path: model}}
+service: {ready: /model/, predict: /model/alpha}
+";
+
+#[test]
+fn who_says_what_they_have_and_want_gets_the_pipelines_that_lead_there() {
+    const APPROVAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pipelines/approval");
+    let world = lab();
+    world.code("app", &[("train.py", "print('a model')\n")]);
+    world.fuseml(&["codeset", "push", "app"]).good();
+    let nothing = world.fuseml(&["pipeline", "create", "app", "--action", "both"]).bad(3).stderr();
+    assert!(nothing.contains("nothing that is installed leads from code://lab/app/"), "{nothing}");
+
+    world.fuseml(&["runnable", "register", &format!("{APPROVAL}/trainer.yaml")]).good();
+    write(&world, "answerer.yaml", PREDICTOR);
+    world.fuseml(&["runnable", "register", "answerer.yaml"]).good();
+    let suggested = world.fuseml(&["pipeline", "suggest", "--from", "app", "--to", "url"]).good();
+    insta::assert_snapshot!("suggested", world.steady(&format!("{}{}", suggested.stderr(), suggested.stdout())));
+    world.fuseml(&["pipeline", "suggest", "--from", "app", "--to", "urls"]).bad(2);
+
+    let created = world.fuseml(&["pipeline", "create", "app", "--action", "both"]).good();
+    insta::assert_snapshot!("created", created.stderr());
+    world.code("app", &[("train.py", "print('a better model')\n")]);
+    world.fuseml(&["codeset", "push", "app", "--wait"]).good();
+    let service = &world.json(&["service", "list"])[0];
+    assert_eq!(service["pipeline"], "app-answerer", "{service}");
+
+    // The other name is taken, so that neither pipeline is added.
+    world.fuseml(&["pipeline", "remove", "app-trainer"]).good();
+    world.fuseml(&["pipeline", "create", "app", "--action", "both"]).bad(5);
+    assert_eq!(world.json(&["pipeline", "list"]).as_array().map(Vec::len), Some(1));
+    // A second trainer would do as well: somebody has to choose.
+    let other = fs::read_to_string(format!("{APPROVAL}/trainer.yaml"))
+        .expect("trainer")
+        .replace("name: trainer", "name: coach");
+    write(&world, "coach.yaml", &other);
+    write(&world, "train.sh", &fs::read_to_string(format!("{APPROVAL}/train.sh")).expect("script"));
+    world.fuseml(&["runnable", "register", "coach.yaml"]).good();
+    let ambiguous = world.fuseml(&["pipeline", "create", "app", "--action", "train"]).bad(2).stderr();
+    assert!(ambiguous.contains("say which with --using"), "{ambiguous}");
+    let create = ["pipeline", "create", "app", "--action", "train", "--using", "coach", "--param", "coach.alpha=0.7"];
+    world.fuseml(&create).good();
+    world.fuseml(&["run", "start", "app", "--wait"]).good();
+    assert_eq!(world.json(&["artifact", "show", "model/app"])["metrics"]["accuracy"], 0.7);
 }

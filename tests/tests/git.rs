@@ -135,6 +135,8 @@ fn a_plain_git_push_starts_pipelines_as_the_cli_does() {
     good(&folder, &["push", "--quiet", &remote(&world, "app"), "main"]);
 
     until("its run ends", || world.json(&["run", "list"])[0]["state"] == "failed");
+    let suggested = world.fuseml(&["pipeline", "suggest", "--from", "app", "--to", "model"]).good().stderr();
+    assert!(suggested.contains("mlflow-training is left out: there is no `MLproject`"), "{suggested}");
     let shown = world.fuseml(&["run", "show", "training/1"]).good();
     insta::assert_snapshot!("not_for_mlflow", world.steady(&(shown.stderr() + &shown.stdout())));
 }

@@ -43,6 +43,8 @@ fn pushed_code_becomes_a_trained_registered_and_served_model() {
     insta::assert_snapshot!("results", world.steady(&results.stdout()));
     let url = service_url(&world);
     assert_eq!(predict(&world, &url), serde_json::json!([0, 1, 2]));
+    let suggested = world.fuseml(&["pipeline", "suggest", "--from", "myapp", "--to", "url"]).good();
+    insta::assert_snapshot!("suggested", suggested.stdout());
 
     // The adapter registered it in the real registry, with the run's metrics and parameters in the descriptor.
     let versions = mlflow.get("/api/2.0/mlflow/model-versions/search").expect("versions");

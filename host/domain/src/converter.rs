@@ -127,6 +127,18 @@ impl Template {
         Some(misfits)
     }
 
+    /// What a reference led to before anything was converted.
+    pub fn unconverted<'a>(&'a self, reference: &'a Reference) -> &'a Reference {
+        let mut original = reference;
+        while let Reference::Output { step, .. } = original
+            && let Some(step) = self.step(step).filter(|step| step.conversion.is_some())
+            && let Some(before) = step.work().and_then(|work| work.inputs.values().next())
+        {
+            original = before;
+        }
+        original
+    }
+
     /// What a reference leads to, as far as it is known.
     pub(crate) fn form_of(
         &self,

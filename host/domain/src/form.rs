@@ -1,6 +1,6 @@
 //! What is known of an artifact before it is there, and what is demanded of one (S26).
 
-use crate::{Attributes, InputSlot, Kind};
+use crate::{Attributes, Descriptor, InputSlot, Kind};
 use std::fmt;
 
 /// A kind with attributes: what something gives.
@@ -22,6 +22,11 @@ pub enum Fit {
 }
 
 impl Form {
+    /// What an artifact is.
+    pub fn of(artifact: &Descriptor) -> Self {
+        Self { kind: artifact.kind(), attributes: artifact.attributes.clone(), is_whole: true }
+    }
+
     /// What something promises of itself, and maybe more.
     pub fn promised(kind: Kind, attributes: &Attributes) -> Self {
         Self { kind, attributes: attributes.clone(), is_whole: false }

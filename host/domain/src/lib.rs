@@ -48,6 +48,7 @@ mod step;
 mod step_run;
 mod store_sync;
 mod stored;
+mod suggestion;
 mod surface;
 mod sweep;
 mod template;
@@ -109,6 +110,7 @@ pub use stored::{
     StoreAbilities, StoreBatch, StoreChange, StoreCollected, StoreCondition, StoreEvent, StoreInfo, StorePage,
     StorePattern, StoreQuery, StoredArtifact,
 };
+pub use suggestion::{Goal, Link, Piece, cost, suggest};
 pub use surface::Surface;
 pub use sweep::{Best, Choice, Combination, Sweep, Values};
 pub use template::{Template, TemplateInput, TemplateOutput};

@@ -55,6 +55,14 @@ fn gives(pipeline: &Pipeline) -> impl Iterator<Item = Gives> {
     })
 }
 
+impl Pipeline {
+    /// How its results of a kind are called, where that is known before.
+    pub fn result_names(&self, kind: Kind) -> Option<Vec<Name>> {
+        let names = gives(self).filter(|gives| gives.kind == kind).map(|gives| gives.names);
+        names.collect::<Option<Vec<_>>>().map(|all| all.concat()).filter(|names| !names.is_empty())
+    }
+}
+
 /// The names that a step's result can have, where everything that it takes is named when the pipeline is added.
 fn names_of(pipeline: &Pipeline, step: &Name, slot: &str, kind: Kind) -> Option<Vec<Name>> {
     let work = pipeline.template.step(step).and_then(Step::work)?;

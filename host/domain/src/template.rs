@@ -4,7 +4,7 @@
 //! kinds fit where both ends are declared, and no step waits for itself.
 
 use crate::{
-    Action, Error, Kind, Name, Reference, Result, RunnableChoice, Runs, Step, ValueType, Values, When,
+    Action, Error, InstanceChoice, Kind, Name, Reference, Result, RunnableChoice, Runs, Step, ValueType, Values, When,
     runnable::list_or_none, step::StepText,
 };
 use indexmap::IndexMap;
@@ -272,6 +272,14 @@ impl Template {
         }
         found.remove(name);
         found
+    }
+
+    /// What its build steps ask builders about.
+    pub fn builds(&self) -> impl Iterator<Item = (&InstanceChoice, &Reference)> {
+        self.steps.iter().filter_map(|step| match &step.action {
+            Action::Build { instance, codeset } => Some((instance, codeset)),
+            _ => None,
+        })
     }
 
     pub fn step(&self, name: &Name) -> Option<&Step> {

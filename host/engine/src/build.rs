@@ -1,12 +1,12 @@
 //! Build steps: a builder plans, the agent makes the environment, the runnables are registered (S46–S53).
 
 use crate::{
-    Ports,
+    Engine, Ports,
     driver::{Driver, Outcome, key_of},
 };
 use fuseml_domain::{
-    Action, Address, Attributes, BuildPlan, Descriptor, Environment, Error, InstanceChoice, Origin, Reference, Result,
-    Run, StepEvent, StepRun, Value, Workload, WorkloadKind,
+    Action, Address, Attributes, BuildPlan, Descriptor, Environment, Error, InstanceChoice, Name, Origin, Reference,
+    Result, Run, StepEvent, StepRun, Value, Workload, WorkloadKind,
     port::{Build, CodesetToBuild, Participation, PreviousBuild, Role},
 };
 use jiff::Timestamp;
@@ -95,19 +95,7 @@ async fn plan_of(driver: &Driver, run: &Run, step: &StepRun) -> Result<Planned> 
 pub(crate) async fn plan(ports: &Ports, run: &Run, instance: &InstanceChoice, codeset: &Reference) -> Result<Planned> {
     let codeset = codeset_of(ports, run, codeset).await?;
     let last = ports.catalog.last_build(&run.project, &codeset.name).await?;
-    let changed_files = match &last {
-        Some(build) => {
-            let before = ports.catalog.artifact(&build.codeset).await?;
-            ports.codesets.changed_files(&before, &codeset).await?
-        }
-        None => Vec::new(),
-    };
-    let question = CodesetToBuild {
-        address: codeset.address.clone(),
-        name: codeset.name.clone(),
-        files: ports.codesets.files(&codeset).await?,
-        changed_files,
-    };
+    let question = question(ports, &codeset, last.as_ref()).await?;
     let instance = &ports.extensions.choose(&run.project, instance).await?;
     let builder = ports.extensions.builder(instance).await?;
     let (confidence, reason) = builder.detect(&question).await?;
@@ -125,6 +113,39 @@ pub(crate) async fn plan(ports: &Ports, run: &Run, instance: &InstanceChoice, co
         runnable.check()?;
     }
     Ok(Planned { plan, codeset })
+}
+
+async fn question(ports: &Ports, codeset: &Descriptor, last: Option<&Build>) -> Result<CodesetToBuild> {
+    let changed_files = match last {
+        Some(build) => {
+            let before = ports.catalog.artifact(&build.codeset).await?;
+            ports.codesets.changed_files(&before, codeset).await?
+        }
+        None => Vec::new(),
+    };
+    Ok(CodesetToBuild {
+        address: codeset.address.clone(),
+        name: codeset.name.clone(),
+        files: ports.codesets.files(codeset).await?,
+        changed_files,
+    })
+}
+
+impl Engine {
+    /// How sure the builder that a template's choice means is that a codeset is for it, 0 to 100, and why.
+    ///
+    /// # Errors
+    /// When there is no such builder, or it does not answer.
+    pub async fn detect(
+        &self,
+        project: &Name,
+        instance: &InstanceChoice,
+        codeset: &Descriptor,
+    ) -> Result<(u8, String)> {
+        let extensions = &self.ports.extensions;
+        let builder = extensions.builder(&extensions.choose(project, instance).await?).await?;
+        builder.detect(&question(&self.ports, codeset, None).await?).await
+    }
 }
 
 async fn codeset_of(ports: &Ports, run: &Run, reference: &Reference) -> Result<Descriptor> {

@@ -32,14 +32,10 @@ pub(crate) async fn converted<'a>(
         return Ok(Cow::Borrowed(pipeline));
     }
     let candidates = candidates(catalog, &pipeline.project, &pipeline.template).await?;
-    let form = |(name, artifact): (&Name, &Descriptor)| (name.clone(), form_of(artifact));
+    let form = |(name, artifact): (&Name, &Descriptor)| (name.clone(), Form::of(artifact));
     let forms = artifacts.iter().map(form).collect();
     let template = pipeline.template.converted(&candidates, &forms, converters)?;
     Ok(Cow::Owned(Pipeline { template, ..pipeline.clone() }))
-}
-
-fn form_of(artifact: &Descriptor) -> Form {
-    Form { kind: artifact.kind(), attributes: artifact.attributes.clone(), is_whole: true }
 }
 
 /// Everything registered in the project that may be put in.

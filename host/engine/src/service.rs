@@ -69,7 +69,8 @@ pub fn base_path(service: &Service) -> String {
 /// A pipeline has one service for each series of models that starts it.
 async fn service_name(driver: &Driver, run: &Run, step: &StepRun) -> Result<Name> {
     let inputs = work::inputs_of(&driver.engine.ports, run, work::work_of(run, step)?).await?;
-    Ok(work::of_what(&inputs).map_or(&run.pipeline, |artifact| &artifact.name).clone())
+    let named = work::named_after(&driver.engine.ports, run, step, &inputs).await?;
+    Ok(named.map_or_else(|| run.pipeline.clone(), |artifact| artifact.name))
 }
 
 /// The later run that already holds the service: an overtaken run must not put an older model back.

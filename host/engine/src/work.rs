@@ -159,7 +159,8 @@ async fn register(driver: &Driver, maker: &Maker<'_>, slot: &OutputSlot, left: &
         }
         _ => None,
     };
-    let made_of = of_what(maker.inputs).map(|artifact| (artifact.kind(), &artifact.name));
+    let made_of = named_after(ports, maker.run, maker.step, maker.inputs).await?;
+    let made_of = made_of.as_ref().map(|artifact| (artifact.kind(), &artifact.name));
     let name = result_name(made_of, &maker.run.pipeline, slot.kind, &left.name)?;
     let series = Series::new(&maker.run.project, slot.kind, &name);
     let tree = match store {
@@ -217,6 +218,24 @@ fn describe(
         runnable: None,
         origin: Origin::Run { run: maker.run.label(), step: maker.step.name.clone() },
     })
+}
+
+/// The artifact after which a step's results are called: the input whose name counts, as it was before any conversion.
+pub(crate) async fn named_after(
+    ports: &Ports,
+    run: &Run,
+    step: &StepRun,
+    inputs: &BTreeMap<String, Descriptor>,
+) -> Result<Option<Descriptor>> {
+    let Some(artifact) = of_what(inputs) else { return Ok(None) };
+    let work = work_of(run, step)?;
+    let slot = inputs.iter().find(|(_, input)| input.address == artifact.address).map(|(slot, _)| slot);
+    let Some(reference) = slot.and_then(|slot| work.inputs.get(slot)) else { return Ok(Some(artifact.clone())) };
+    let original = run.template.unconverted(reference);
+    match resolve(run, original)? {
+        Value::Artifact(address) if original != reference => Ok(Some(ports.catalog.artifact(&address).await?)),
+        _ => Ok(Some(artifact.clone())),
+    }
 }
 
 /// The input whose name counts: the codeset, else the model.

@@ -19,12 +19,14 @@ mod recover;
 mod route;
 mod start;
 mod stores;
+mod suggestions;
 mod trust;
 mod view;
 
 pub use folder::DataFolder;
 pub use provenance::{SLSA, check_subject};
 pub use start::{COMPILER, SUPERVISOR, Server, ServerConfig};
+pub use suggestions::{LeftOut, Suggestions};
 pub use view::{
     ActivityView, AuditView, CodesetView, CommandRequest, ComparisonView, ConfigureRequest, DifferenceView,
     EnableRequest, ExtensionView, FollowRequest, GrantRequest, ImportRequest, ImportView, InstallOptions,

@@ -34,6 +34,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/templates", get(pipeline::templates))
         .route("/projects/{project}/pipelines", get(pipeline::list).post(pipeline::add))
         .route("/projects/{project}/pipelines/{name}", get(pipeline::show).delete(pipeline::remove))
+        .route("/projects/{project}/suggestions", get(pipeline::suggest))
         .route("/projects/{project}/pipelines/{name}/frozen", put(pipeline::freeze).delete(pipeline::thaw))
         .route("/projects/{project}/pipelines/{name}/runs", post(run::start))
         .route("/projects/{project}/pipelines/{name}/plan", post(run::plan))

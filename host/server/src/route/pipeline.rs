@@ -2,11 +2,12 @@
 
 use crate::{
     app::App,
+    suggestions::{self, Suggestions},
     view::{PipelineRequest, ProjectView, TemplateView},
 };
 use axum::{extract::State, http::StatusCode};
-use fuseml_domain::{Freeze, Name, Pipeline, Template, port::Catalog as _};
-use fuseml_rest::{Answer, Json, Path};
+use fuseml_domain::{Address, Error, Freeze, Goal, Kind, Name, Pipeline, Template, port::Catalog as _};
+use fuseml_rest::{Answer, Json, Path, Query};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -31,6 +32,29 @@ pub(super) async fn templates(State(app): State<Arc<App>>) -> Answer<Json<Vec<Te
     let templates = app.catalog.templates().await?;
     let view = |(extension, version, template)| TemplateView { extension, version, template };
     Ok(Json(templates.into_iter().map(view).collect()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SuggestQuery {
+    from: String,
+    to: Goal,
+}
+
+/// Chains of pipelines that would lead from an artifact to a goal.
+pub(super) async fn suggest(
+    State(app): State<Arc<App>>,
+    Path(project): Path<Name>,
+    Query(query): Query<SuggestQuery>,
+) -> Answer<Json<Suggestions>> {
+    app.catalog.check_project(&project).await?;
+    let address = Address::parse_in(&query.from, Kind::Codeset, &project)?;
+    if address.project != project {
+        let message = format!("{address} is of another project; pipelines of {project} start with what it has");
+        return Err(Error::invalid("from", message).into());
+    }
+    let from = app.catalog.artifact(&address).await?;
+    Ok(Json(suggestions::find(&app, &project, from, query.to).await?))
 }
 
 pub(super) async fn list(State(app): State<Arc<App>>, Path(project): Path<Name>) -> Answer<Json<Vec<Pipeline>>> {

@@ -1,5 +1,7 @@
 //! `fuseml pipeline`.
 
+mod suggest;
+
 use crate::{
     Options,
     client::Client,
@@ -22,6 +24,10 @@ use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 pub(crate) enum PipelineCommand {
     /// Attach a template to the project, started by the artifacts that its inputs select
     Add(AddArguments),
+    /// Add what makes a model or a service of a codeset, of what is installed
+    Create(suggest::CreateArguments),
+    /// Find chains of templates and runnables from what there is to what is wanted
+    Suggest(suggest::SuggestArguments),
     /// Show the project's pipelines
     List,
     /// Show a pipeline's inputs, steps and what its steps take
@@ -107,6 +113,8 @@ pub(crate) async fn execute(command: PipelineCommand, options: &Options) -> anyh
     let project = options.project()?;
     match command {
         PipelineCommand::Add(arguments) => add(&client, &project, arguments).await?,
+        PipelineCommand::Create(arguments) => suggest::create(&client, &project, arguments).await?,
+        PipelineCommand::Suggest(arguments) => suggest::suggest(&client, &project, arguments, options).await?,
         PipelineCommand::List => {
             eprintln!("Pipelines of the project {project}:");
             let pipelines: Vec<Pipeline> = client.get(&format!("/api/v1/projects/{project}/pipelines"), &[]).await?;
@@ -161,6 +169,11 @@ async fn add(client: &Client, project: &Name, arguments: AddArguments) -> anyhow
     };
     let pipeline: Pipeline =
         client.send(Method::POST, &format!("/api/v1/projects/{project}/pipelines"), &request).await?;
+    say_added(project, &pipeline);
+    Ok(())
+}
+
+fn say_added(project: &Name, pipeline: &Pipeline) {
     let mut starts: Vec<_> = pipeline.inputs.values().filter_map(selector).collect();
     if let Some(schedule) = &pipeline.starts.schedule {
         let next = schedule.next(jiff::Timestamp::now()).map(|next| schedule.shown(next)).unwrap_or_default();
@@ -170,7 +183,6 @@ async fn add(client: &Client, project: &Name, arguments: AddArguments) -> anyhow
     for Connection { step, input, from } in &pipeline.connections {
         eprintln!("  {step} takes {input} from {from}, which alone fits");
     }
-    Ok(())
 }
 
 async fn show(client: &Client, project: &Name, name: &Name, options: &Options) -> anyhow::Result<()> {
