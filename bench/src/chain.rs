@@ -4,13 +4,15 @@
 use crate::figures::{heading, line, ratio, spread};
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
-use fuseml_agents::{BuiltInAgents, ProcessAgent, ProcessAgentConfig, SupervisorCommand, WasmAgent, WasmAgentConfig};
+use fuseml_agents::{
+    Agents, EnginesAgent, ProcessAgent, ProcessAgentConfig, SupervisorCommand, WasmAgent, WasmAgentConfig,
+};
 use fuseml_catalog::{Catalog, RunFilter};
 use fuseml_contents::{Contents, Repositories, TreeStore};
 use fuseml_domain::{
     Address, Attributes, CollectedOutput, Descriptor, Digest, Error, Image, InstanceChoice, Kind, Location, LogChunk,
     Name, Origin, Pipeline, Runnable, StepEvent, Store, Template, Workload, WorkloadStatus,
-    port::{ArtifactStore, Builder, Catalog as _, ComponentSource, Extensions, RuntimeAgent},
+    port::{ArtifactStore, Builder, Catalog as _, ComponentSource, EngineAgent, Engines, Extensions, RuntimeAgent},
 };
 use fuseml_engine::{Engine, EngineConfig, Ports};
 use fuseml_sandbox::{Commands, CompilerCommand, Limits, Sandbox, SandboxConfig};
@@ -46,7 +48,7 @@ impl ComponentSource for Noop {
 
 /// The built-in agents, which also note when they are asked.
 struct Noted {
-    agent: BuiltInAgents,
+    agent: Agents,
     submissions: Mutex<Vec<Instant>>,
 }
 
@@ -90,6 +92,13 @@ impl RuntimeAgent for Noted {
 
 /// No extension takes part.
 struct NoExtensions;
+
+#[async_trait]
+impl Engines for NoExtensions {
+    async fn engine(&self, instance: &Name) -> fuseml_domain::Result<Arc<dyn EngineAgent>> {
+        Err(Error::not_found("no-agent", instance.to_string()))
+    }
+}
 
 #[async_trait]
 impl Extensions for NoExtensions {
@@ -146,7 +155,8 @@ impl World {
         let digest = Digest::of(&bytes);
         let commands = Arc::new(Commands::new(sandbox, Arc::new(Noop(bytes))));
         let wasm = WasmAgentConfig::new(folder.path().join("wasm"), contents.clone(), commands);
-        let agent = BuiltInAgents::new(ProcessAgent::new(config)?, WasmAgent::new(wasm)?);
+        let engines = EnginesAgent::new(&folder.path().join("engines"), "", contents.clone(), Arc::new(NoExtensions))?;
+        let agent = Agents::new(ProcessAgent::new(config)?, WasmAgent::new(wasm)?, Arc::new(engines));
         let agent = Arc::new(Noted { agent, submissions: Mutex::default() });
         let ports = Ports {
             catalog: Arc::new(catalog.clone()),

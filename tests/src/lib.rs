@@ -213,6 +213,12 @@ impl World {
         self.start_by(self.command(&SERVER));
     }
 
+    /// At the address that it had before it was killed.
+    pub fn start_again(&mut self, url: &str) {
+        let address = url.trim_start_matches("http://");
+        self.start_by(self.command(&["server", "start", "--listen", address]));
+    }
+
     /// With a disk of its own for contents, which is full after so many MiB and gone with the server.
     pub fn start_on_a_small_disk(&mut self, mebibytes: u32) {
         let contents = self.data().join("contents");

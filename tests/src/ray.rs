@@ -11,6 +11,8 @@ pub struct Ray {
     _folder: TempDir,
 }
 
+const PORTS: [&str; 4] = ["port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port", "ray-client-server-port"];
+
 impl Ray {
     pub fn start() -> Self {
         let (folder, port) = (tempfile::tempdir().expect("folder"), free_port());
@@ -18,7 +20,8 @@ impl Ray {
             Command::new(tool("FUSEML_TEST_RAY"))
                 .args(["start", "--head", "--block", "--num-cpus=2", "--object-store-memory=100000000"])
                 .args(["--dashboard-host=127.0.0.1", "--disable-usage-stats"])
-                .arg(format!("--port={}", free_port()))
+                // Else clusters on one machine answer for each other.
+                .args(PORTS.map(|name| format!("--{name}={}", free_port())))
                 .arg(format!("--dashboard-port={port}"))
                 .arg(format!("--temp-dir={}", folder.path().join("ray").display())),
             &folder.path().join("log"),

@@ -143,7 +143,7 @@ fn the_rust_example_runs_jobs_on_ray() {
         r#"[settings]
            endpoint = "{}"
            [[workloads]]
-           image = {{ scheme = "ray", uri = "" }}
+           image = {{ scheme = "none", uri = "" }}
            command = ["python", "-c", "import os; print('checked', os.environ['FUSEML_CHECK'])"]
         "#,
         ray.url

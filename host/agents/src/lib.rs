@@ -10,13 +10,17 @@
 //! What it does not do: keep workloads from one another or from the machine. They run as the server's own user.
 //!
 //! [`WasmAgent`] runs components in the server's sandbox. They reach nothing but their own folder and their inputs, so
-//! one that a server's end interrupted is run again from the beginning. [`BuiltInAgents`] is both as one.
+//! one that a server's end interrupted is run again from the beginning.
+//!
+//! [`EnginesAgent`] runs workloads on the engines of extensions, where a worker does them. [`Agents`] is all as one.
 
-mod builtin;
+mod agents;
+mod engines;
 mod process;
 mod quota;
 mod wasm;
 
-pub use builtin::BuiltInAgents;
+pub use agents::Agents;
+pub use engines::{Ending, EnginesAgent, Order, WORKER};
 pub use process::{ProcessAgent, ProcessAgentConfig, SupervisorCommand, supervise};
 pub use wasm::{WasmAgent, WasmAgentConfig};

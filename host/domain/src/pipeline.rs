@@ -1,8 +1,8 @@
 //! Pipelines: a template attached to a project, its inputs bound, started by the artifacts that match.
 
 use crate::{
-    Address, Attributes, Connected, Connection, Descriptor, Error, Freeze, Kind, Name, Reference, Result, Selector,
-    Starts, Template, runnable::list_or_none,
+    Action, Address, Attributes, Connected, Connection, Descriptor, Error, Freeze, Kind, Name, Reference, Result,
+    Selector, Starts, Step, Template, runnable::list_or_none,
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -102,6 +102,29 @@ impl Pipeline {
             }
         }
         self.starts = starts;
+        Ok(self)
+    }
+
+    /// The same with its jobs at these agents: one for all that the template sends nowhere, others by step.
+    ///
+    /// # Errors
+    /// `invalid` for a step that is not there or is no job.
+    pub fn at(mut self, agent: Option<&Name>, by_step: &BTreeMap<Name, Name>) -> Result<Self> {
+        let is_job = |step: &Step| matches!(step.action, Action::Run(_));
+        for name in by_step.keys() {
+            if !self.template.step(name).is_some_and(is_job) {
+                let jobs: Vec<_> =
+                    self.template.steps.iter().filter(|step| is_job(step)).map(|step| &*step.name).collect();
+                let (template, jobs) = (&self.template.name, list_or_none(&jobs));
+                let message = format!("the template {template} has no job `{name}`; it has {jobs}");
+                return Err(Error::invalid("agent", message));
+            }
+        }
+        for step in self.template.steps.iter_mut().filter(|step| is_job(step)) {
+            if let Some(chosen) = by_step.get(&step.name).or(step.agent.as_ref()).or(agent) {
+                step.agent = Some(chosen.clone());
+            }
+        }
         Ok(self)
     }
 

@@ -143,6 +143,16 @@ pub trait EngineAgent: Send + Sync {
     async fn delete(&self, id: &str) -> Result<()>;
 }
 
+/// The engines that extensions bring.
+#[async_trait]
+pub trait Engines: Send + Sync {
+    /// The agent of an instance.
+    ///
+    /// # Errors
+    /// `not-found` for one that has none.
+    async fn engine(&self, instance: &Name) -> Result<Arc<dyn EngineAgent>>;
+}
+
 /// What a builder is asked about.
 pub struct CodesetToBuild {
     pub address: Address,

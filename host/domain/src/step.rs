@@ -166,6 +166,9 @@ pub struct Step {
     pub retry: Option<Retry>,
     #[serde(default, skip_serializing_if = "Reuse::is_on")]
     pub reuse: Reuse,
+    /// The extension's instance whose engine runs it; this server if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Name>,
     /// It is done for each of these; not in the template of a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<Sweep>,
@@ -189,6 +192,7 @@ impl Step {
             when: None,
             retry: None,
             reuse: Reuse::On,
+            agent: None,
             sweep: None,
             combination: None,
             conversion: None,
@@ -276,6 +280,8 @@ pub(crate) struct StepText {
     retry: Option<RetryText>,
     #[serde(default)]
     reuse: Reuse,
+    /// The extension's instance whose engine runs it.
+    agent: Option<Name>,
     /// Such as 90s, 30m or 2h.
     #[schemars(extend("pattern" = "^[1-9][0-9]*[smh]$"))]
     timeout: Option<String>,
@@ -353,8 +359,11 @@ impl StepText {
             (Some(sweep), Action::Run(work)) => sweep.check(work).map_err(here)?,
             _ => return Err(refuse("only a step with `run` is done for `each` of several values")),
         }
-        let step = Step::new(name, action);
-        Ok(Step { after: self.after, runs: self.runs, when, retry, reuse: self.reuse, sweep, ..step })
+        if self.agent.is_some() && !matches!(action, Action::Run(_)) {
+            return Err(refuse("only a step with `run` goes to an `agent`"));
+        }
+        let (step, agent) = (Step::new(name, action), self.agent);
+        Ok(Step { after: self.after, runs: self.runs, when, retry, reuse: self.reuse, agent, sweep, ..step })
     }
 }
 

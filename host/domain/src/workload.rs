@@ -1,6 +1,6 @@
 //! What runtime agents run: runnable + inputs + parameters = workload (S113).
 
-use crate::{Attributes, Digest, Environment, Location, OutputReport, Tree};
+use crate::{Attributes, Digest, Environment, Image, Location, Name, OutputReport, Tree};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
@@ -48,6 +48,12 @@ pub struct Workload {
     pub key: String,
     pub kind: WorkloadKind,
     pub environment: Option<Environment>,
+    /// The extension's instance whose engine runs it; this server if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Name>,
+    /// What it runs in, for engines that run images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
     /// The digest of the component that it is. Such a job reaches nothing but its own folder, so it may be run again:
     /// another workload under the same key replaces it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

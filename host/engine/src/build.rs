@@ -32,6 +32,8 @@ pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<
 pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Result<Workload> {
     let Planned { plan, .. } = plan_of(driver, run, step).await?;
     Ok(Workload {
+        agent: None,
+        image: None,
         component: None,
         key: key_of(run, step),
         kind: WorkloadKind::Environment,

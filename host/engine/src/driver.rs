@@ -187,10 +187,7 @@ impl Driver {
     }
 
     async fn act(&self, run: &Run, step: &StepRun, collecting: &AtomicBool) -> Result<Outcome> {
-        let planned = run
-            .template
-            .step(&step.name)
-            .ok_or_else(|| Error::internal("unknown-step", format!("{} lost its step {}", run.label(), step.name)))?;
+        let planned = work::planned(run, step)?;
         if let (StepState::Ready, Some(when)) = (step.state, &planned.when)
             && let Some(reason) = condition::unmet(&*self.engine.ports.catalog, run, when).await?
         {

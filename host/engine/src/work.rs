@@ -6,8 +6,8 @@ use crate::{
 };
 use fuseml_domain::{
     Address, Attributes, CollectedOutput, Contents, DEFAULT_TIMEOUT, Delivery, Descriptor, Error, InputSlot, Kind,
-    Location, Name, Origin, OutputSlot, Reference, Result, Run, Runnable, RunnableChoice, Series, StepEvent, StepRun,
-    Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, fill_setting,
+    Location, Name, Origin, OutputSlot, Reference, Result, Run, Runnable, RunnableChoice, Series, Step, StepEvent,
+    StepRun, Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, fill_setting,
     port::{ArtifactStore, Participation, Role, StoreDraft},
     result_name,
 };
@@ -76,7 +76,9 @@ impl Job {
 pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun, job: &Job) -> Result<Workload> {
     let ports = &driver.engine.ports;
     let (work, Job { runnable, inputs }) = (work_of(run, step)?, job);
-    if let (Some(image), None) = (&runnable.image, &runnable.component) {
+    // What a component does is no business of an engine: it runs in the sandbox.
+    let agent = planned(run, step)?.agent.clone().filter(|_| runnable.component.is_none());
+    if let (Some(image), None, None) = (&runnable.image, &runnable.component, &agent) {
         let message = format!("{} runs in the image {image}; no agent here runs images", runnable.name);
         return Err(Error::unsupported("image", message));
     }
@@ -84,6 +86,8 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun, job: &J
         key: key_of(run, step),
         kind: if runnable.service.is_some() { WorkloadKind::Service } else { WorkloadKind::Job },
         environment: runnable.environment.clone(),
+        image: runnable.image.clone().filter(|_| agent.is_some()),
+        agent,
         component: runnable.component.clone(),
         command: runnable.command.clone(),
         variables: variables(ports, runnable).await?,
@@ -128,7 +132,7 @@ pub(crate) async fn collect(
     lineage.extend(artifacts.iter().map(|(slot, made)| part(step, slot, Role::Made, &made.address)));
     let artifacts: Vec<_> = artifacts.into_iter().map(|(_, made)| made).collect();
     let result = crate::reuse::result(run, step, &outputs);
-    let held = run.template.step(&step.name).is_some_and(fuseml_domain::Step::is_internal);
+    let held = planned(run, step)?.is_internal();
     Ok(Outcome {
         earlier: Vec::new(),
         event: StepEvent::Succeeded { outputs, note: None },
@@ -254,9 +258,13 @@ pub(crate) fn used(step: &StepRun, inputs: &BTreeMap<String, Descriptor>, runnab
     inputs.chain([part(step, "runnable", Role::Used, runnable)]).collect()
 }
 
+pub(crate) fn planned<'a>(run: &'a Run, step: &StepRun) -> Result<&'a Step> {
+    let lost = || Error::internal("unknown-step", format!("{} lost its step {}", run.label(), step.name));
+    run.template.step(&step.name).ok_or_else(lost)
+}
+
 pub(crate) fn work_of<'a>(run: &'a Run, step: &StepRun) -> Result<&'a Work> {
-    let work = run.template.step(&step.name).and_then(fuseml_domain::Step::work);
-    work.ok_or_else(|| Error::internal("step", format!("{} runs nothing", step.name)))
+    planned(run, step)?.work().ok_or_else(|| Error::internal("step", format!("{} runs nothing", step.name)))
 }
 
 pub(crate) fn runnable_of(step: &StepRun) -> Result<&Address> {

@@ -4,6 +4,7 @@ use crate::{
     extension::Registry, folder::DataFolder, imports::Following, marketplace::Marketplaces, openlineage::Endpoint,
     provenance::Provenance,
 };
+use fuseml_agents::EnginesAgent;
 use fuseml_catalog::Catalog;
 use fuseml_contents::{Contents, Repositories, TreeStore};
 use fuseml_domain::port::RuntimeAgent;
@@ -28,6 +29,8 @@ pub(crate) struct App {
     pub(crate) repositories: Arc<Repositories>,
     pub(crate) following: Following,
     pub(crate) agent: Arc<dyn RuntimeAgent>,
+    /// Of these agents the one whose workers ask this server.
+    pub(crate) engines: Arc<EnginesAgent>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) marketplaces: Arc<Marketplaces>,
     pub(crate) engine: Arc<Engine>,

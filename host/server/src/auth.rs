@@ -14,11 +14,8 @@ use subtle::ConstantTimeEq as _;
 /// the token as bearer or as the password of basic authentication, which is what git sends.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let headers = request.headers();
-    if !host_is_ours(headers, &app.hosts) {
-        return refuse(StatusCode::FORBIDDEN, "this server does not answer to that Host");
-    }
-    if !origin_is_ours(headers) {
-        return refuse(StatusCode::FORBIDDEN, "this server does not answer pages of another origin");
+    if let Some(refusal) = foreign(headers, &app) {
+        return refusal;
     }
     if !presents(headers, &app.token) {
         let mut response = refuse(StatusCode::UNAUTHORIZED, "this needs the admin token");
@@ -28,6 +25,22 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
         return response;
     }
     next.run(request).await
+}
+
+/// The same without a token, for what asks for one of its own.
+pub(crate) async fn guard_names(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    match foreign(request.headers(), &app) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
+    }
+}
+
+fn foreign(headers: &HeaderMap, app: &App) -> Option<Response> {
+    if !host_is_ours(headers, &app.hosts) {
+        return Some(refuse(StatusCode::FORBIDDEN, "this server does not answer to that Host"));
+    }
+    (!origin_is_ours(headers))
+        .then(|| refuse(StatusCode::FORBIDDEN, "this server does not answer pages of another origin"))
 }
 
 fn refuse(status: StatusCode, why: &'static str) -> Response {

@@ -48,6 +48,10 @@ impl DataFolder {
         self.root.join("agents/process")
     }
 
+    pub fn engines_agent(&self) -> PathBuf {
+        self.root.join("agents/engines")
+    }
+
     pub fn wasm_agent(&self) -> PathBuf {
         self.root.join("agents/wasm")
     }

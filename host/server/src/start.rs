@@ -12,7 +12,9 @@ use crate::{
     push, route, stores,
 };
 use axum::serve::ListenerExt as _;
-use fuseml_agents::{BuiltInAgents, ProcessAgent, ProcessAgentConfig, SupervisorCommand, WasmAgent, WasmAgentConfig};
+use fuseml_agents::{
+    Agents, EnginesAgent, ProcessAgent, ProcessAgentConfig, SupervisorCommand, WasmAgent, WasmAgentConfig,
+};
 use fuseml_catalog::{Catalog, DatabasePlace};
 use fuseml_contents::{Contents, Repositories, TreeStore};
 use fuseml_domain::{Error, Policy, Result, SecretText};
@@ -35,6 +37,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Further names under which the server is reached.
     pub hosts: Vec<String>,
+    /// Under which workers on engines reach the server; its own address if not given.
+    pub public_url: Option<reqwest::Url>,
     /// This program, which also knows the hidden commands of supervisor and compiler.
     pub program: PathBuf,
     /// Jobs at one time.
@@ -184,7 +188,10 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
         ..ProcessAgentConfig::new(folder.process_agent(), supervisor, contents.clone())
     })?;
     let wasm = WasmAgent::new(WasmAgentConfig::new(folder.wasm_agent(), contents.clone(), commands))?;
-    let agent = Arc::new(BuiltInAgents::new(process, wasm));
+    let workers = config.public_url.as_ref().map_or(url, |public| public.as_str());
+    let engines = EnginesAgent::new(&folder.engines_agent(), workers, contents.clone(), registry.clone())?;
+    let engines = Arc::new(engines);
+    let agent = Arc::new(Agents::new(process, wasm, engines.clone()));
     let defaults = EngineConfig::default();
     let engine = Engine::start(
         Ports {
@@ -199,6 +206,7 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
     .await?;
     let mut hosts: Vec<String> = ["127.0.0.1", "localhost", "[::1]"].map(ToOwned::to_owned).into();
     hosts.extend(config.hosts.iter().cloned());
+    hosts.extend(config.public_url.iter().filter_map(|public| public.host_str().map(ToOwned::to_owned)));
     Ok(App {
         folder: folder.clone(),
         url: url.to_owned(),
@@ -217,6 +225,7 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
         repositories,
         following: Default::default(),
         agent,
+        engines,
         registry,
         marketplaces,
         engine,

@@ -38,7 +38,9 @@ pub(crate) async fn find(app: &Arc<App>, project: &Name, from: Descriptor, to: G
     // What a builder made of a codeset is run by pipelines that build.
     let is_built = |found: &Descriptor| found.attributes.contains_key("codeset");
     for found in app.catalog.list_artifacts(project, Some(Kind::Runnable), None, MOST).await? {
-        if let Some(runnable) = found.runnable.as_deref().filter(|_| names.insert(found.name.clone()) && !is_built(&found)) {
+        if let Some(runnable) =
+            found.runnable.as_deref().filter(|_| names.insert(found.name.clone()) && !is_built(&found))
+        {
             pieces.extend(Piece::of_runnable(&found.address, runnable)?);
         }
     }

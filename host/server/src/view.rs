@@ -172,6 +172,11 @@ pub struct PipelineRequest {
     pub parameters: BTreeMap<Name, Attributes>,
     #[serde(default)]
     pub starts: Starts,
+    /// The extension's instance whose engine runs its jobs, and those of single steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Name>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub agents: BTreeMap<Name, Name>,
 }
 
 /// To start a run by hand, or to ask what one would do.

@@ -101,7 +101,7 @@ fn complaints(workload: &Workload) -> Vec<String> {
     };
     complain(workload.kind == WorkloadKind::Service, "Ray jobs end; services need Ray Serve");
     complain(workload.command.is_empty(), "the workload has no command");
-    complain(workload.image.scheme != "ray", "Ray jobs run in their cluster's environment and take no image");
+    complain(workload.image.scheme != "none", "Ray jobs run in their cluster's environment and take no image");
     complain(!workload.files.is_empty(), "Ray jobs take no files");
     complain(!workload.inputs.is_empty(), "Ray jobs take no staged inputs");
     complain(!workload.outputs.is_empty(), "nothing collects outputs from a Ray job");

@@ -18,7 +18,7 @@ fn cluster(status: u16, job: &'static str) -> (Fake, RayJobs) {
 
 fn workload() -> Workload {
     let credential = Credential { kind: "none".to_owned(), secret: None, parameters: Vec::new() };
-    let (scheme, uri) = ("ray".to_owned(), String::new());
+    let (scheme, uri) = ("none".to_owned(), String::new());
     Workload {
         key: "k1".to_owned(),
         kind: WorkloadKind::Job,

@@ -139,6 +139,8 @@ fn agent(root: &Path) -> ProcessAgent {
 
 pub fn job(key: &str, script: &str) -> Workload {
     Workload {
+        agent: None,
+        image: None,
         key: key.to_owned(),
         kind: WorkloadKind::Job,
         environment: None,

@@ -45,7 +45,7 @@ function complaints(workload) {
   const wrong = [
     [workload.kind === 'service', 'Ray jobs end; services need Ray Serve'],
     [workload.command.length === 0, 'the workload has no command'],
-    [workload.image.scheme !== 'ray', "Ray jobs run in their cluster's environment and take no image"],
+    [workload.image.scheme !== 'none', "Ray jobs run in their cluster's environment and take no image"],
     [workload.files.length > 0, 'Ray jobs take no files'],
     [workload.inputs.length > 0, 'Ray jobs take no staged inputs'],
     [workload.outputs.length > 0, 'nothing collects outputs from a Ray job'],

@@ -7,7 +7,7 @@ const CLUSTER = 'http://ray.example:8265';
 let fake, job;
 
 const workload = (changed = {}) => ({
-  key: 'k1', kind: 'job', image: { scheme: 'ray', uri: '' }, command: ['echo', "it's"], environment: [['A', '1']],
+  key: 'k1', kind: 'job', image: { scheme: 'none', uri: '' }, command: ['echo', "it's"], environment: [['A', '1']],
   secretEnvironment: [], files: [], inputs: [], outputs: [], resources: { cpuMillis: 500, requires: [] }, labels: [],
   ...changed,
 });

@@ -14,7 +14,7 @@ CLUSTER = "http://ray.example:8265"
 
 
 def workload(**changed):
-    image = Location("ray", "", Credential("none", None, []), None, None, None)
+    image = Location("none", "", Credential("none", None, []), None, None, None)
     whole = dict(
         key="k1", kind=WorkloadKind.JOB, image=image, command=["echo", "it's"], environment=[("A", "1")],
         secret_environment=[], files=[], inputs=[], outputs=[], port=None, readiness_path=None,

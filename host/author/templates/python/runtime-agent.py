@@ -59,7 +59,7 @@ def _complaints(workload):
     wrong = [
         (workload.kind == WorkloadKind.SERVICE, "Ray jobs end; services need Ray Serve"),
         (not workload.command, "the workload has no command"),
-        (workload.image.scheme != "ray", "Ray jobs run in their cluster's environment and take no image"),
+        (workload.image.scheme != "none", "Ray jobs run in their cluster's environment and take no image"),
         (bool(workload.files), "Ray jobs take no files"),
         (bool(workload.inputs), "Ray jobs take no staged inputs"),
         (bool(workload.outputs), "nothing collects outputs from a Ray job"),

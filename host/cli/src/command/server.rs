@@ -52,6 +52,9 @@ pub(crate) struct StartArguments {
     /// A further name under which the server is reached, beside localhost
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
+    /// Under which workers on other machines reach the server; its own address if not given
+    #[arg(long, value_name = "URL")]
+    public_url: Option<reqwest::Url>,
     /// Jobs at one time; as many as the machine has cores if not given
     #[arg(long)]
     jobs: Option<usize>,
@@ -135,6 +138,7 @@ fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCod
         openlineage: arguments.openlineage.map(|url| (url, arguments.openlineage_api_key)),
         listen: arguments.listen,
         hosts: arguments.hosts,
+        public_url: arguments.public_url,
         program: std::env::current_exe().context("this program cannot find itself")?,
         jobs: arguments.jobs,
         uv: arguments.uv,

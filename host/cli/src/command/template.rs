@@ -146,7 +146,8 @@ fn does(step: &Step) -> String {
             let each: String = each.map(|(name, values)| format!("\nfor each {name} of {values}")).collect();
             let best = step.sweep.iter().filter_map(|sweep| sweep.best.as_ref());
             let best: String = best.map(|best| format!("\nand takes {best}")).collect();
-            format!("runs {}{each}{best}", runnable(&work.runnable))
+            let agent: String = step.agent.iter().map(|agent| format!("\non {agent}")).collect();
+            format!("runs {}{agent}{each}{best}", runnable(&work.runnable))
         }
         Action::Serve(work) => format!("serves with {}", runnable(&work.runnable)),
         Action::Choose(Choice { among, best }) => match best {

@@ -21,7 +21,7 @@ use fuseml_catalog::{Catalog, InstalledExtension, InstalledVersion};
 use fuseml_domain::{
     Attributes, Candidate, Component, Error, Instance, InstanceChoice, Kind, Name, Policy, Result, Scope, World,
     choose,
-    port::{ArtifactStore, Builder, Extensions},
+    port::{ArtifactStore, Builder, EngineAgent, Engines, Extensions},
 };
 use fuseml_sandbox::{InstanceContext, LoadedComponent, Sandbox};
 use receipts::Recorder;
@@ -314,5 +314,21 @@ impl Extensions for Registry {
             })
             .collect();
         choose(choice, project, &candidates).map(|instance| instance.name.clone())
+    }
+}
+
+#[async_trait]
+impl Engines for Registry {
+    async fn engine(&self, instance: &Name) -> Result<Arc<dyn EngineAgent>> {
+        let configured = self.configured(instance).await?;
+        configured.check_enabled()?;
+        let runs = |component: &Component| component.world().ok() == Some(World::RuntimeAgent);
+        match self.component(&configured, &configured.version, runs).await? {
+            Some((component, context)) => component.runtime_agent(context),
+            None => {
+                let message = format!("the extension instance {instance} has no runtime agent");
+                Err(Error::not_found("no-agent", message))
+            }
+        }
     }
 }

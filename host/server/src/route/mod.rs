@@ -10,6 +10,7 @@ mod instance;
 mod pipeline;
 mod run;
 mod store;
+mod work;
 
 use crate::{app::App, auth, contents::Pushes};
 use axum::{
@@ -107,6 +108,14 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/extensions/{name}/upgrade", post(extension::upgrade).layer(DefaultBodyLimit::max(MAX_PACKAGE)));
     let pushes = Pushes::new(app.catalog.clone(), app.trees.clone(), app.engine.clone());
     let registry = fuseml_registry::router(app.blobs.clone(), Arc::new(pushes), MAX_BLOB);
+    let work = Router::new()
+        .route("/work/{key}", get(work::order))
+        .route("/work/{key}/worker.py", get(work::worker))
+        .route("/work/{key}/inputs/{name}/{*path}", get(work::input))
+        .route("/work/{key}/files/{*path}", put(work::put).layer(DefaultBodyLimit::disable()))
+        .route("/work/{key}/end", post(work::end))
+        .with_state(app.clone())
+        .layer(middleware::from_fn_with_state(app.clone(), auth::guard_names));
     let guarded = Router::new()
         .nest("/api/v1", api)
         .route("/git/{project}/{name}/{*service}", any(git::serve).layer(DefaultBodyLimit::disable()))
@@ -114,5 +123,5 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .with_state(app.clone())
         .merge(registry)
         .layer(middleware::from_fn_with_state(app, auth::guard));
-    Router::new().route("/healthz", get(|| async { "ok\n" })).merge(guarded)
+    Router::new().route("/healthz", get(|| async { "ok\n" })).merge(work).merge(guarded)
 }

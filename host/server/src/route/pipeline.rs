@@ -6,11 +6,14 @@ use crate::{
     view::{PipelineRequest, ProjectView, TemplateView},
 };
 use axum::{extract::State, http::StatusCode};
-use fuseml_domain::{Address, Error, Freeze, Goal, Kind, Name, Pipeline, Template, port::Catalog as _};
+use fuseml_domain::{
+    Address, Error, Freeze, Goal, Kind, Name, Pipeline, Template,
+    port::{Catalog as _, Engines as _},
+};
 use fuseml_rest::{Answer, Json, Path, Query};
 use jiff::Timestamp;
 use serde::Deserialize;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,7 +78,12 @@ pub(super) async fn add(
     let connected = app.engine.connect(&project, &template).await?;
     let (inputs, parameters) = (&request.inputs, request.parameters);
     let pipeline = Pipeline::new(project, request.name, connected, inputs, parameters, Timestamp::now())?
-        .starting(request.starts)?;
+        .starting(request.starts)?
+        .at(request.agent.as_ref(), &request.agents)?;
+    let agents: BTreeSet<_> = pipeline.template.steps.iter().filter_map(|step| step.agent.as_ref()).collect();
+    for agent in agents {
+        app.registry.engine(agent).await?;
+    }
     app.catalog.add_pipeline(&pipeline).await?;
     app.engine.wake_schedules();
     Ok((StatusCode::CREATED, Json(pipeline)))

@@ -13,7 +13,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use fuseml_domain::{
-    Binding, Concurrency, Connection, Descriptor, Name, Pipeline, Plan, Prospect, Run, RunState, Starts,
+    Binding, Concurrency, Connection, Descriptor, Error, Name, Pipeline, Plan, Prospect, Run, RunState, Starts,
 };
 use fuseml_server::{PipelineRequest, RunRequest};
 use reqwest::Method;
@@ -72,6 +72,9 @@ pub(crate) struct AddArguments {
     /// What becomes of a start while an earlier run is open: parallel, queue, replace or skip
     #[arg(long, default_value = "parallel", value_parser = read_concurrency)]
     concurrency: Concurrency,
+    /// Run jobs on the engine of this extension's instance: all, or one step's
+    #[arg(long = "agent", value_name = "[STEP=]INSTANCE")]
+    agents: Vec<String>,
 }
 
 fn read_concurrency(text: &str) -> Result<Concurrency, String> {
@@ -156,6 +159,14 @@ async fn add(client: &Client, project: &Name, arguments: AddArguments) -> anyhow
             watch.entry(input.parse()?).or_default().push(glob);
         }
     }
+    let (of_steps, of_all): (Vec<_>, Vec<_>) = arguments.agents.into_iter().partition(|agent| agent.contains('='));
+    let agents = pairs(&of_steps, "an agent")?.into_iter().map(|(step, agent)| Ok((step.parse()?, agent.parse()?)));
+    let agents = agents.collect::<fuseml_domain::Result<_>>()?;
+    let agent = match of_all.as_slice() {
+        [] => None,
+        [one] => Some(one.parse()?),
+        _ => anyhow::bail!(Error::invalid("argument", "all jobs have one agent; write step=agent for others")),
+    };
     let schedule = arguments.schedule.map(|text| text.parse()).transpose()?;
     let starts = Starts { watch, schedule, concurrency: arguments.concurrency };
     let text = is_file(&arguments.template).then(|| read_file(&arguments.template)).transpose()?;
@@ -166,6 +177,8 @@ async fn add(client: &Client, project: &Name, arguments: AddArguments) -> anyhow
         inputs: pairs(&arguments.inputs, "an input")?,
         parameters: parameters(&arguments.parameters)?,
         starts,
+        agent,
+        agents,
     };
     let pipeline: Pipeline =
         client.send(Method::POST, &format!("/api/v1/projects/{project}/pipelines"), &request).await?;

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use fuseml_domain::{Address, Error, Goal, Link, Name, Pipeline, Starts};
 use fuseml_server::{PipelineRequest, Suggestions};
 use reqwest::Method;
+use std::collections::BTreeMap;
 
 #[derive(Args)]
 pub(crate) struct SuggestArguments {
@@ -141,6 +142,8 @@ pub(crate) async fn create(client: &Client, project: &Name, arguments: CreateArg
             inputs,
             parameters: parameters.clone(),
             starts: Starts::default(),
+            agent: None,
+            agents: BTreeMap::new(),
         };
         let pipelines = format!("/api/v1/projects/{project}/pipelines");
         match client.send(Method::POST, &pipelines, &request).await {

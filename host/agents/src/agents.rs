@@ -1,32 +1,41 @@
 //! The agents of this server as one: each workload goes to the one that runs its like.
 
-use crate::{ProcessAgent, WasmAgent};
+use crate::{EnginesAgent, ProcessAgent, WasmAgent};
 use async_trait::async_trait;
 use fuseml_domain::{CollectedOutput, LogChunk, Result, Workload, WorkloadStatus, port::RuntimeAgent};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-/// Components go to the sandbox, everything else becomes a process.
-pub struct BuiltInAgents {
+/// What names an engine goes there, components go to the sandbox, everything else becomes a process.
+pub struct Agents {
     process: ProcessAgent,
     wasm: WasmAgent,
+    engines: Arc<EnginesAgent>,
 }
 
-impl BuiltInAgents {
-    pub fn new(process: ProcessAgent, wasm: WasmAgent) -> Self {
-        Self { process, wasm }
+impl Agents {
+    pub fn new(process: ProcessAgent, wasm: WasmAgent, engines: Arc<EnginesAgent>) -> Self {
+        Self { process, wasm, engines }
     }
 
     fn of(&self, key: &str) -> &dyn RuntimeAgent {
-        if self.wasm.knows(key) { &self.wasm } else { &self.process }
+        match () {
+            () if self.wasm.knows(key) => &self.wasm,
+            () if self.engines.knows(key) => &*self.engines,
+            () => &self.process,
+        }
     }
 
     fn for_workload(&self, workload: &Workload) -> &dyn RuntimeAgent {
-        if workload.component.is_some() { &self.wasm } else { &self.process }
+        match (&workload.agent, &workload.component) {
+            (Some(_), _) => &*self.engines,
+            (None, Some(_)) => &self.wasm,
+            (None, None) => &self.process,
+        }
     }
 }
 
 #[async_trait]
-impl RuntimeAgent for BuiltInAgents {
+impl RuntimeAgent for Agents {
     async fn submit(&self, workload: &Workload) -> Result<()> {
         self.for_workload(workload).submit(workload).await
     }
@@ -58,6 +67,7 @@ impl RuntimeAgent for BuiltInAgents {
     async fn running(&self) -> Result<Vec<String>> {
         let mut keys = self.process.running().await?;
         keys.extend(self.wasm.running().await?);
+        keys.extend(self.engines.running().await?);
         Ok(keys)
     }
 

@@ -1,0 +1,146 @@
+//! What a worker is told, and what it may hand over.
+
+use crate::process::folder::Folder;
+use fuseml_domain::{Attributes, Digest, Error, Result, Workload, WorkloadOutput, check_relative_path};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Files of one workload's inputs.
+const MOST_FILES: usize = 1_000_000;
+
+/// Everything that a worker does.
+#[derive(Debug, Serialize)]
+pub struct Order {
+    command: Vec<String>,
+    variables: Attributes,
+    files: Vec<(String, String)>,
+    inputs: Vec<OrderInput>,
+    outputs: Vec<WorkloadOutput>,
+    /// Names the environment of packages; empty without any.
+    environment: String,
+    requirements: Vec<String>,
+    timeout_seconds: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct OrderInput {
+    name: String,
+    path: String,
+    files: Vec<Entry>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Entry {
+    Link { path: String, link: String },
+    File { path: String, digest: Digest, executable: bool },
+}
+
+/// How a worker says that its command ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ending {
+    pub exit_code: i32,
+    pub message: Option<String>,
+}
+
+impl Order {
+    /// Of a workload whose inputs are staged. Every file is read for its digest.
+    pub(super) fn of(workload: &Workload, folder: &Folder) -> Result<Self> {
+        let mut inputs = Vec::new();
+        for input in &workload.inputs {
+            let mut files = Vec::new();
+            let top = folder.inputs().join(&input.path);
+            list(&top, &top, &mut files).map_err(|error| Error::io(format!("the input {}", input.name), &error))?;
+            inputs.push(OrderInput { name: input.name.clone(), path: input.path.clone(), files });
+        }
+        let environment = workload.environment.as_ref();
+        Ok(Self {
+            command: workload.command.clone(),
+            variables: workload.variables.clone(),
+            files: workload.files.clone(),
+            inputs,
+            outputs: workload.outputs.clone(),
+            environment: environment.map(|it| it.digest.hex().to_owned()).unwrap_or_default(),
+            requirements: environment.map(|it| it.requirements.clone()).unwrap_or_default(),
+            timeout_seconds: time_limit(workload).as_secs().max(1),
+        })
+    }
+}
+
+pub(super) fn time_limit(workload: &Workload) -> Duration {
+    workload.timeout.unwrap_or(fuseml_domain::DEFAULT_TIMEOUT)
+}
+
+fn list(top: &Path, folder: &Path, files: &mut Vec<Entry>) -> io::Result<()> {
+    let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        let text = |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| io::Error::other("a name is no text"));
+        let relative = text(path.strip_prefix(top).map_err(io::Error::other)?)?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            list(top, &path, files)?;
+        } else if kind.is_symlink() {
+            files.push(Entry::Link { path: relative, link: text(&fs::read_link(&path)?)? });
+        } else {
+            let executable = entry.metadata()?.permissions().mode() & 0o100 != 0;
+            files.push(Entry::File { path: relative, digest: digest(&path)?, executable });
+        }
+        if files.len() > MOST_FILES {
+            return Err(io::Error::other(format!("it has more than {MOST_FILES} files")));
+        }
+    }
+    Ok(())
+}
+
+fn digest(path: &Path) -> io::Result<Digest> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut portion = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut portion)? {
+            0 => return Ok(Digest::from_hash(&hasher.finalize())),
+            read => hasher.update(&portion[..read]),
+        }
+    }
+}
+
+/// Where a staged file of an input lies.
+pub(super) fn input_file(workload: &Workload, folder: &Folder, name: &str, path: &str) -> Result<PathBuf> {
+    let missing = || Error::not_found("input", format!("there is no file {path} in the input {name}"));
+    let input = workload.inputs.iter().find(|input| input.name == name).ok_or_else(missing)?;
+    check_relative_path(path)?;
+    let top = folder.inputs().join(&input.path);
+    // Neither the file nor a folder above it may be a link: that would lead elsewhere on this machine.
+    let mut place = top.clone();
+    for part in path.split('/') {
+        place.push(part);
+        if fs::symlink_metadata(&place).map_err(|_| missing())?.is_symlink() {
+            return Err(missing());
+        }
+    }
+    if place.is_file() { Ok(place) } else { Err(missing()) }
+}
+
+/// Where a file goes that a worker hands over: within an output, or an output's report.
+pub(super) fn output_file(workload: &Workload, folder: &Folder, path: &str) -> Result<PathBuf> {
+    check_relative_path(path)?;
+    let within = |output: &WorkloadOutput| {
+        path.strip_prefix(&output.path).is_some_and(|rest| rest.starts_with('/'))
+            || output.report.as_deref() == Some(path)
+    };
+    if !workload.outputs.iter().any(within) {
+        let message = format!("`{path}` is in no output of the workload");
+        return Err(Error::denied("output", message));
+    }
+    Ok(folder.work().join(path))
+}

@@ -1,0 +1,173 @@
+"""Does one piece of FuseML's work where an engine put it.
+
+It asks the server what to do, fetches and verifies what that takes, does it, and hands over what was made. It needs
+Python 3.8 and nothing else.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+WORK = os.environ["FUSEML_WORK"]
+TOKEN = os.environ["FUSEML_WORK_TOKEN"]
+TRIES = 6
+PORTION = 1 << 20
+
+
+def ask(method, path, body=None, length=None):
+    """The answer to a request; a server that is being restarted is asked again."""
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/octet-stream"}
+    if length is not None:
+        headers["Content-Length"] = str(length)
+    for left in reversed(range(TRIES)):
+        data = body() if callable(body) else body
+        request = urllib.request.Request(WORK + path, data=data, method=method, headers=headers)
+        try:
+            return urllib.request.urlopen(request, timeout=600)
+        except urllib.error.HTTPError as error:
+            if error.code < 500 or not left:
+                raise SystemExit(f"{method} {path}: {error.read(1000).decode(errors='replace').strip()}")
+        except OSError as error:
+            if not left:
+                raise SystemExit(f"the server does not answer at {WORK}: {error}")
+        time.sleep(2 ** (TRIES - left) / 4)
+
+
+def make(path):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    return path
+
+
+def fetch(slot, entry, target):
+    """Makes one file of an input, verified against its digest."""
+    if "link" in entry:
+        os.symlink(entry["link"], make(target))
+        return
+    digest = hashlib.sha256()
+    path = f"/inputs/{urllib.parse.quote(slot)}/{urllib.parse.quote(entry['path'])}"
+    with ask("GET", path) as answer, open(make(target), "wb") as file:
+        while portion := answer.read(PORTION):
+            digest.update(portion)
+            file.write(portion)
+    if f"sha256:{digest.hexdigest()}" != entry["digest"]:
+        raise SystemExit(f"{slot}/{entry['path']} is not what the server says it is")
+    if entry["executable"]:
+        os.chmod(target, 0o755)
+
+
+def environment(order):
+    """Folder of programs with the packages that the work needs, made once on this machine."""
+    name, requirements = order["environment"], order["requirements"]
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    folder = os.path.join(cache, "fuseml", "environments", name)
+    with open(make(folder + ".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(os.path.join(folder, "ready")):
+            shutil.rmtree(folder, ignore_errors=True)
+            if shutil.which("uv"):
+                commands = [["uv", "venv", "--python", sys.executable, folder]]
+                commands += [["uv", "pip", "install", "--python", os.path.join(folder, "bin", "python")] + requirements]
+            else:
+                commands = [[sys.executable, "-m", "venv", folder]]
+                commands += [[os.path.join(folder, "bin", "python"), "-m", "pip", "install", "--quiet"] + requirements]
+            for command in commands:
+                if subprocess.run(command).returncode:
+                    raise SystemExit("the environment could not be made; the lines above say why")
+            open(os.path.join(folder, "ready"), "w").close()
+    return os.path.join(folder, "bin")
+
+
+def prepare(order, work):
+    for slot in order["inputs"]:
+        for entry in slot["files"]:
+            fetch(slot["name"], entry, os.path.join(work, slot["path"], entry["path"]))
+        os.makedirs(os.path.join(work, slot["path"]), exist_ok=True)
+    for path, text in order["files"]:
+        with open(make(os.path.join(work, path)), "w", encoding="utf-8") as file:
+            file.write(text)
+        if text.startswith("#!"):
+            os.chmod(os.path.join(work, path), 0o755)
+    for output in order["outputs"]:
+        make(os.path.join(work, output["path"]))
+
+
+def run(order, work):
+    """How the command ended: its code, and what to say of it."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("FUSEML_WORK")}
+    variables.update(order["variables"])
+    if order["requirements"]:
+        variables["PATH"] = environment(order) + os.pathsep + variables.get("PATH", os.defpath)
+    variables["PWD"] = work
+    program = shutil.which(order["command"][0], path=variables.get("PATH"))
+    command = [program or order["command"][0]] + order["command"][1:]
+    try:
+        job = subprocess.Popen(command, cwd=work, env=variables, start_new_session=True)
+    except OSError as error:
+        return 127, f"{order['command'][0]} cannot be started: {error.strerror}"
+
+    def end(*_):
+        try:
+            os.killpg(job.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        code = job.wait(timeout=order["timeout_seconds"])
+    except subprocess.TimeoutExpired:
+        end()
+        job.wait()
+        return 124, f"stopped after its time limit of {order['timeout_seconds']}s"
+    # Whatever it left running ends with it.
+    end()
+    if code < 0:
+        return 128 - code, f"ended by signal {-code}"
+    return code, f"exited with code {code}" if code else None
+
+
+def hand_over(order, work):
+    for output in order["outputs"]:
+        top = os.path.join(work, output["path"])
+        paths = [os.path.join(folder, name) for folder, _, names in os.walk(top) for name in names]
+        if output["report"] and os.path.isfile(os.path.join(work, output["report"])):
+            paths.append(os.path.join(work, output["report"]))
+        for path in paths:
+            if not os.path.realpath(path).startswith(os.path.realpath(work) + os.sep):
+                raise SystemExit(f"the output `{output['name']}` holds a link that leads out of it: {path}")
+            relative = urllib.parse.quote(os.path.relpath(path, work))
+            executable = "?executable=true" if os.access(path, os.X_OK) else ""
+            ask("PUT", f"/files/{relative}{executable}", lambda: open(path, "rb"), os.path.getsize(path)).close()
+
+
+def main():
+    with ask("GET", "") as answer:
+        order = json.load(answer)
+    work = tempfile.mkdtemp(prefix="fuseml-")
+    try:
+        try:
+            prepare(order, work)
+            code, message = run(order, work)
+            if code == 0:
+                hand_over(order, work)
+        except SystemExit as trouble:
+            code, message = 1, str(trouble)
+            print(message, file=sys.stderr)
+        ended = json.dumps({"exit_code": code, "message": message}).encode()
+        ask("POST", "/end", ended).close()
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    sys.stdout.flush()
+    raise SystemExit(code)
+
+
+main()
