@@ -298,6 +298,11 @@ impl World {
         Said { line: arguments.join(" "), output }
     }
 
+    /// The same, left to run until somebody waits for it.
+    pub fn begin(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("fuseml")
+    }
+
     /// The same, left to run: what it prints goes to the file.
     pub fn spawn(&self, arguments: &[&str], log: &Path) -> Group {
         self.spawn_with(&[], arguments, log)

@@ -92,3 +92,95 @@ fn a_stopped_server_brings_its_services_back_and_a_cancelled_run_leaves_nothing(
     world.start();
     until("the service is back", || world.json(&["service", "list"])[0]["state"] == "ready");
 }
+
+/// How often the server is killed.
+const KILLS: usize = 12;
+/// Jobs of each run.
+const JOBS: usize = 5;
+
+/// Writes down where it ran, which is a folder of each try's own, and makes something.
+fn marking(name: &str, marks: &std::path::Path) -> String {
+    let mark = format!("echo \"$PWD\" >> {}", marks.display());
+    format!(
+        "schema_version: 1\nname: {name}\nkind: {name}\n\
+         command: [sh, -c, '{mark}; sleep 0.2; mkdir out; echo \"$PWD $N\" > out/made.txt']\n\
+         inputs: {{in: {{kind: dataset}}}}\noutputs: {{out: {{kind: dataset, path: out}}}}\n\
+         parameters: {{n: {{type: integer, default: 0}}}}\n"
+    )
+}
+
+const MARKED: &str = "
+schema_version: 1
+name: marked
+description: A chain with a sweep in it
+inputs: {in: {kind: dataset}}
+steps:
+  first: {run: {kind: marking}, inputs: {in: '${inputs.in}'}, reuse: off}
+  each: {run: {kind: marking}, inputs: {in: '${steps.first.out}'}, each: {n: [1, 2, 3]}, reuse: off}
+  last: {run: {kind: marking}, inputs: {in: '${steps.first.out}'}, after: [each], reuse: off}
+";
+
+#[test]
+fn servers_that_are_killed_at_random_under_load_lose_nothing_and_do_nothing_twice() {
+    let mut world = World::new();
+    let folder = world.folder.path().to_owned();
+    let marks = folder.join("marks");
+    world.fuseml(&["project", "create", "shop"]).good();
+    world.fuseml(&["project", "set", "shop"]).good();
+    fs::write(folder.join("runnable.yaml"), marking("marking", &marks)).expect("runnable");
+    world.fuseml(&["runnable", "register", "runnable.yaml"]).good();
+    fs::write(folder.join("marked.yaml"), MARKED).expect("template");
+    world.fuseml(&["pipeline", "add", "marked.yaml", "--name", "marked", "--input", "in=data://shop/rows"]).good();
+
+    let mut acknowledged = Vec::new();
+    let mut waited = Vec::new();
+    for number in 0..KILLS {
+        let rows = folder.join("rows");
+        fs::create_dir_all(&rows).expect("folder");
+        fs::write(rows.join("rows.csv"), format!("n\n{number}\n")).expect("rows");
+        let push = world.begin(&["dataset", "push", "rows"]);
+        let wait = rand::random_range(0..700);
+        waited.push(wait);
+        std::thread::sleep(std::time::Duration::from_millis(wait));
+        world.kill();
+        world.start();
+        let said = push.wait_with_output().expect("push");
+        let address = match said.status.success() {
+            true => String::from_utf8(said.stdout).expect("text"),
+            // Nobody said that it was there, so whoever pushed it pushes it again.
+            false => world.fuseml(&["dataset", "push", "rows"]).good().stdout(),
+        };
+        acknowledged.push(address.trim().to_owned());
+    }
+
+    let runs = || world.json(&["run", "list", "--limit", "1000"]).as_array().expect("runs").clone();
+    until("every push has its run, and each has ended", || {
+        let runs = runs();
+        runs.len() >= KILLS && runs.iter().all(|run| run["state"] != "running")
+    });
+    let runs = runs();
+    for run in &runs {
+        assert_eq!(run["state"], "succeeded", "after {waited:?} ms: {run}");
+    }
+    let mut started: Vec<_> =
+        runs.iter().map(|run| run["cause"]["artifact"].as_str().expect("cause").to_owned()).collect();
+    started.sort();
+    acknowledged.sort();
+    assert_eq!(started, acknowledged, "each push started one run, after {waited:?} ms");
+    for address in &acknowledged {
+        world.fuseml(&["artifact", "verify", address]).good();
+    }
+    let marks = fs::read_to_string(&marks).expect("marks");
+    let mut places: Vec<_> = marks.lines().collect();
+    let begun = places.len();
+    places.sort_unstable();
+    places.dedup();
+    assert_eq!((places.len(), begun), (KILLS * JOBS, KILLS * JOBS), "each job began once, after {waited:?} ms");
+    for run in &runs {
+        for step in run["steps"].as_array().expect("steps") {
+            for made in step["outputs"].as_object().expect("outputs").values() {
+                world.fuseml(&["artifact", "verify", made["artifact"].as_str().expect("address")]).good();
+            }
+        }
+    }
+}

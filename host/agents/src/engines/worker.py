@@ -20,7 +20,9 @@ import urllib.request
 
 WORK = os.environ["FUSEML_WORK"]
 TOKEN = os.environ["FUSEML_WORK_TOKEN"]
-TRIES = 6
+# A server that is being upgraded must not cost the work: so long it is asked again, in seconds.
+PATIENCE = 3600
+LONGEST_PAUSE = 30
 PORTION = 1 << 20
 
 
@@ -29,18 +31,21 @@ def ask(method, path, body=None, length=None):
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/octet-stream"}
     if length is not None:
         headers["Content-Length"] = str(length)
-    for left in reversed(range(TRIES)):
+    deadline, pause = time.monotonic() + PATIENCE, 0.25
+    while True:
+        is_last = time.monotonic() > deadline
         data = body() if callable(body) else body
         request = urllib.request.Request(WORK + path, data=data, method=method, headers=headers)
         try:
             return urllib.request.urlopen(request, timeout=600)
         except urllib.error.HTTPError as error:
-            if error.code < 500 or not left:
+            if error.code < 500 or is_last:
                 raise SystemExit(f"{method} {path}: {error.read(1000).decode(errors='replace').strip()}")
         except OSError as error:
-            if not left:
+            if is_last:
                 raise SystemExit(f"the server does not answer at {WORK}: {error}")
-        time.sleep(2 ** (TRIES - left) / 4)
+        time.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
 
 
 def make(path):
