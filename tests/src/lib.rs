@@ -1,6 +1,7 @@
 //! The world of end-to-end tests: a server in a temporary folder, MLflow beside it, and a person at a keyboard.
 
 mod marketplace;
+mod podman;
 mod postgres;
 mod ray;
 mod registry;
@@ -9,6 +10,7 @@ mod variant;
 mod website;
 
 pub use marketplace::Marketplace;
+pub use podman::Podman;
 pub use postgres::{postgres, postgres_program};
 pub use ray::Ray;
 pub use registry::OciRegistry;
@@ -144,6 +146,8 @@ pub struct World {
     storage: Option<S3>,
     /// Who is told of lineage.
     openlineage: Option<String>,
+    /// What its server's environment has beside that.
+    variables: Vec<(String, String)>,
     server: Option<Group>,
 }
 
@@ -162,8 +166,17 @@ impl World {
             database: None,
             storage: None,
             openlineage: None,
+            variables: Vec::new(),
             server: None,
         }
+    }
+
+    /// A running server that runs images with this podman.
+    pub fn with_podman(podman: &Podman) -> Self {
+        let mut world = Self::without_server();
+        world.variables = podman.variables();
+        world.start();
+        world
     }
 
     /// A project `myproj` and the mlflow extension, with an endpoint if there is a server.
@@ -232,6 +245,7 @@ impl World {
 
     fn start_by(&mut self, mut command: Command) {
         let log = self.folder.path().join("server.log");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.env("FUSEML_UV", tool("FUSEML_UV")).envs(self.database.iter().map(|url| ("FUSEML_DATABASE", url)));
         if let Some(s3) = &self.storage {
             command.env("FUSEML_STORAGE", "s3://bkt").envs(s3.variables());

@@ -52,6 +52,8 @@ pub(crate) struct Tools {
 pub(crate) struct Peers {
     pub(crate) ray: PathBuf,
     pub(crate) skopeo: PathBuf,
+    /// Runs images.
+    pub(crate) podman: PathBuf,
     pub(crate) wkg: PathBuf,
     /// The Python that has the package `oras`.
     pub(crate) oras_python: PathBuf,
@@ -89,12 +91,19 @@ pub(crate) fn peers() -> Result<Peers> {
     Ok(Peers {
         ray: python_tool(&tools, &uv, &uv_cache, "ray", &RAY)?,
         skopeo: debian_program("skopeo")?,
+        podman: podman()?,
         wkg: cargo_tool(&tools, "wkg", WKG)?,
         oras_python: python_tool(&tools, &uv, &uv_cache, "oras", &ORAS)?.with_file_name("python"),
         formats_python: python_tool(&tools, &uv, &uv_cache, "formats", &FORMATS)?.with_file_name("python"),
         openssl: debian_program("openssl")?,
         openapi_validator: python_tool(&tools, &uv, &uv_cache, "openapi-spec-validator", &OPENAPI)?,
     })
+}
+
+/// podman, and what it starts containers with.
+fn podman() -> Result<PathBuf> {
+    debian_program("runc")?;
+    debian_program("podman")
 }
 
 /// The peer of datasets, which benchmarks alone need.

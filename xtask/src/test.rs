@@ -22,6 +22,7 @@ pub(crate) fn run_all() -> Result<()> {
         .env("FUSEML_TEST_RAY", &peers.ray)
         .env("FUSEML_TEST_REGISTRY", &tools.registry)
         .env("FUSEML_TEST_SKOPEO", &peers.skopeo)
+        .env("FUSEML_TEST_PODMAN", &peers.podman)
         .env("FUSEML_TEST_POSTGRES", &postgres.url)
         .env("FUSEML_TEST_POSTGRES_PROGRAMS", &postgres.programs)
         .env("FUSEML_TEST_OPENSSL", &peers.openssl)

@@ -7,6 +7,8 @@
 //! - when a workload has ended, for whatever reason, none of its processes is left, daemons included;
 //! - nothing of the server's environment reaches a workload.
 //!
+//! What has an image runs in a container of podman, which is a process like others.
+//!
 //! What it does not do: keep workloads from one another or from the machine. They run as the server's own user.
 //!
 //! [`WasmAgent`] runs components in the server's sandbox. They reach nothing but their own folder and their inputs, so
@@ -22,5 +24,5 @@ mod wasm;
 
 pub use agents::Agents;
 pub use engines::{Ending, EnginesAgent, Order, WORKER};
-pub use process::{ProcessAgent, ProcessAgentConfig, SupervisorCommand, supervise};
+pub use process::{OwnRegistry, ProcessAgent, ProcessAgentConfig, SupervisorCommand, supervise};
 pub use wasm::{WasmAgent, WasmAgentConfig};

@@ -23,12 +23,14 @@ pub type Candidates = BTreeMap<Name, Vec<Runnable>>;
 pub struct Connected {
     pub template: Template,
     pub connections: Vec<Connection>,
+    /// Steps whose runnable is not registered yet: what they leave out is found when a run is made.
+    pub open: Vec<Name>,
 }
 
 impl From<Template> for Connected {
     /// One that leaves nothing out.
     fn from(template: Template) -> Self {
-        Self { template, connections: Vec::new() }
+        Self { template, connections: Vec::new(), open: Vec::new() }
     }
 }
 
@@ -43,8 +45,12 @@ impl Template {
         let mut connected = Connected::from(self.clone());
         for index in 0..self.steps.len() {
             let step = &self.steps[index];
+            let Some(candidates) = candidates.get(&step.name) else { continue };
+            if candidates.is_empty() {
+                connected.open.push(step.name.clone());
+            }
             let mut refusal = None;
-            for runnable in candidates.get(&step.name).into_iter().flatten() {
+            for runnable in candidates {
                 match connected.template.fill(step, runnable, &known, converters) {
                     Ok(found) => {
                         connected.add(index, found);

@@ -79,7 +79,8 @@ fn of_several_runnables_the_newest_that_can_be_connected_counts_and_what_is_not_
     let newer = runnable("newer", "user", "model: {kind: model}", "");
     let older = runnable("older", "user", "data: {kind: dataset}", "");
     let of = candidates(&[("use", vec![newer.clone(), older]), ("build", Vec::new())]);
-    assert_eq!(shown(&template.connected(&of, &[]).expect("connected")), ["use.data = ${inputs.raw}"]);
+    let connected = template.connected(&of, &[]).expect("connected");
+    assert_eq!((shown(&connected), connected.open), (vec!["use.data = ${inputs.raw}".to_owned()], vec![name("build")]));
     let refused = template.connected(&candidates(&[("use", vec![newer])]), &[]).expect_err("nothing fits");
     assert_eq!(
         refused.message,

@@ -33,6 +33,9 @@ pub struct Pipeline {
     /// Inputs of steps that the template left out, and what was found for them when the pipeline was added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connections: Vec<Connection>,
+    /// Steps whose runnable was not registered then: what they leave out is found when a run is made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<Name>,
     /// What keeps it from starting, one for each cause, and causes that a person overruled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freezes: Vec<Freeze>,
@@ -48,7 +51,7 @@ impl Pipeline {
         parameters: BTreeMap<Name, Attributes>,
         created: Timestamp,
     ) -> Result<Self> {
-        let Connected { template, connections } = connected.into();
+        let Connected { template, connections, open } = connected.into();
         let known: Vec<_> = template.inputs.keys().map(|name| &**name).collect();
         if let Some(unknown) = given.keys().find(|name| !known.contains(&name.as_str())) {
             return Err(Error::invalid(
@@ -86,7 +89,18 @@ impl Pipeline {
             }
         }
         let starts = Starts::default();
-        Ok(Self { project, name, template, inputs, parameters, created, starts, connections, freezes: Vec::new() })
+        Ok(Self {
+            project,
+            name,
+            template,
+            inputs,
+            parameters,
+            created,
+            starts,
+            connections,
+            open,
+            freezes: Vec::new(),
+        })
     }
 
     /// The same, started as that says.

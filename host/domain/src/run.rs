@@ -199,6 +199,7 @@ impl Run {
             created: self.created,
             starts: Starts { concurrency: self.concurrency, ..Starts::default() },
             connections: Vec::new(),
+            open: Vec::new(),
             freezes: Vec::new(),
         };
         Self::new(&pipeline, self.inputs.clone(), cause, now)

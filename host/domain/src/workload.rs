@@ -51,7 +51,7 @@ pub struct Workload {
     /// The extension's instance whose engine runs it; this server if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<Name>,
-    /// What it runs in, for engines that run images.
+    /// What it runs in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
     /// The digest of the component that it is. Such a job reaches nothing but its own folder, so it may be run again:

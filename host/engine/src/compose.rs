@@ -2,8 +2,8 @@
 
 use crate::{Engine, Ports};
 use fuseml_domain::{
-    CONVERTER, Candidates, Connected, Converter, Descriptor, Form, Name, Pipeline, Reference, Result, RunnableChoice,
-    Step, Template, port::Catalog,
+    CONVERTER, Candidates, Connected, Converter, Descriptor, Form, Name, Pipeline, Result, RunnableChoice, Template,
+    port::Catalog,
 };
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -17,6 +17,20 @@ impl Engine {
         let candidates = candidates(catalog, project, template).await?;
         template.connected(&candidates, &converters(catalog, project).await?)
     }
+}
+
+/// The pipeline with what its steps take whose runnable was not registered when it was added.
+pub(crate) async fn completed<'a>(
+    ports: &Ports,
+    pipeline: &'a Pipeline,
+    converters: &[Converter],
+) -> Result<Cow<'a, Pipeline>> {
+    if pipeline.open.is_empty() {
+        return Ok(Cow::Borrowed(pipeline));
+    }
+    let candidates = candidates(&*ports.catalog, &pipeline.project, &pipeline.template).await?;
+    let Connected { template, .. } = pipeline.template.connected(&candidates, converters)?;
+    Ok(Cow::Owned(Pipeline { template, ..pipeline.clone() }))
 }
 
 /// The pipeline with those of the project's converters that make of these artifacts, and of what comes of them, what its
@@ -50,7 +64,8 @@ async fn candidates(catalog: &dyn Catalog, project: &Name, template: &Template) 
     let mut found = Candidates::new();
     // Many steps run the same.
     let mut of_choice = Vec::<(&RunnableChoice, Vec<_>)>::new();
-    for (step, choice) in template.steps.iter().filter_map(|step| Some((step, choice(step)?))) {
+    for step in &template.steps {
+        let Some(choice) = step.work().map(|work| &work.runnable) else { continue };
         let runnables = match of_choice.iter().find(|(known, _)| *known == choice) {
             Some((_, runnables)) => runnables.clone(),
             None => {
@@ -60,7 +75,8 @@ async fn candidates(catalog: &dyn Catalog, project: &Name, template: &Template) 
                         let all = catalog.runnables(project, &wanted.kind).await?;
                         all.into_iter().filter_map(|it| it.runnable).map(|it| *it).collect()
                     }
-                    RunnableChoice::Reference(_) => Vec::new(),
+                    // Its run makes that.
+                    RunnableChoice::Reference(_) => continue,
                 };
                 of_choice.push((choice, runnables.clone()));
                 runnables
@@ -69,11 +85,4 @@ async fn candidates(catalog: &dyn Catalog, project: &Name, template: &Template) 
         found.insert(step.name.clone(), runnables);
     }
     Ok(found)
-}
-
-/// What a step runs, unless its run makes that.
-fn choice(step: &Step) -> Option<&RunnableChoice> {
-    step.work()
-        .map(|work| &work.runnable)
-        .filter(|choice| !matches!(choice, RunnableChoice::Reference(Reference::Output { .. })))
 }

@@ -94,7 +94,8 @@ async fn make(
     converters: &[Converter],
 ) -> Result<Run> {
     let values = pipeline.values(artifacts)?;
-    let pipeline = compose::converted(ports, pipeline, artifacts, converters).await?;
+    let pipeline = compose::completed(ports, pipeline, converters).await?;
+    let pipeline = compose::converted(ports, &pipeline, artifacts, converters).await?;
     Run::new(&pipeline, values, cause, Timestamp::now())
 }
 

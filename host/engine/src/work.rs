@@ -78,15 +78,11 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun, job: &J
     let (work, Job { runnable, inputs }) = (work_of(run, step)?, job);
     // What a component does is no business of an engine: it runs in the sandbox.
     let agent = planned(run, step)?.agent.clone().filter(|_| runnable.component.is_none());
-    if let (Some(image), None, None) = (&runnable.image, &runnable.component, &agent) {
-        let message = format!("{} runs in the image {image}; no agent here runs images", runnable.name);
-        return Err(Error::unsupported("image", message));
-    }
     let mut workload = Workload {
         key: key_of(run, step),
         kind: if runnable.service.is_some() { WorkloadKind::Service } else { WorkloadKind::Job },
         environment: runnable.environment.clone(),
-        image: runnable.image.clone().filter(|_| agent.is_some()),
+        image: runnable.image.clone().filter(|_| runnable.component.is_none()),
         agent,
         component: runnable.component.clone(),
         command: runnable.command.clone(),

@@ -13,7 +13,7 @@ use crate::{
 };
 use axum::serve::ListenerExt as _;
 use fuseml_agents::{
-    Agents, EnginesAgent, ProcessAgent, ProcessAgentConfig, SupervisorCommand, WasmAgent, WasmAgentConfig,
+    Agents, EnginesAgent, OwnRegistry, ProcessAgent, ProcessAgentConfig, SupervisorCommand, WasmAgent, WasmAgentConfig,
 };
 use fuseml_catalog::{Catalog, DatabasePlace};
 use fuseml_contents::{Contents, Repositories, TreeStore};
@@ -47,6 +47,8 @@ pub struct ServerConfig {
     pub uv: Option<PathBuf>,
     /// Its cache; in the data folder if not given.
     pub uv_cache: Option<PathBuf>,
+    /// The program `podman`, which runs images; looked for on the PATH if not given.
+    pub podman: Option<PathBuf>,
     /// Keys that seal secrets, instead of the file in the data folder: 32 bytes in base64, the newest first.
     pub secret_keys: Option<zeroize::Zeroizing<String>>,
 }
@@ -185,6 +187,8 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
     let process = ProcessAgent::new(ProcessAgentConfig {
         uv: config.uv.clone(),
         uv_cache: config.uv_cache.clone(),
+        podman: config.podman.clone(),
+        registry: Some(OwnRegistry { address: url.trim_start_matches("http://").to_owned(), token: token.clone() }),
         ..ProcessAgentConfig::new(folder.process_agent(), supervisor, contents.clone())
     })?;
     let wasm = WasmAgent::new(WasmAgentConfig::new(folder.wasm_agent(), contents.clone(), commands))?;

@@ -1,6 +1,7 @@
 //! The agent: the server's side of workloads. It keeps nothing in memory; every answer is read from the folders.
 
 use super::{
+    container::{self, Container, OwnRegistry},
     environment,
     folder::{self, Endpoint, Folder, State, find_program},
     log, outputs,
@@ -10,7 +11,7 @@ use super::{
 };
 use async_trait::async_trait;
 use fuseml_domain::{
-    CollectedOutput, Environment, Error, LogChunk, Phase, Result, Workload, WorkloadKind, WorkloadStatus,
+    CollectedOutput, Environment, Error, Image, LogChunk, Phase, Result, Workload, WorkloadKind, WorkloadStatus,
     port::{ContentStore, RuntimeAgent},
 };
 use nix::sys::signal::Signal;
@@ -47,6 +48,10 @@ pub struct ProcessAgentConfig {
     pub uv: Option<PathBuf>,
     /// uv's cache; `None`: below `root`. Packages are shared with it if it lies on the same file system.
     pub uv_cache: Option<PathBuf>,
+    /// podman; `None`: looked for on the server's `PATH` when an image is to be run.
+    pub podman: Option<PathBuf>,
+    /// Where images lie that this server keeps.
+    pub registry: Option<OwnRegistry>,
     /// For workloads that come without one.
     pub default_timeout: Duration,
     /// Between asking processes to end and killing them.
@@ -63,6 +68,8 @@ impl ProcessAgentConfig {
             contents,
             uv: None,
             uv_cache: None,
+            podman: None,
+            registry: None,
             default_timeout: fuseml_domain::DEFAULT_TIMEOUT,
             grace: Duration::from_secs(10),
             log_limit: 256 * 1024 * 1024,
@@ -77,6 +84,8 @@ pub struct ProcessAgent {
     /// Folders that are not finished, and folders that are being removed.
     aside: PathBuf,
     environments: Environments,
+    /// How podman enters this server's registry.
+    login: PathBuf,
 }
 
 impl ProcessAgent {
@@ -93,7 +102,11 @@ impl ProcessAgent {
             staging::create_private(folder).map_err(failed)?;
         }
         staging::clean(&aside).map_err(failed)?;
-        Ok(Self { config, workloads, aside, environments: Environments::new(environments) })
+        let login = config.root.join("registry.json");
+        if let Some(registry) = &config.registry {
+            container::write_login(&login, registry).map_err(failed)?;
+        }
+        Ok(Self { config, workloads, aside, environments: Environments::new(environments), login })
     }
 
     fn folder(&self, key: &str) -> Result<Folder> {
@@ -110,7 +123,8 @@ impl ProcessAgent {
         }
         let is_missing = |environment: &Environment| !self.environments.has(&environment.digest);
         let makes_environment = makes_environment || workload.environment.as_ref().is_some_and(is_missing);
-        if workload.command.is_empty() && workload.kind != WorkloadKind::Environment {
+        let container = workload.image.as_ref().map(|image| self.container(workload, image)).transpose()?;
+        if workload.command.is_empty() && container.is_none() && workload.kind != WorkloadKind::Environment {
             return Err(Error::invalid("command", format!("the workload {} has no command", workload.key)));
         }
         Ok(Spec {
@@ -120,12 +134,22 @@ impl ProcessAgent {
             log_limit: self.config.log_limit,
             environments: self.environments.clone(),
             uv: if makes_environment { Some(self.uv()?) } else { None },
+            container,
         })
     }
 
+    fn container(&self, workload: &Workload, image: &Image) -> Result<Container> {
+        let podman = installed(self.config.podman.as_ref(), "podman").ok_or_else(|| {
+            let message = "images are run with podman, which is not on the server's PATH; install it or say in the \
+                           configuration where it is";
+            Error::unavailable("podman-missing", message)
+        })?;
+        let registry = self.config.registry.as_ref().map(|registry| (registry, &*self.login));
+        Container::of(workload, image, podman, registry)
+    }
+
     fn uv(&self) -> Result<Uv> {
-        let path = env::var_os("PATH").unwrap_or_default();
-        let program = self.config.uv.clone().or_else(|| find_program("uv", &path)).ok_or_else(|| {
+        let program = installed(self.config.uv.as_ref(), "uv").ok_or_else(|| {
             let message = "environments are made with uv, which is not on the server's PATH; install it \
                            (`pip install uv`) or say in the configuration where it is";
             Error::unavailable("uv-missing", message)
@@ -147,7 +171,7 @@ impl ProcessAgent {
     }
 
     /// Starts a supervisor and returns once the workload has one, this or another.
-    async fn launch(&self, folder: &Folder, makes_environment: bool) -> Result<()> {
+    async fn launch(&self, folder: &Folder, needs_environment: bool) -> Result<()> {
         let failed = |why: &dyn std::fmt::Display| {
             let program = self.config.supervisor.program.display();
             Error::internal("supervisor", format!("{}: the supervisor {program} {why}", folder.path().display()))
@@ -156,7 +180,7 @@ impl ProcessAgent {
         let mut command = Command::new(&self.config.supervisor.program);
         command.args(&self.config.supervisor.arguments).arg(folder.path()).env_clear().current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.map_err(|error| failed(&error))?);
-        if makes_environment {
+        if needs_environment {
             command.envs(environment::passed_on());
         }
         let mut child = command.spawn().map_err(|error| failed(&format!("could not be started: {error}")))?;
@@ -186,7 +210,7 @@ impl ProcessAgent {
     /// Starts what was submitted but never started, because the server was killed in between.
     async fn relaunch(&self, folder: &Folder) -> Result<()> {
         match Self::stored_spec(folder)? {
-            Some(spec) => self.launch(folder, spec.uv.is_some()).await,
+            Some(spec) => self.launch(folder, spec.needs_environment()).await,
             None => Ok(()),
         }
     }
@@ -349,6 +373,11 @@ impl RuntimeAgent for ProcessAgent {
             .await
             .map_err(|error| Error::io(format!("{key} could not be removed"), &error))
     }
+}
+
+/// The program that the configuration names, or the one on the server's own `PATH`.
+fn installed(configured: Option<&PathBuf>, name: &str) -> Option<PathBuf> {
+    configured.cloned().or_else(|| find_program(name, &env::var_os("PATH").unwrap_or_default()))
 }
 
 fn status(key: &str, state: State) -> WorkloadStatus {

@@ -24,13 +24,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What of the server's environment reaches uv, and only uv: where interpreters, indexes and certificates are,
-/// in the words of uv, of pip and of the system. `*` at the end: all that begin so.
+/// What of the server's environment reaches uv and podman, and only them: where interpreters, indexes, images and
+/// certificates are, in the words of uv, of pip, of podman and of the system. `*` at the end: all that begin so.
 const PASSED_ON: &[&str] = &[
     "PATH",
     "HOME",
     "XDG_CONFIG_HOME",
     "XDG_DATA_HOME",
+    "XDG_RUNTIME_DIR",
+    "CONTAINERS_*",
+    "REGISTRY_AUTH_FILE",
     "NETRC",
     "UV_*",
     "PIP_*",
@@ -54,7 +57,7 @@ const PIP_AS_UV: &[(&str, &str)] =
 const MAKING: Duration = Duration::from_secs(30 * 60);
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
-/// The variables of this process that the making of environments needs.
+/// The variables of this process that uv and podman need.
 pub(crate) fn passed_on() -> impl Iterator<Item = (OsString, OsString)> {
     env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_passed_on))
 }

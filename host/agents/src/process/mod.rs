@@ -6,6 +6,7 @@
 //! is true.
 
 mod agent;
+mod container;
 mod environment;
 pub(crate) mod folder;
 pub(crate) mod log;
@@ -19,4 +20,5 @@ pub(crate) mod staging;
 mod supervisor;
 
 pub use agent::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};
+pub use container::OwnRegistry;
 pub use supervisor::supervise;

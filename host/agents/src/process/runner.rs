@@ -135,6 +135,16 @@ impl Runner {
         }
     }
 
+    /// Runs what cleans up, whoever wants this process to end meanwhile; nothing of it is left then.
+    pub(crate) fn finish(&mut self, command: Command, limit: Duration) -> io::Result<()> {
+        let until = Instant::now() + limit;
+        self.start(command)?;
+        while self.ending().is_none() && Instant::now() < until {
+            self.turn(until, None)?;
+        }
+        self.kill_rest()
+    }
+
     /// Starts it with its output going to the log. The error is that of starting it: no such program and the like.
     pub(crate) fn start(&mut self, mut command: Command) -> io::Result<()> {
         self.main = None;

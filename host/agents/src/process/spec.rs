@@ -1,6 +1,6 @@
 //! What a supervisor must know of its workload: the workload itself and where this agent keeps things.
 
-use super::{folder::Folder, procfs::MARK};
+use super::{container::Container, folder::Folder, procfs::MARK};
 use fuseml_domain::{Digest, Workload};
 use serde::{Deserialize, Serialize};
 use std::{ffi::OsString, io, path::PathBuf, process::Command, time::Duration};
@@ -19,6 +19,9 @@ pub(crate) struct Spec {
     pub(crate) environments: Environments,
     /// For workloads that make an environment, or need one that is not there.
     pub(crate) uv: Option<Uv>,
+    /// For workloads that run in an image.
+    #[serde(default)]
+    pub(crate) container: Option<Container>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,8 +58,16 @@ impl Environments {
 }
 
 impl Spec {
-    /// The workload's own command with the whole of its environment: nothing is inherited.
+    /// Whether making it ready needs more of the server's environment than nothing.
+    pub(crate) fn needs_environment(&self) -> bool {
+        self.uv.is_some() || self.container.is_some()
+    }
+
+    /// The workload's own command with the whole of its environment: nothing of the server's reaches it.
     pub(crate) fn command(&self, folder: &Folder) -> io::Result<Command> {
+        if let Some(container) = &self.container {
+            return container.command(self, folder);
+        }
         let (program, arguments) = self.workload.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut command = Command::new(program);
         command.args(arguments).env_clear().current_dir(folder.work());

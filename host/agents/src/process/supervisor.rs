@@ -4,7 +4,7 @@
 //! Single-threaded from the first line on: it forks, and it hears of signals through a descriptor.
 
 use super::{
-    environment,
+    container, environment,
     folder::{self, Folder, Lock, Started},
     log::LogWriter,
     procfs::Identity,
@@ -21,6 +21,9 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
+
+/// Removing what is left of a container may take this long.
+const REMOVING: Duration = Duration::from_secs(30);
 
 /// Said on standard output once the workload is this supervisor's and will be started.
 pub(crate) const STARTED: &str = "started\n";
@@ -79,6 +82,9 @@ impl Outcome {
     pub(crate) fn of_job(verdict: &Verdict, folder: &Folder, spec: &Spec) -> Self {
         match verdict {
             Verdict::Ended(ending) if ending.code() == Some(0) => Self::succeeded(),
+            Verdict::Ended(ending) if spec.container.is_some() && ending.code() == Some(container::FAILED) => {
+                Self::failed("podman could not run it; the log says why".to_owned(), ending.code())
+            }
             Verdict::Ended(ending) => Self::failed(ending.to_string(), ending.code()),
             Verdict::Stopped => Self::stopped(folder),
             Verdict::OutOfTime => {
@@ -171,7 +177,10 @@ fn oversee(folder: &Folder, spec: &Spec, signals: SignalFd) -> io::Result<Outcom
         },
     };
     // Nothing is left of it, even when supervising it failed.
-    let rest = runner.kill_rest();
+    let mut rest = runner.kill_rest();
+    if let Some(container) = &spec.container {
+        rest = rest.and_then(|()| runner.finish(container.remove(), REMOVING));
+    }
     let outcome = outcome?;
     rest?;
     if let (Phase::Failed, Some(message)) = (outcome.phase, &outcome.message) {

@@ -64,6 +64,9 @@ pub(crate) struct StartArguments {
     /// uv's cache; in the data folder if not given
     #[arg(long, env = "UV_CACHE_DIR")]
     uv_cache: Option<PathBuf>,
+    /// The program podman, which runs images; looked for on the PATH if not given
+    #[arg(long, env = "FUSEML_PODMAN")]
+    podman: Option<PathBuf>,
     /// Keys that seal secrets, instead of the file in the data folder: 32 bytes each in base64, separated by commas,
     /// the one that seals first
     #[arg(long, env = "FUSEML_SECRET_KEYS", hide_env_values = true, hide = true)]
@@ -143,6 +146,7 @@ fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCod
         jobs: arguments.jobs,
         uv: arguments.uv,
         uv_cache: arguments.uv_cache,
+        podman: arguments.podman,
         secret_keys: arguments.secret_keys.map(Into::into),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
