@@ -27,8 +27,17 @@ const PATIENT: &str = "
 schema_version: 1
 name: patient
 kind: patient
-command: [sh, -c, 'echo begun; sleep 5; mkdir -p out; echo done > out/said']
+command: [python3, patient.py]
+scripts: {patient.py: patient.py}
 outputs: {out: {kind: dataset, path: out}}
+";
+
+const SCRIPT: &str = "
+import fuseml, time
+print('begun', flush=True)
+time.sleep(5)
+(fuseml.output() / 'said').write_text('done')
+fuseml.log_metric('waited', 5)
 ";
 
 /// A project with the example's code and trainer, and a cluster under the name `ray-jobs`.
@@ -87,7 +96,7 @@ fn one_template_gives_the_same_as_processes_and_on_a_cluster() {
     let reused = world.fuseml(&["run", "explain", "there/1"]).good().stdout();
     assert!(reused.contains("reused from here/1, step train") && jobs(&ray).is_empty(), "{reused}");
     world.fuseml(&["run", "rerun", "there/1", "--reuse", "off", "--wait"]).good();
-    assert_eq!(jobs(&ray).len(), 0, "what ended is removed from the cluster");
+    until("what ended is removed from the cluster", || jobs(&ray).is_empty());
     let model = |run: &str| world.json(&["run", "show", run])["outputs"]["model"]["artifact"].clone();
     assert_eq!(model("here/1"), model("there/2"));
     let log = world.fuseml(&["run", "logs", "there/2"]).good().stdout();
@@ -104,6 +113,7 @@ fn a_job_on_a_cluster_ends_when_its_run_does_and_goes_on_when_the_server_dies() 
     let ray = Ray::start();
     let mut world = shop(&ray);
     on_ray(&world, "endless", ENDLESS);
+    write(&world, "patient.py", SCRIPT);
     on_ray(&world, "patient", PATIENT);
     let says_begun = |world: &World, run: &str| world.fuseml(&["run", "logs", run]).good().stdout().contains("begun");
 
@@ -123,6 +133,8 @@ fn a_job_on_a_cluster_ends_when_its_run_does_and_goes_on_when_the_server_dies() 
     until("the run ends", || world.json(&["run", "show", "patient/1"])["state"] != "running");
     let run = world.json(&["run", "show", "patient/1"]);
     assert_eq!((&run["state"], &run["steps"][0]["attempt"]), (&"succeeded".into(), &1.into()), "{run}");
+    let out = run["steps"][0]["outputs"]["out"]["artifact"].as_str().expect("out");
+    assert_eq!(world.json(&["artifact", "show", out])["metrics"]["waited"], 5.0);
     let begun = world.fuseml(&["run", "logs", "patient/1"]).good().stdout().matches("begun").count();
     assert_eq!(begun, 1, "it was submitted once");
 }

@@ -20,9 +20,11 @@ mod agents;
 mod engines;
 mod process;
 mod quota;
+mod sdk;
 mod wasm;
 
 pub use agents::Agents;
 pub use engines::{Ending, EnginesAgent, Order, WORKER};
 pub use process::{OwnRegistry, ProcessAgent, ProcessAgentConfig, SupervisorCommand, supervise};
+pub use sdk::write_python_sdk;
 pub use wasm::{WasmAgent, WasmAgentConfig};

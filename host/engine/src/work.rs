@@ -12,6 +12,7 @@ use fuseml_domain::{
     result_name,
 };
 use jiff::Timestamp;
+use serde_json::json;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What a step is about to run.
@@ -89,7 +90,7 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun, job: &J
         variables: variables(ports, runnable).await?,
         files: runnable.scripts.iter().map(|(path, text)| (path.clone(), text.clone())).collect(),
         inputs: Vec::new(),
-        outputs: runnable.outputs.iter().map(|(name, slot)| output(name, slot)).collect(),
+        outputs: runnable.outputs.iter().enumerate().map(output).collect(),
         readiness_path: runnable.service.as_ref().map(|service| service.readiness_path.clone()),
         timeout: Some(match runnable.service {
             Some(_) => driver.engine.config.service_start,
@@ -97,7 +98,9 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun, job: &J
         }),
         labels: labels(run, step),
     };
-    deliver(&mut workload, runnable, &parameters(run, step, work)?)?;
+    let given = runnable.bind(&parameters(run, step, work)?)?;
+    workload.variables.insert(STEP.to_owned(), step_as_said(run, step, &workload, job, &given));
+    deliver(&mut workload, runnable, given);
     for (name, artifact) in inputs {
         if let Some(slot) = runnable.inputs.get(name) {
             let contents = locate(ports, artifact).await?;
@@ -415,8 +418,8 @@ fn parameters(run: &Run, step: &StepRun, work: &Work) -> Result<Attributes> {
     Ok(values)
 }
 
-fn deliver(workload: &mut Workload, runnable: &Runnable, given: &Attributes) -> Result<()> {
-    for (name, value) in runnable.bind(given)? {
+fn deliver(workload: &mut Workload, runnable: &Runnable, values: Attributes) {
+    for (name, value) in values {
         let parameter = &runnable.parameters[&name];
         match parameter.delivery {
             Delivery::Environment => drop(workload.variables.insert(parameter.target.clone(), value)),
@@ -424,11 +427,25 @@ fn deliver(workload: &mut Workload, runnable: &Runnable, given: &Attributes) -> 
             Delivery::File => workload.files.push((parameter.target.clone(), value)),
         }
     }
-    Ok(())
 }
 
-fn output(name: &str, slot: &OutputSlot) -> WorkloadOutput {
-    WorkloadOutput { name: name.to_owned(), path: slot.path.clone(), report: slot.report.clone() }
+/// The variable that says what the step has, for code that wants to know (`sdk/python`).
+const STEP: &str = "FUSEML_STEP";
+
+fn step_as_said(run: &Run, step: &StepRun, workload: &Workload, job: &Job, values: &Attributes) -> String {
+    let given = job.runnable.inputs.iter().filter(|(name, _)| job.inputs.contains_key(*name));
+    let inputs: BTreeMap<_, _> = given.map(|(name, slot)| (name, &slot.path)).collect();
+    let report = |output: &WorkloadOutput| json!({"path": output.path, "report": output.report});
+    let outputs: BTreeMap<_, _> = workload.outputs.iter().map(|output| (&output.name, report(output))).collect();
+    json!({"run": run.label(), "step": step.name, "inputs": inputs, "outputs": outputs, "parameters": values})
+        .to_string()
+}
+
+/// An output of which the description does not say where more is said of it has a place for that all the same.
+fn output((position, (name, slot)): (usize, (&String, &OutputSlot))) -> WorkloadOutput {
+    let usual = || format!(".fuseml/{position}.json");
+    let report = slot.report.clone().unwrap_or_else(usual);
+    WorkloadOutput { name: name.clone(), path: slot.path.clone(), report: Some(report) }
 }
 
 /// A tool's store and the id by which it knows an artifact.

@@ -1,6 +1,6 @@
 //! What a worker is told, and what it may hand over.
 
-use crate::process::folder::Folder;
+use crate::{process::folder::Folder, sdk};
 use fuseml_domain::{Attributes, Digest, Error, Result, Workload, WorkloadOutput, check_relative_path};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -26,6 +26,8 @@ pub struct Order {
     /// Names the environment of packages; empty without any.
     environment: String,
     requirements: Vec<String>,
+    /// The Python package that every workload can import: path and text.
+    modules: Vec<(&'static str, &'static str)>,
     timeout_seconds: u64,
 }
 
@@ -70,6 +72,7 @@ impl Order {
             outputs: workload.outputs.clone(),
             environment: environment.map(|it| it.digest.hex().to_owned()).unwrap_or_default(),
             requirements: environment.map(|it| it.requirements.clone()).unwrap_or_default(),
+            modules: sdk::MODULES.to_vec(),
             timeout_seconds: time_limit(workload).as_secs().max(1),
         })
     }

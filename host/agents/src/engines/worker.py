@@ -106,12 +106,22 @@ def prepare(order, work):
         make(os.path.join(work, output["path"]))
 
 
-def run(order, work):
+def package(order, folder):
+    """Where Python searches, with the package that every job can import."""
+    for path, text in order["modules"]:
+        with open(make(os.path.join(folder, path)), "w", encoding="utf-8") as file:
+            file.write(text)
+    own = order["variables"].get("PYTHONPATH")
+    return own + os.pathsep + folder if own else folder
+
+
+def run(order, work, modules):
     """How the command ended: its code, and what to say of it."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("FUSEML_WORK")}
     variables.update(order["variables"])
     if order["requirements"]:
         variables["PATH"] = environment(order) + os.pathsep + variables.get("PATH", os.defpath)
+    variables["PYTHONPATH"] = package(order, modules)
     variables["PWD"] = work
     program = shutil.which(order["command"][0], path=variables.get("PATH"))
     command = [program or order["command"][0]] + order["command"][1:]
@@ -157,11 +167,11 @@ def hand_over(order, work):
 def main():
     with ask("GET", "") as answer:
         order = json.load(answer)
-    work = tempfile.mkdtemp(prefix="fuseml-")
+    work, modules = tempfile.mkdtemp(prefix="fuseml-"), tempfile.mkdtemp(prefix="fuseml-")
     try:
         try:
             prepare(order, work)
-            code, message = run(order, work)
+            code, message = run(order, work, modules)
             if code == 0:
                 hand_over(order, work)
         except SystemExit as trouble:
@@ -171,6 +181,7 @@ def main():
         ask("POST", "/end", ended).close()
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(modules, ignore_errors=True)
     sys.stdout.flush()
     raise SystemExit(code)
 

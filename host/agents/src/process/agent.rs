@@ -9,6 +9,7 @@ use super::{
     spec::{Environments, Spec, Uv},
     staging, supervisor,
 };
+use crate::sdk;
 use async_trait::async_trait;
 use fuseml_domain::{
     CollectedOutput, Environment, Error, Image, LogChunk, Phase, Result, Workload, WorkloadKind, WorkloadStatus,
@@ -86,6 +87,8 @@ pub struct ProcessAgent {
     environments: Environments,
     /// How podman enters this server's registry.
     login: PathBuf,
+    /// Where the Python package is that every workload can import.
+    python: PathBuf,
 }
 
 impl ProcessAgent {
@@ -102,11 +105,13 @@ impl ProcessAgent {
             staging::create_private(folder).map_err(failed)?;
         }
         staging::clean(&aside).map_err(failed)?;
+        let python = config.root.join("python");
+        sdk::write(&python).map_err(failed)?;
         let login = config.root.join("registry.json");
         if let Some(registry) = &config.registry {
             container::write_login(&login, registry).map_err(failed)?;
         }
-        Ok(Self { config, workloads, aside, environments: Environments::new(environments), login })
+        Ok(Self { config, workloads, aside, environments: Environments::new(environments), login, python })
     }
 
     fn folder(&self, key: &str) -> Result<Folder> {
@@ -134,6 +139,7 @@ impl ProcessAgent {
             log_limit: self.config.log_limit,
             environments: self.environments.clone(),
             uv: if makes_environment { Some(self.uv()?) } else { None },
+            python: self.python.clone(),
             container,
         })
     }

@@ -4,6 +4,7 @@
 //! that would keep them. The working directory is the container's, too, as `/fuseml`; everything else is the image's.
 
 use super::{folder::Folder, procfs::MARK, spec::Spec};
+use crate::sdk;
 use fuseml_domain::{Error, Image, Result, Workload, WorkloadKind};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -15,6 +16,8 @@ use std::{
 
 /// Where the working directory is in a container.
 const WORK: &str = "/fuseml";
+/// Where the Python package is that every workload can import.
+const PYTHON: &str = "/fuseml-python";
 /// With this code podman itself failed, not what it runs.
 pub(crate) const FAILED: i32 = 125;
 
@@ -66,7 +69,10 @@ impl Container {
     pub(crate) fn command(&self, spec: &Spec, folder: &Folder) -> io::Result<Command> {
         let workload = &spec.workload;
         let variables = folder.temporary().join("variables");
-        let mut lines: String = workload.variables.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        let python = sdk::search(workload.variables.get(sdk::SEARCHED), PYTHON);
+        let own = workload.variables.iter().filter(|(name, _)| *name != sdk::SEARCHED);
+        let mut lines: String = own.map(|(name, value)| format!("{name}={value}\n")).collect();
+        lines += &format!("{}={python}\n", sdk::SEARCHED);
         // By this what a killed supervisor leaves is found.
         lines += &format!("{MARK}={}\n", folder.path().display());
         lines += "PYTHONUNBUFFERED=1\nLANG=C.UTF-8\n";
@@ -79,6 +85,7 @@ impl Container {
             command.arg("--authfile").arg(login).arg("--tls-verify=false");
         }
         command.arg("--volume").arg(format!("{}:{WORK}", folder.work().display())).args(["--workdir", WORK]);
+        command.arg("--volume").arg(format!("{}:{PYTHON}:ro", spec.python.display()));
         command.arg("--env-file").arg(variables);
         if workload.kind == WorkloadKind::Service {
             command.args(["--env", "HOST", "--env", "PORT"]);

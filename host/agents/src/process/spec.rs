@@ -1,6 +1,7 @@
 //! What a supervisor must know of its workload: the workload itself and where this agent keeps things.
 
 use super::{container::Container, folder::Folder, procfs::MARK};
+use crate::sdk;
 use fuseml_domain::{Digest, Workload};
 use serde::{Deserialize, Serialize};
 use std::{ffi::OsString, io, path::PathBuf, process::Command, time::Duration};
@@ -19,6 +20,9 @@ pub(crate) struct Spec {
     pub(crate) environments: Environments,
     /// For workloads that make an environment, or need one that is not there.
     pub(crate) uv: Option<Uv>,
+    /// Where the Python package is that every workload can import.
+    #[serde(default)]
+    pub(crate) python: PathBuf,
     /// For workloads that run in an image.
     #[serde(default)]
     pub(crate) container: Option<Container>,
@@ -83,7 +87,8 @@ impl Spec {
         // Python would keep back what it prints until it ends; logs are followed.
         command.env("PYTHONUNBUFFERED", "1");
         command.env("LANG", "C.UTF-8").env("TMPDIR", folder.temporary());
-        command.envs(&self.workload.variables).env(MARK, folder.path());
+        let python = sdk::search(self.workload.variables.get(sdk::SEARCHED), &self.python.to_string_lossy());
+        command.envs(&self.workload.variables).env(sdk::SEARCHED, python).env(MARK, folder.path());
         Ok(command)
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum RunnableCommand {
     Show { runnable: String },
     /// Print the JSON Schema of descriptions, for editors
     Schema,
+    /// Write the Python package that every job can import into a folder, for pip and editors
+    Sdk { folder: PathBuf },
 }
 
 #[derive(Args)]
@@ -67,6 +69,12 @@ pub(crate) async fn execute(command: RunnableCommand, options: &Options) -> anyh
             options.output.print(&artifact, super::artifact::show)?;
         }
         RunnableCommand::Schema => crate::output::print_schema(&Runnable::schema())?,
+        RunnableCommand::Sdk { folder } => {
+            let shown = folder.display();
+            fuseml_agents::write_python_sdk(&folder)
+                .map_err(|error| Error::io(format!("{shown} cannot be written"), &error))?;
+            eprintln!("The Python package is in {shown}; `pip install {shown}` makes it known to an editor.");
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

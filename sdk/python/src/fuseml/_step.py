@@ -1,0 +1,155 @@
+"""The step that this process is."""
+
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from threading import Lock
+from typing import Any, Dict, Mapping, Optional
+
+VARIABLE = "FUSEML_STEP"
+
+
+class StepError(Exception):
+    """What was asked for is not what the step has."""
+
+
+class Report:
+    """What is said of one output: a JSON file that is there whole after every word."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = Lock()
+        self._said: Dict[str, Any] = {}
+
+    def add(self, part: str, values: Mapping[str, Any]) -> None:
+        checked = {str(name): _number(name, value) if part == "metrics" else _text(value) for name, value in values.items()}
+        with self._lock:
+            self._said.setdefault(part, {}).update(checked)
+            self._write()
+
+    def set_location(self, uri: str) -> None:
+        with self._lock:
+            self._said["location"] = uri
+            self._write()
+
+    def _write(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle, new = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(self._said, file, indent=1, sort_keys=True)
+        os.replace(new, self.path)
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise StepError(f"the metric `{name}` is {value!r}, which is no number") from None
+    if not math.isfinite(number):
+        raise StepError(f"the metric `{name}` is {number}, which nothing can be compared with")
+    return number
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else str(value)
+
+
+def _scalar(text: str) -> Any:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+class Step:
+    """Inputs, outputs and parameters; what FuseML says, or what its folders are called."""
+
+    def __init__(self, said: Optional[Mapping[str, Any]], folder: Path) -> None:
+        self._said = said
+        self._folder = folder
+        self._reports: Dict[Path, Report] = {}
+        self._named: Optional[str] = None
+        self._lock = Lock()
+
+    @property
+    def run(self) -> Optional[str]:
+        """`<pipeline>/<number>`; None without FuseML."""
+        return None if self._said is None else self._said["run"]
+
+    def _slot(self, kind: str, name: str) -> Any:
+        slots = self._said[kind]
+        if name not in slots:
+            has = ", ".join(slots) or "none"
+            raise StepError(f"this step has no {kind[:-1]} `{name}`; it has {has}")
+        return slots[name]
+
+    def input(self, name: str) -> Path:
+        if self._said is None:
+            return self._folder / name
+        return self._folder / self._slot("inputs", name)
+
+    def output(self, name: Optional[str] = None) -> Path:
+        folder = self._folder / self._output(name)["path"]
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def report(self, output: Optional[str] = None) -> Report:
+        path = self._folder / self._output(output)["report"]
+        with self._lock:
+            return self._reports.setdefault(path, Report(path))
+
+    def _output(self, name: Optional[str]) -> Mapping[str, str]:
+        if self._said is None:
+            # Whoever has one output may name it once or never.
+            name = name or self._named or "output"
+            self._named = self._named or name
+            return {"path": name, "report": f".fuseml/{name}.json"}
+        if name is not None:
+            return self._slot("outputs", name)
+        outputs = self._said["outputs"]
+        if len(outputs) != 1:
+            has = ", ".join(outputs) or "none"
+            raise StepError(f"this step has not one output but {has}; say which with `output=`")
+        return next(iter(outputs.values()))
+
+    def parameter(self, name: str, default: Any) -> Any:
+        if self._said is None:
+            return default
+        parameters = self._said["parameters"]
+        if name not in parameters:
+            return default
+        text = parameters[name]
+        if isinstance(default, bool):
+            if text not in ("true", "false"):
+                raise StepError(f"the parameter `{name}` is `{text}`, neither true nor false")
+            return text == "true"
+        try:
+            return type(default)(text)
+        except ValueError:
+            raise StepError(f"the parameter `{name}` is `{text}`, not {type(default).__name__}") from None
+
+    def parameters(self) -> Dict[str, Any]:
+        said = {} if self._said is None else self._said["parameters"]
+        return {name: _scalar(text) for name, text in said.items()}
+
+
+_current: Optional[Step] = None
+_current_lock = Lock()
+
+
+def current() -> Step:
+    """The step of this process. Paths are those of the folder in which it was first asked for."""
+    global _current
+    with _current_lock:
+        if _current is None:
+            text = os.environ.get(VARIABLE)
+            _current = Step(json.loads(text) if text else None, Path.cwd())
+        return _current
