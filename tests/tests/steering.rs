@@ -208,6 +208,36 @@ fn a_sweep_trains_with_each_value_and_only_its_best_model_goes_on() {
     insta::assert_snapshot!("tuning", format!("{}{}", shown.stderr(), shown.stdout()));
 }
 
+#[test]
+fn a_model_that_is_not_better_and_data_of_the_same_schema_start_nothing() {
+    let world = shop();
+    world.fuseml(&["pipeline", "remove", "publish"]).good();
+    fs::write(world.folder.path().join("listen.yaml"), LISTENING).expect("template");
+    let add = |watch: &str| {
+        let arguments = ["pipeline", "add", "listen.yaml", "--name", "listen", "--input", "model=model://*"];
+        world.fuseml(&[&arguments[..], &["--watch", watch]].concat())
+    };
+    let refused = add("model=accuracy grows by much").bad(2).stderr();
+    assert!(refused.contains("`accuracy grows by much` is nothing to watch"), "{refused}");
+    add("model=accuracy rises by 0.1").good();
+    let train = format!("{EXAMPLE}/tune.yaml");
+    world.fuseml(&["pipeline", "add", &train, "--name", "tune", "--input", "code=code://*"]).good();
+    push(&world, 0);
+    let tune = |alphas: &str| {
+        let alphas = format!("alphas={alphas}");
+        world.fuseml(&["run", "start", "tune", "--input", &alphas, "--wait"]).good();
+    };
+    let heard = || world.json(&["run", "list", "--pipeline", "listen"]).as_array().map(Vec::len);
+    assert_eq!(heard(), Some(1), "0.9 is the first");
+    tune("0.95");
+    tune("0.99");
+    assert_eq!(heard(), Some(1), "0.95 and 0.99 are not 0.1 better");
+    tune("1.0");
+    assert_eq!(heard(), Some(2), "1.0 is, and it is compared with what it ran with last");
+    let list = world.fuseml(&["pipeline", "list"]).good().stdout();
+    assert!(list.contains("model changed in accuracy rises by 0.1"), "{list}");
+}
+
 const LISTENING: &str = "
 schema_version: 1
 name: listening

@@ -103,7 +103,7 @@ async fn a_job_sees_nothing_of_the_server() {
     let log = world.log("environment").await;
     let mut names: Vec<_> = log.lines().map(|line| line.split('=').next().unwrap()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["ALPHA", "FUSEML_WORKLOAD", "HOME", "LANG", "PATH", "PYTHONUNBUFFERED", "TMPDIR"]);
+    assert_eq!(names, ["ALPHA", "FUSEML_WORKLOAD", "HOME", "LANG", "PATH", "PYTHONPATH", "PYTHONUNBUFFERED", "TMPDIR"]);
     assert!(log.contains("PATH=/usr/local/bin:/usr/bin:/bin\n"));
 }
 

@@ -218,13 +218,17 @@ impl Catalog {
         input: &Name,
         name: &Name,
     ) -> Result<Option<Address>> {
-        // A pipeline of many codesets knows the last runs of each among these, or runs once more.
-        let filter = RunFilter { pipeline: Some(pipeline.clone()), root: None, limit: 200 };
-        let of_run = |run: Run| match run.inputs.get(input).map(|input| &input.value) {
-            Some(Value::Artifact(address)) if address.name == *name => Some(address.clone()),
-            _ => None,
-        };
-        Ok(self.list_runs(project, &filter).await?.into_iter().find_map(of_run))
+        let found: Option<String> = sqlx::query_scalar(
+            "SELECT artifact FROM last_inputs WHERE project = $1 AND pipeline = $2 AND input = $3 AND name = $4",
+        )
+        .bind(&**project)
+        .bind(&**pipeline)
+        .bind(&**input)
+        .bind(&**name)
+        .fetch_optional(&self.database.pool)
+        .await
+        .map_err(failed)?;
+        found.map(|address| address.parse()).transpose()
     }
 
     pub(crate) async fn run_by_id(&self, id: Uuid) -> Result<Run> {
@@ -355,9 +359,44 @@ pub(crate) async fn insert_run(
     })?;
     run.number = number.cast_unsigned();
     run_rows::insert(&mut *connection, &run).await?;
+    for input in &run.watched {
+        if let Some(Value::Artifact(address)) = run.inputs.get(input).map(|input| &input.value) {
+            note_input(&mut *connection, &run, input, address).await?;
+        }
+    }
     insert_event(connection, &run).await?;
     started.runs.push(run);
     Ok(None)
+}
+
+/// Notes with which artifact of its series a pipeline runs.
+async fn note_input(connection: &mut AnyConnection, run: &Run, input: &Name, address: &Address) -> Result<()> {
+    // Where the id alone is the address, the series is in the descriptor.
+    let id = address.version.as_ref().unwrap_or(&address.name);
+    let name: Option<String> = match &address.version {
+        Some(_) => Some(address.name.to_string()),
+        None => sqlx::query_scalar("SELECT name FROM artifacts WHERE project = $1 AND kind = $2 AND id = $3")
+            .bind(&*address.project)
+            .bind(address.kind.name())
+            .bind(&**id)
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(failed)?,
+    };
+    let Some(name) = name else { return Ok(()) };
+    sqlx::query(
+        "INSERT INTO last_inputs (project, pipeline, input, name, artifact) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (project, pipeline, input, name) DO UPDATE SET artifact = excluded.artifact",
+    )
+    .bind(&*run.project)
+    .bind(&*run.pipeline)
+    .bind(&**input)
+    .bind(name)
+    .bind(address.to_string())
+    .execute(connection)
+    .await
+    .map_err(failed)?;
+    Ok(())
 }
 
 /// Saves a transition with its event.

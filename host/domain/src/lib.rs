@@ -56,6 +56,7 @@ mod template;
 mod testing;
 mod text_schema;
 mod tree;
+mod watched;
 mod workload;
 
 pub use address::{Address, Selector};
@@ -115,6 +116,7 @@ pub use surface::Surface;
 pub use sweep::{Best, Choice, Combination, Sweep, Values};
 pub use template::{Template, TemplateInput, TemplateOutput};
 pub use tree::{Tree, TreeFile, check_relative_path};
+pub use watched::unchanged;
 pub use workload::{
     CollectedOutput, Contents, LogChunk, Phase, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, WorkloadStatus,
 };

@@ -2,7 +2,7 @@
 
 use crate::{
     Action, Address, Attributes, Connected, Connection, Descriptor, Error, Freeze, Kind, Name, Reference, Result,
-    Selector, Starts, Step, Template, runnable::list_or_none,
+    Selector, Starts, Step, Template, runnable::list_or_none, watched,
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -106,14 +106,14 @@ impl Pipeline {
     /// The same, started as that says.
     ///
     /// # Errors
-    /// `invalid` for files watched of what is no codeset.
+    /// `invalid` for what cannot be watched of an input.
     pub fn starting(mut self, starts: Starts) -> Result<Self> {
-        starts.check()?;
-        for input in starts.watch.keys() {
-            if self.template.inputs.get(input).and_then(|input| input.kind) != Some(Kind::Codeset) {
-                let message = format!("files are watched of codesets; `{input}` is none of the template's");
-                return Err(Error::invalid("watch", message));
-            }
+        for (input, watched) in &starts.watch {
+            let kind = self.template.inputs.get(input).and_then(|input| input.kind).ok_or_else(|| {
+                let message = format!("artifacts are watched; `{input}` is no artifact input of the template");
+                Error::invalid("watch", message)
+            })?;
+            watched::check(kind, watched).map_err(|error| error.context(format!("input {input}")))?;
         }
         self.starts = starts;
         Ok(self)

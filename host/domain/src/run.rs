@@ -149,6 +149,9 @@ pub struct Run {
     /// What becomes of it while an earlier run of its pipeline is open.
     #[serde(default)]
     pub concurrency: Concurrency,
+    /// Inputs whose last artifact its pipeline wants to know.
+    #[serde(skip)]
+    pub watched: Vec<Name>,
     /// What people told it, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interventions: Vec<Intervention>,
@@ -181,6 +184,7 @@ impl Run {
             round: 1,
             reuse: None,
             concurrency: pipeline.starts.concurrency,
+            watched: pipeline.starts.watch.keys().cloned().collect(),
             interventions: Vec::new(),
         })
     }
@@ -231,6 +235,7 @@ impl Run {
             parameters: self.parameters.clone(),
             outputs: self.outputs.clone(),
             interventions: self.interventions.clone(),
+            watched: Vec::new(),
             ..*self
         }
     }

@@ -2,8 +2,9 @@
 
 use crate::{Engine, Ports, compose};
 use fuseml_domain::{
-    Binding, Cause, Converter, Descriptor, Error, ErrorKind, Name, Origin, Pipeline, Result, Run, Unstarted,
+    Binding, Cause, Converter, Descriptor, Error, ErrorKind, Kind, Name, Origin, Pipeline, Result, Run, Unstarted,
     port::{ArtifactEvent, Catalog},
+    unchanged,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -122,6 +123,9 @@ async fn hindrance(
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
+    if artifact.kind() != Kind::Codeset {
+        return unchanged(watched, &before, artifact);
+    }
     let changed = match ports.codesets.changed_files(&before, artifact).await {
         Ok(changed) => changed,
         // One run too many does less harm than an event that holds up all that come after it.

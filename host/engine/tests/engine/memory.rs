@@ -286,13 +286,17 @@ impl port::Catalog for MemoryCatalog {
     }
 
     async fn last_input(&self, _: &Name, pipeline: &Name, input: &Name, name: &Name) -> Result<Option<Address>> {
-        let of_run = |run: &Run| match run.inputs.get(input).map(|input| &input.value) {
-            Some(Value::Artifact(address)) if run.pipeline == *pipeline && address.name == *name => {
-                Some(address.clone())
-            }
-            _ => None,
-        };
-        self.read(|records| Some(records.runs.iter().rev().find_map(of_run)))
+        self.read(|records| {
+            let series =
+                |address: &Address| records.artifacts.iter().find(|it| it.address == *address).map(|it| &it.name);
+            let of_run = |run: &Run| match run.inputs.get(input).map(|input| &input.value) {
+                Some(Value::Artifact(address)) if run.pipeline == *pipeline && series(address) == Some(name) => {
+                    Some(address.clone())
+                }
+                _ => None,
+            };
+            Some(records.runs.iter().rev().find_map(of_run))
+        })
     }
 
     async fn run(&self, id: Uuid) -> Result<Run> {

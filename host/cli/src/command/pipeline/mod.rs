@@ -63,8 +63,9 @@ pub(crate) struct AddArguments {
     /// A parameter of a step's runnable
     #[arg(long = "param", value_name = "STEP.NAME=VALUE")]
     parameters: Vec<String>,
-    /// Start only when a file changed that this matches, of a codeset input; more than once for more patterns
-    #[arg(long, value_name = "INPUT=GLOB")]
+    /// Start only when a file changed that this matches; of another artifact, when this attribute did, or a metric by so
+    /// much, such as 'model=accuracy rises by 0.01'; more than once for more
+    #[arg(long, value_name = "INPUT=GLOB|CHANGE")]
     watch: Vec<String>,
     /// Start also by the clock: five cron fields and a time zone, such as '0 3 * * MON-FRI Europe/Berlin'
     #[arg(long, value_name = "CRON ZONE")]
@@ -155,7 +156,7 @@ pub(crate) async fn execute(command: PipelineCommand, options: &Options) -> anyh
 async fn add(client: &Client, project: &Name, arguments: AddArguments) -> anyhow::Result<()> {
     let mut watch = BTreeMap::<Name, Vec<String>>::new();
     for argument in &arguments.watch {
-        for (input, glob) in pairs(std::slice::from_ref(argument), "a watched file")? {
+        for (input, glob) in pairs(std::slice::from_ref(argument), "something to watch")? {
             watch.entry(input.parse()?).or_default().push(glob);
         }
     }
@@ -283,7 +284,7 @@ fn list(pipelines: &[Pipeline]) -> Rows {
 /// When it starts, beside what its inputs select.
 fn starts(pipeline: &Pipeline) -> String {
     let Starts { watch, schedule, concurrency } = &pipeline.starts;
-    let watch = watch.iter().map(|(input, globs)| format!("{input} changed in {}", globs.join(", ")));
+    let watch = watch.iter().map(|(input, globs)| format!("{input} changed in {}", globs.join(" or ")));
     let schedule = schedule.iter().map(|schedule| format!("at {schedule}"));
     let concurrency = match concurrency {
         Concurrency::Parallel => None,
