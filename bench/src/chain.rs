@@ -124,18 +124,18 @@ struct Shape {
     is_chain: bool,
 }
 
-struct World {
-    _folder: tempfile::TempDir,
-    catalog: Catalog,
+pub(crate) struct World {
+    folder: tempfile::TempDir,
+    pub(crate) catalog: Catalog,
     agent: Arc<Noted>,
-    engine: Arc<Engine>,
-    project: Name,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) project: Name,
     process: Address,
     component: Address,
 }
 
 impl World {
-    async fn new(program: &Path) -> Result<Self> {
+    pub(crate) async fn new(program: &Path) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let catalog = Catalog::open(&folder.path().join("catalog.db").as_path().into()).await?;
         let project: Name = "bench".parse()?;
@@ -169,7 +169,12 @@ impl World {
         let (process, component) = (noop(&project, None)?, noop(&project, Some(digest))?);
         catalog.register(&[process.clone(), component.clone()]).await?;
         let (process, component) = (process.address, component.address);
-        Ok(Self { _folder: folder, catalog, agent, engine, project, process, component })
+        Ok(Self { folder, catalog, agent, engine, project, process, component })
+    }
+
+    /// Everything of it.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     async fn pipeline(&self, name: &str, runnable: &Address, steps: usize, listens: bool) -> Result<Pipeline> {
@@ -258,7 +263,7 @@ impl World {
     }
 }
 
-fn descriptor(kind: Kind, project: &Name, name: Name, id: Name) -> Descriptor {
+pub(crate) fn descriptor(kind: Kind, project: &Name, name: Name, id: Name) -> Descriptor {
     Descriptor {
         address: Address::of_version(kind, project, &name, &id),
         name,

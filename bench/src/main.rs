@@ -4,6 +4,7 @@
 //! registry, MLflow, an empty PostgreSQL database, DVC, the folder with an environment for each orchestrator), packaged extensions (mlflow, the Python and the JavaScript example), and which parts to measure: all if
 //! none are named.
 
+mod again;
 mod artifacts;
 mod call;
 mod catalogue;
@@ -56,6 +57,7 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("engine") {
         chain::measure(&program).await?;
+        again::measure(&program, &dvc).await?;
         peers::measure(&orchestrators, &dvc)?;
     }
     if wanted("artifacts") {

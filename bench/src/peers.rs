@@ -109,6 +109,22 @@ impl Peers<'_> {
     }
 }
 
+/// A chain in DVC that each time makes a file: the first time, unchanged, and with its cache gone; whether it
+/// notices.
+pub(crate) fn again(dvc: &Path, steps: usize) -> Result<(Duration, Duration, String)> {
+    let folder = tempfile::tempdir()?;
+    let peers = Peers { tools: folder.path(), scripts: PathBuf::new(), folder: folder.path() };
+    let first = peers.dvc(dvc, &[steps])?.first().map(|(_, time)| *time).unwrap_or_default();
+    let place = folder.path().join(format!("dvc-{steps}"));
+    let repro = || timed(peers.command(dvc, &place).args(["repro", "--quiet"]));
+    let unchanged = repro()?;
+    let cache = place.join(".dvc/cache/files/md5");
+    std::fs::remove_dir_all(&cache).with_context(|| format!("DVC has no cache at {}", cache.display()))?;
+    let gone = repro()?;
+    let noticed = if cache.exists() { "its cache is filled again" } else { "it does not notice" };
+    Ok((first, unchanged, format!("{gone:.2?} ({noticed})")))
+}
+
 fn timed(command: &mut Command) -> Result<Duration> {
     let begun = Instant::now();
     let status = command.stdout(Stdio::null()).status()?;
