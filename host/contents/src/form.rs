@@ -46,11 +46,23 @@ impl TreeStore {
     /// # Errors
     /// `conflict` (`incomplete`) when not everything is there.
     pub async fn publish(&self, descriptor: &Descriptor, tree: &Tree) -> Result<()> {
-        let (store, descriptor, tree) = (self.clone(), descriptor.clone(), tree.clone());
-        blocking(move || store.publish_now(&descriptor, &tree)).await
+        self.publish_as(descriptor, tree, true).await
     }
 
-    fn publish_now(&self, descriptor: &Descriptor, tree: &Tree) -> Result<()> {
+    /// The same; `is_newest` says whether it is what clients mean when they name no tag.
+    pub(crate) async fn publish_as(&self, descriptor: &Descriptor, tree: &Tree, is_newest: bool) -> Result<()> {
+        let (store, descriptor, tree) = (self.clone(), descriptor.clone(), tree.clone());
+        blocking(move || store.publish_now(&descriptor, &tree, is_newest)).await
+    }
+
+    /// What was published is what clients mean when they name no tag, from here on.
+    pub(crate) async fn make_newest(&self, descriptor: &Descriptor) -> Result<()> {
+        let (repository, tag) = (repository(&Series::of(descriptor))?, tag(descriptor)?);
+        let digest = self.registry.resolve(&repository, &tag).await?;
+        Ok(self.registry.tag(&repository, &LATEST.parse()?, &digest, false).await?)
+    }
+
+    fn publish_now(&self, descriptor: &Descriptor, tree: &Tree, is_newest: bool) -> Result<()> {
         let series = Series::of(descriptor);
         let repository = repository(&series)?;
         let list = self.keep_list(&repository, tree)?;
@@ -83,8 +95,10 @@ impl TreeStore {
         let about = layer(MANIFEST, &digest, size, None);
         self.wait(self.describe_manifest(&repository, descriptor, &about, Some(&list)))?;
         self.wait(self.registry.tag(&repository, &tag, &digest, false))?;
-        // What registries' clients mean when they name no tag: the newest.
-        self.wait(self.registry.tag(&repository, &LATEST.parse()?, &digest, false))?;
+        // What registries' clients mean when they name no tag.
+        if is_newest {
+            self.wait(self.registry.tag(&repository, &LATEST.parse()?, &digest, false))?;
+        }
         Ok(())
     }
 

@@ -119,8 +119,12 @@ impl ContentStore for Contents {
         described.unwrap_or_default()
     }
 
-    async fn publish(&self, descriptor: &Descriptor, tree: &Tree) -> Result<()> {
-        self.trees.publish(descriptor, tree).await
+    async fn make_newest(&self, descriptor: &Descriptor) -> Result<()> {
+        self.trees.make_newest(descriptor).await
+    }
+
+    async fn publish(&self, descriptor: &Descriptor, tree: &Tree, is_newest: bool) -> Result<()> {
+        self.trees.publish_as(descriptor, tree, is_newest).await
     }
 
     async fn missing(&self, tree: &Tree) -> Result<Vec<String>> {

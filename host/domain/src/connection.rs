@@ -41,7 +41,8 @@ impl Template {
     /// # Errors
     /// `invalid` with the candidates where nothing fits or several do.
     pub fn connected(&self, candidates: &Candidates, converters: &[Converter]) -> Result<Connected> {
-        let mut known = BTreeMap::new();
+        // Of several runnables another may run than the one that is connected here: it is no ground to refuse anything.
+        let (mut known, mut certain) = (BTreeMap::new(), BTreeMap::new());
         let mut connected = Connected::from(self.clone());
         for index in 0..self.steps.len() {
             let step = &self.steps[index];
@@ -51,10 +52,13 @@ impl Template {
             }
             let mut refusal = None;
             for runnable in candidates {
-                match connected.template.fill(step, runnable, &known, converters) {
+                match connected.template.fill(step, runnable, (&known, &certain), converters) {
                     Ok(found) => {
                         connected.add(index, found);
                         known.insert(step.name.clone(), runnable.clone());
+                        if candidates.len() == 1 {
+                            certain.insert(step.name.clone(), runnable.clone());
+                        }
                         refusal = None;
                         break;
                     }
@@ -73,7 +77,7 @@ impl Template {
         &self,
         step: &Step,
         runnable: &Runnable,
-        known: &BTreeMap<Name, Runnable>,
+        (known, certain): (&BTreeMap<Name, Runnable>, &BTreeMap<Name, Runnable>),
         converters: &[Converter],
     ) -> Result<Vec<(String, Reference)>> {
         let Some(work) = step.work() else { return Ok(Vec::new()) };
@@ -85,7 +89,7 @@ impl Template {
         let mut found = Vec::new();
         for (name, slot) in &runnable.inputs {
             match work.inputs.get(name) {
-                Some(reference) => self.check_connection(runnable, (name, slot), reference, known, converters)?,
+                Some(reference) => self.check_connection(runnable, (name, slot), reference, certain, converters)?,
                 None if slot.optional => {}
                 None => found.push((name.clone(), self.find(step, runnable, (name, slot), known, converters)?)),
             }

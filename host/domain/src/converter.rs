@@ -84,8 +84,8 @@ impl Template {
         let mut known = BTreeMap::new();
         for step in &self.steps {
             let mut step = step.clone();
-            let all = candidates.get(&step.name).into_iter().flatten();
-            let ways = all.filter_map(|runnable| {
+            let all = candidates.get(&step.name).map(Vec::as_slice).unwrap_or_default();
+            let ways = all.iter().filter_map(|runnable| {
                 let misfits = self.misfits(&step, runnable, &known, artifacts, converters)?;
                 Some((runnable, misfits))
             });
@@ -94,10 +94,13 @@ impl Template {
                 if let Action::Run(work) | Action::Serve(work) = &mut step.action {
                     for Misfit { input, form, chain } in misfits {
                         let Some(reference) = work.inputs.get_mut(&input) else { continue };
-                        *reference = conversion.put_in(reference.clone(), &form, &chain)?;
+                        *reference = conversion.put_in(reference.clone(), &form, &chain, step.agent.as_ref())?;
                     }
                 }
-                known.insert(step.name.clone(), runnable.clone());
+                // Of several another may run.
+                if all.len() == 1 {
+                    known.insert(step.name.clone(), runnable.clone());
+                }
             }
             conversion.template.steps.push(step);
         }
@@ -114,8 +117,11 @@ impl Template {
         artifacts: &BTreeMap<Name, Form>,
         converters: &'a [Converter],
     ) -> Option<Vec<Misfit<'a>>> {
-        let mut misfits = Vec::new();
-        for (input, reference) in &step.work()?.inputs {
+        let (mut misfits, inputs) = (Vec::new(), &step.work()?.inputs);
+        if runnable.inputs.iter().any(|(name, slot)| !slot.optional && !inputs.contains_key(name)) {
+            return None;
+        }
+        for (input, reference) in inputs {
             let slot = runnable.inputs.get(input)?;
             if let Some(form) = self.form_of(reference, known, artifacts)
                 && form.fit(slot) == Fit::No
@@ -181,7 +187,13 @@ struct Conversion {
 
 impl Conversion {
     /// Answers where the last converter's result is.
-    fn put_in(&mut self, from: Reference, form: &Form, chain: &[&Converter]) -> Result<Reference> {
+    fn put_in(
+        &mut self,
+        from: Reference,
+        form: &Form,
+        chain: &[&Converter],
+        agent: Option<&Name>,
+    ) -> Result<Reference> {
         let (mut reference, mut form) = (from, form.clone());
         for converter in chain {
             let key = (reference.to_string(), converter.address.clone());
@@ -198,7 +210,7 @@ impl Conversion {
                     };
                     let step = Step::new(name.clone(), Action::Run(work));
                     let why = format!("turns {reference}, {}, into {gives}", form.as_asked(&converter.input.1));
-                    self.template.steps.push(Step { conversion: Some(why), ..step });
+                    self.template.steps.push(Step { conversion: Some(why), agent: agent.cloned(), ..step });
                     let made = Reference::Output { step: name, output: converter.output.0.clone() };
                     self.made.insert(key, made.clone());
                     made

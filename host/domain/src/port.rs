@@ -23,7 +23,10 @@ pub trait ContentStore: Send + Sync {
     /// What the files of a directory that `tree` lists say of themselves: format, framework, schema and the like.
     async fn describe(&self, kind: Kind, directory: &Path, tree: &Tree) -> Attributes;
     /// A stored tree is an artifact's from here on: it is kept until that is deleted, and registries' clients find it.
-    async fn publish(&self, descriptor: &Descriptor, tree: &Tree) -> Result<()>;
+    /// `is_newest` says whether it is what they get who name no version.
+    async fn publish(&self, descriptor: &Descriptor, tree: &Tree, is_newest: bool) -> Result<()>;
+    /// An artifact that was published without that is what they get from here on.
+    async fn make_newest(&self, descriptor: &Descriptor) -> Result<()>;
     /// Reads all files of contents that nobody listed before, and stores the list; what they say of themselves too.
     async fn record(&self, series: &Series, contents: &Contents) -> Result<(Tree, Attributes)>;
     /// Files of a stored tree whose bytes are not there in their length. Nothing is read.

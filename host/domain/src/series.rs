@@ -1,6 +1,6 @@
 //! The versions of one artifact, and how the built-in store keeps their files.
 
-use crate::{Descriptor, Kind, Name, Result};
+use crate::{Descriptor, Digest, Kind, Name, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -27,10 +27,21 @@ pub const SMALL_FILE: u64 = 1 << 20;
 /// `invalid` where that is no name.
 pub fn result_name(made_of: Option<(Kind, &Name)>, pipeline: &Name, kind: Kind, output: &str) -> Result<Name> {
     match made_of {
-        Some((of, name)) if of == kind => format!("{name}-{output}").parse(),
+        Some((of, name)) if of == kind => fitting(&format!("{name}-{output}")),
         Some((_, name)) => Ok(name.clone()),
         None => Ok(pipeline.clone()),
     }
+}
+
+/// The name, or one that fits instead of it: a long chain makes long names.
+fn fitting(name: &str) -> Result<Name> {
+    const LONGEST: usize = 64;
+    const KEPT: usize = 48;
+    if name.len() <= LONGEST {
+        return name.parse();
+    }
+    let kept: String = name.chars().take(KEPT).collect();
+    format!("{}-{}", kept.trim_end_matches(['-', '_', '.']), &Digest::of(name.as_bytes()).hex()[..12]).parse()
 }
 
 impl Series {
@@ -86,6 +97,20 @@ fn segment(name: &Name) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_chain_of_results_of_one_kind_has_names_that_fit_and_differ() {
+        let pipeline: Name = "again".parse().expect("name");
+        let mut names = vec![result_name(None, &pipeline, Kind::Dataset, "out").expect("name")];
+        for _ in 0..50 {
+            let before = names.last().map(|name| (Kind::Dataset, name));
+            names.push(result_name(before, &pipeline, Kind::Dataset, "out").expect("name"));
+        }
+        assert_eq!((&*names[1], &*names[2]), ("again-out", "again-out-out"));
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 51);
+    }
 
     #[test]
     fn every_name_has_a_repository_that_oci_allows() {

@@ -162,8 +162,9 @@ pub struct Link {
     /// The text of a template that was made for a runnable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// Its input that takes what the link before gives.
+    /// Its input that takes what the link before gives, and of which kind that is.
     pub input: Name,
+    pub takes: Kind,
     /// False where it may turn out that it does not fit.
     pub surely: bool,
     pub gives: Vec<Goal>,
@@ -182,7 +183,9 @@ pub fn suggest(from: &Form, goal: Goal, pieces: &[Piece], others: &[Form]) -> Ve
     let mut looks = 0;
     while let Some((forms, path)) = open.pop_front() {
         looks += 1;
-        if looks > MOST_LOOKS {
+        // Shorter chains come first, so that nothing longer is better than what is found.
+        let is_enough = found.len() >= MOST_CHAINS && path.len() >= found[0].len();
+        if looks > MOST_LOOKS || is_enough {
             break;
         }
         for (at, piece) in pieces.iter().enumerate() {
@@ -195,13 +198,14 @@ pub fn suggest(from: &Form, goal: Goal, pieces: &[Piece], others: &[Form]) -> Ve
                 description: piece.template.description.clone(),
                 text: piece.text.clone(),
                 input: input.clone(),
+                takes: piece.takes[input].kind,
                 surely: fit == Fit::Surely,
                 gives: piece.gives.iter().map(|(goal, _)| *goal).collect(),
             };
             let longer: Vec<_> = path.iter().cloned().chain([(at, link)]).collect();
             if piece.gives.iter().any(|(gives, _)| *gives == goal) {
                 found.push(longer.into_iter().map(|(_, link)| link).collect());
-            } else if longer.len() < LONGEST_CHAIN {
+            } else if longer.len() < LONGEST_CHAIN && open.len() < MOST_LOOKS {
                 let artifacts = piece.gives.iter().filter(|(gives, _)| *gives != Goal::Url);
                 open.push_back((artifacts.map(|(_, form)| form.clone()).collect(), longer));
             }

@@ -45,11 +45,20 @@ pub(crate) async fn choose(ports: &Ports, run: &Run, choice: &Choice) -> Result<
 /// The step's result.
 pub(crate) async fn collect(ports: &Ports, run: &Run, choice: &Choice) -> Result<Outcome> {
     let Chosen { outputs, why, released } = choose(ports, run, choice).await?;
+    make_newest(ports, &released).await?;
     Ok(Outcome {
         earlier: Vec::new(),
         event: StepEvent::Succeeded { outputs, note: Some(why) },
         extras: Some(Box::new(move |change| change.released.clone_from(&released))),
     })
+}
+
+/// Who names no version gets these from here on; before it is saved that they are chosen, for it can be done again.
+pub(crate) async fn make_newest(ports: &Ports, released: &[Address]) -> Result<()> {
+    for address in released {
+        ports.contents.make_newest(&ports.catalog.artifact(address).await?).await?;
+    }
+    Ok(())
 }
 
 fn artifacts(step: &StepRun) -> impl Iterator<Item = &Address> {

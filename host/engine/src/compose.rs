@@ -2,8 +2,8 @@
 
 use crate::{Engine, Ports};
 use fuseml_domain::{
-    CONVERTER, Candidates, Connected, Converter, Descriptor, Form, Name, Pipeline, Result, RunnableChoice, Template,
-    port::Catalog,
+    CONVERTER, Candidates, Connected, Converter, Descriptor, ErrorKind, Form, Name, Pipeline, Result, RunnableChoice,
+    Template, port::Catalog,
 };
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -70,7 +70,11 @@ async fn candidates(catalog: &dyn Catalog, project: &Name, template: &Template) 
             Some((_, runnables)) => runnables.clone(),
             None => {
                 let runnables = match choice {
-                    RunnableChoice::Address(address) => vec![catalog.runnable(address).await?],
+                    RunnableChoice::Address(address) => match catalog.runnable(address).await {
+                        Ok(runnable) => vec![runnable],
+                        Err(error) if error.kind == ErrorKind::NotFound => Vec::new(),
+                        Err(error) => return Err(error),
+                    },
                     RunnableChoice::Kind(wanted) => {
                         let all = catalog.runnables(project, &wanted.kind).await?;
                         all.into_iter().filter_map(|it| it.runnable).map(|it| *it).collect()

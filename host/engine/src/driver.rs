@@ -122,8 +122,8 @@ impl Driver {
 
     /// Takes one step to its end, so that steps beside it do not wait for its every state.
     async fn advance(&self, name: &Name) -> Result<()> {
-        let step_kind = self.snapshot().template.step(name).map(|step| step.action.clone());
-        // Jobs and environments share the machine; a service that waits to be ready does not hold others up.
+        let step_kind = self.snapshot().template.step(name).filter(|it| it.agent.is_none()).map(|it| it.action.clone());
+        // Jobs and environments share the machine, unless an engine has them elsewhere; a service that waits to be ready does not hold others up.
         let _permit = match step_kind {
             Some(Action::Run(_) | Action::Build { .. }) => tokio::select! {
                 permit = self.engine.jobs.clone().acquire_owned() => permit.ok(),

@@ -34,7 +34,15 @@ pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun, collecting
             }
             let reuse = ReuseVerdict::Hit { run: result.run, step: result.step };
             let event = StepEvent::Reused { runnable: chosen.address, outputs: result.outputs, reuse };
-            let extras: crate::driver::Extras = Box::new(move |change| change.lineage.clone_from(&lineage));
+            // What a sweep or a converter made, and nobody chose, is a result like others here.
+            let released: Vec<_> = match work::planned(run, step)?.is_internal() {
+                true => Vec::new(),
+                false => lineage.iter().filter(|it| it.role == Role::Reused).map(|it| it.artifact.clone()).collect(),
+            };
+            let extras: crate::driver::Extras = Box::new(move |change| {
+                change.lineage.clone_from(&lineage);
+                change.released.clone_from(&released);
+            });
             Ok(Outcome { earlier: Vec::new(), event, extras: Some(extras) })
         }
         Look::Nothing(verdict) => {

@@ -6,10 +6,13 @@ use crate::{
     driver::{Driver, Outcome, key_of},
     work::{self, Job},
 };
-use fuseml_domain::{Error, Kind, Name, Phase, Result, Run, StepEvent, StepRun, StepState, Value, port::Service};
+use fuseml_domain::{
+    Error, Kind, Name, Phase, Result, Run, StepEvent, StepRun, StepState, Value,
+    port::{RuntimeAgent, Service},
+};
 use futures::future::join_all;
 use jiff::Timestamp;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
     let name = service_name(driver, run, step).await?;
@@ -129,9 +132,27 @@ async fn end_orphans(ports: &Ports) -> Result<()> {
     }
     owned.extend(ports.catalog.services().await?.into_iter().map(|service| service.workload.key));
     for key in running.into_iter().filter(|key| !owned.contains(key)) {
-        ports.agent.cancel(&key).await?;
+        match tokio::time::timeout(ORPHAN, ports.agent.cancel(&key)).await {
+            Ok(Ok(())) => {}
+            // What an engine elsewhere does not end now must not keep a server from starting.
+            late => {
+                tracing::warn!(%key, ?late, "a workload that nobody owns is not ended yet; trying again");
+                tokio::spawn(end_in_time(ports.agent.clone(), key));
+            }
+        }
     }
     Ok(())
+}
+
+/// Until a workload that nobody owns has ended, at the start; and between two tries after that.
+const ORPHAN: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_secs(30);
+
+async fn end_in_time(agent: Arc<dyn RuntimeAgent>, key: String) {
+    while let Err(error) = agent.cancel(&key).await {
+        tracing::warn!(%key, %error, "a workload that nobody owns is not ended yet; trying again");
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// `….serve` → `….serve.r1` → `….serve.r2`.

@@ -187,7 +187,8 @@ async fn register(driver: &Driver, maker: &Maker<'_>, slot: &OutputSlot, left: &
         made.location = draft.location;
         made.store = Store::Extension { instance, id: stored.id };
     }
-    ports.contents.publish(&made, &tree).await.map_err(|error| error.context(made.address.short()))?;
+    let is_newest = !planned(maker.run, maker.step)?.is_internal();
+    ports.contents.publish(&made, &tree, is_newest).await.map_err(|error| error.context(made.address.short()))?;
     Ok(made)
 }
 
@@ -437,8 +438,15 @@ fn step_as_said(run: &Run, step: &StepRun, workload: &Workload, job: &Job, value
     let inputs: BTreeMap<_, _> = given.map(|(name, slot)| (name, &slot.path)).collect();
     let report = |output: &WorkloadOutput| json!({"path": output.path, "report": output.report});
     let outputs: BTreeMap<_, _> = workload.outputs.iter().map(|output| (&output.name, report(output))).collect();
-    json!({"run": run.label(), "step": step.name, "inputs": inputs, "outputs": outputs, "parameters": values})
-        .to_string()
+    // A file may be longer than a variable.
+    let is_file = |name: &String| job.runnable.parameters.get(name).is_some_and(|it| it.delivery == Delivery::File);
+    let (files, values): (BTreeMap<_, _>, BTreeMap<_, _>) = values.iter().partition(|(name, _)| is_file(name));
+    let files: BTreeMap<_, _> = files.into_keys().map(|name| (name, &job.runnable.parameters[name].target)).collect();
+    json!({
+        "run": run.label(), "step": step.name, "inputs": inputs, "outputs": outputs, "parameters": values,
+        "parameter_files": files,
+    })
+    .to_string()
 }
 
 /// An output of which the description does not say where more is said of it has a place for that all the same.
@@ -495,7 +503,7 @@ async fn record(ports: &Ports, artifact: &Descriptor, location: &Location, files
         // Somebody was quicker, and saw something else.
         Some(digest) if *digest != tree.digest() => ports.contents.tree(digest).await,
         _ => {
-            ports.contents.publish(&recorded, &tree).await?;
+            ports.contents.publish(&recorded, &tree, true).await?;
             Ok(tree)
         }
     }

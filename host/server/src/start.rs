@@ -21,7 +21,13 @@ use fuseml_domain::{Error, Policy, Result, SecretText};
 use fuseml_engine::{Engine, EngineConfig, Ports};
 use fuseml_sandbox::{Commands, CompilerCommand, Limits, Sandbox, SandboxConfig};
 use nix::fcntl::Flock;
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::net::TcpListener;
 
 /// What a person chooses at `server start`.
@@ -77,7 +83,9 @@ impl Server {
             )
         })?;
         let address = listener.local_addr().map_err(|error| Error::io("the server's own address", &error))?;
-        let url = format!("http://{address}");
+        // Nobody can be asked at the address that means all.
+        let ip = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
+        let url = format!("http://{}", SocketAddr::new(ip, address.port()));
         let app = Arc::new(open(&config, &folder, &url).await?);
         push::finish_pending(&app).await?;
         folder.announce(&url)?;
@@ -210,6 +218,7 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
     .await?;
     let mut hosts: Vec<String> = ["127.0.0.1", "localhost", "[::1]"].map(ToOwned::to_owned).into();
     hosts.extend(config.hosts.iter().cloned());
+    hosts.extend(reqwest::Url::parse(url).ok().and_then(|own| own.host_str().map(ToOwned::to_owned)));
     hosts.extend(config.public_url.iter().filter_map(|public| public.host_str().map(ToOwned::to_owned)));
     Ok(App {
         folder: folder.clone(),

@@ -32,9 +32,16 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// What engines start: it fetches the worker and becomes it.
-const START: &str = "import os,urllib.request as u;w=os.environ;exec(u.urlopen(u.Request(w['FUSEML_WORK']+'/worker.py',\
-                     headers={'Authorization':'Bearer '+w['FUSEML_WORK_TOKEN']}),timeout=60).read())";
+/// What engines start: it fetches the worker, for an hour if need be, and becomes it.
+const START: &str = "import os,time,urllib.request as u
+for n in range(360):
+ try:
+  s=u.urlopen(os.environ['FUSEML_WORK']+'/worker.py',timeout=60).read()
+  break
+ except OSError as e:
+  if n==359 or getattr(e,'code',500)<500: raise
+  time.sleep(10)
+exec(s)";
 /// The program that engines start.
 pub const WORKER: &str = include_str!("worker.py");
 
@@ -45,6 +52,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_secs(30);
 /// Until a cancelled workload has ended.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Pages of an engine's log that are read at once.
+const MOST_PAGES: usize = 1_000;
 /// Bytes of log kept of one workload.
 const LOG_LIMIT: u64 = 256 << 20;
 
@@ -58,10 +67,16 @@ pub struct EnginesAgent {
     engines: Arc<dyn Engines>,
     /// Under which workers reach this server.
     url: String,
+    known: Mutex<HashMap<String, Arc<Known>>>,
+}
+
+/// What is only in memory of a workload.
+#[derive(Default)]
+struct Known {
     /// Told when a worker says that its command ended.
-    news: Mutex<HashMap<String, Arc<Notify>>>,
-    /// Held by whoever reads an engine's log.
-    reading: tokio::sync::Mutex<()>,
+    news: Notify,
+    /// Held by whoever reads the engine's log of it.
+    log: tokio::sync::Mutex<()>,
 }
 
 /// What is written down of a workload.
@@ -98,12 +113,22 @@ impl EnginesAgent {
         }
         staging::clean(&aside).map_err(failed)?;
         let url = url.trim_end_matches('/').to_owned();
-        Ok(Self { workloads, aside, contents, engines, url, news: Mutex::default(), reading: Default::default() })
+        Ok(Self { workloads, aside, contents, engines, url, known: Mutex::default() })
     }
 
     /// Whether this agent was given such a workload.
     pub fn knows(&self, key: &str) -> bool {
         self.folder(key).is_ok_and(|folder| folder.spec().exists())
+    }
+
+    /// The worker has all that it needs, and its command begins: from now on its time is counted.
+    ///
+    /// # Errors
+    /// As for [`EnginesAgent::order`].
+    pub fn begin(&self, key: &str, token: &str) -> Result<()> {
+        let (folder, _) = self.opened(key, token)?;
+        let began = folder::Started { at: Timestamp::now() };
+        folder::write_json(&folder.started(), &began).map_err(|error| lost(key, &error))
     }
 
     /// What the worker of a workload has to do.
@@ -112,10 +137,6 @@ impl EnginesAgent {
     /// `denied` for a token that does not open this workload, or no longer.
     pub fn order(&self, key: &str, token: &str) -> Result<Order> {
         let (folder, spec) = self.opened(key, token)?;
-        let began = folder::Started { at: Timestamp::now() };
-        if !folder.started().exists() {
-            folder::write_json(&folder.started(), &began).map_err(|error| lost(key, &error))?;
-        }
         Order::of(&spec.workload, &folder)
     }
 
@@ -147,7 +168,7 @@ impl EnginesAgent {
     pub fn end(&self, key: &str, token: &str, ending: &Ending) -> Result<()> {
         let (folder, _) = self.opened(key, token)?;
         folder::write_json(&ended_file(&folder), ending).map_err(|error| lost(key, &error))?;
-        self.news(key).notify_waiters();
+        self.known(key).news.notify_waiters();
         Ok(())
     }
 
@@ -167,9 +188,9 @@ impl EnginesAgent {
         Folder::of(&self.workloads, key)
     }
 
-    fn news(&self, key: &str) -> Arc<Notify> {
-        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
-        news.entry(key.to_owned()).or_default().clone()
+    fn known(&self, key: &str) -> Arc<Known> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(key.to_owned()).or_default().clone()
     }
 
     async fn engine(&self, spec: &Spec) -> Result<Arc<dyn EngineAgent>> {
@@ -185,6 +206,11 @@ impl EnginesAgent {
             key: workload.key.clone(),
             kind: workload.kind,
             image: match &workload.image {
+                // One of this server's own is named as it is reached.
+                Some(image) if image.registry.is_none() => {
+                    let host = self.url.split_once("://").map_or(&*self.url, |(_, host)| host);
+                    Location::new("oci", format!("{host}/{image}"))
+                }
                 Some(image) => Location::new("oci", image.to_string()),
                 None => Location::new("none", ""),
             },
@@ -223,9 +249,19 @@ impl EnginesAgent {
             let message = Some("this agent does not know it".to_owned());
             return Ok(WorkloadStatus { message, ..WorkloadStatus::new(Phase::Lost) });
         };
-        let engine = self.engine(&spec).await?;
+        let engine = match self.engine(&spec).await {
+            Ok(engine) => engine,
+            // Whoever removed it knows what becomes of its jobs.
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                let message = Some(format!("{} is not there any more: {}", spec.instance, error.message));
+                return self.settle(folder, WorkloadStatus { message, ..WorkloadStatus::new(Phase::Lost) });
+            }
+            Err(error) => return Err(error),
+        };
         let id = self.submitted(folder, &spec, &*engine).await?;
         let mut status = match engine.status(&id).await {
+            // Only services are ready.
+            Ok(said) if said.status.phase == Phase::Ready => WorkloadStatus { phase: Phase::Running, ..said.status },
             Ok(said) => said.status,
             Err(error) if error.kind == ErrorKind::NotFound => {
                 let message = Some(format!("{} does not know it any more", spec.instance));
@@ -238,6 +274,7 @@ impl EnginesAgent {
             return match self.overdue(folder, &spec)? {
                 Some(message) => {
                     engine.cancel(&id).await?;
+                    self.fetch_log(folder, &spec).await?;
                     self.settle(folder, WorkloadStatus { message: Some(message), ..WorkloadStatus::new(Phase::Failed) })
                 }
                 None => Ok(status),
@@ -250,7 +287,7 @@ impl EnginesAgent {
                 status.exit_code = Some(ending.exit_code);
                 status.message = ending.message;
             }
-            (Phase::Succeeded | Phase::Ready, None) => {
+            (Phase::Succeeded, None) => {
                 status.phase = Phase::Failed;
                 status.message = Some("it ended without handing anything over; its log may say why".to_owned());
             }
@@ -278,7 +315,8 @@ impl EnginesAgent {
 
     /// Brings what the engine has of the log since the last time.
     async fn fetch_log(&self, folder: &Folder, spec: &Spec) -> Result<()> {
-        let _reading = self.reading.lock().await;
+        let reading = self.known(&spec.workload.key);
+        let _reading = reading.log.lock().await;
         let file = folder.path().join("log.json");
         let mut so_far: LogRead = read(folder, &file)?.unwrap_or_default();
         let Some(Submitted { id }) = read(folder, &folder.path().join("engine.json"))? else { return Ok(()) };
@@ -289,6 +327,7 @@ impl EnginesAgent {
         let written = fs::metadata(folder.log()).map_or(0, |log| log.len());
         let mut writer = LogWriter::open(&folder.log(), LOG_LIMIT.saturating_sub(written)).map_err(failed)?;
         let engine = self.engine(spec).await?;
+        let mut pages = 0;
         loop {
             let said = match engine.logs(&id, so_far.cursor.as_deref()).await {
                 Ok(said) => said,
@@ -299,7 +338,8 @@ impl EnginesAgent {
             for line in &said.lines {
                 writer.write(format!("{line}\n").as_bytes());
             }
-            let is_all = said.ended || said.lines.is_empty();
+            pages += 1;
+            let is_all = said.ended || said.lines.is_empty() || pages == MOST_PAGES;
             so_far = LogRead { cursor: said.cursor, ended: said.ended };
             folder::write_json(&file, &so_far).map_err(failed)?;
             if is_all {
@@ -366,11 +406,18 @@ impl RuntimeAgent for EnginesAgent {
     }
 
     async fn wait(&self, key: &str, limit: Duration) -> Result<WorkloadStatus> {
-        let (folder, news) = (self.folder(key)?, self.news(key));
+        let (folder, known) = (self.folder(key)?, self.known(key));
         let (deadline, mut pause) = (Instant::now() + limit, FIRST_PAUSE);
         loop {
-            let told = news.notified();
-            let status = self.look(&folder).await?;
+            let told = known.news.notified();
+            let status = match self.look(&folder).await {
+                Ok(status) => status,
+                // An engine that does not answer now may be doing its work all the same.
+                Err(error) => {
+                    tracing::warn!(%key, %error, "an engine could not be asked; asking again");
+                    WorkloadStatus::new(Phase::Running)
+                }
+            };
             let left = deadline.saturating_duration_since(Instant::now());
             if status.phase.ended() || left.is_zero() {
                 return Ok(status);
@@ -400,9 +447,15 @@ impl RuntimeAgent for EnginesAgent {
         if folder.exit().exists() {
             return Ok(());
         }
-        let engine = self.engine(&spec).await?;
-        let id = self.submitted(&folder, &spec, &*engine).await?;
-        engine.cancel(&id).await?;
+        match self.engine(&spec).await {
+            Ok(engine) => {
+                let id = self.submitted(&folder, &spec, &*engine).await?;
+                engine.cancel(&id).await?;
+            }
+            // It is settled below.
+            Err(error) if error.kind == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
         let status = self.wait(key, PATIENCE).await?;
         match status.phase.ended() {
             true => Ok(()),
@@ -437,7 +490,7 @@ impl RuntimeAgent for EnginesAgent {
         }
         let removed = read::<Spec>(&folder, &folder.spec())?;
         let submitted: Option<Submitted> = read(&folder, &folder.path().join("engine.json"))?;
-        self.news.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         let failed = |error| Error::io(format!("{key} could not be tidied"), &error);
         staging::remove(vec![folder.work(), folder.inputs()], &self.aside).await.map_err(failed)?;
         match (removed, submitted) {

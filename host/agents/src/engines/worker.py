@@ -6,6 +6,7 @@ Python 3.8 and nothing else.
 
 import fcntl
 import hashlib
+import http.client
 import json
 import os
 import shutil
@@ -26,8 +27,8 @@ LONGEST_PAUSE = 30
 PORTION = 1 << 20
 
 
-def ask(method, path, body=None, length=None):
-    """The answer to a request; a server that is being restarted is asked again."""
+def ask(method, path, use=lambda answer: answer.read(), body=None, length=None):
+    """What is made of the answer to a request; a server that is being restarted is asked again."""
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/octet-stream"}
     if length is not None:
         headers["Content-Length"] = str(length)
@@ -37,11 +38,12 @@ def ask(method, path, body=None, length=None):
         data = body() if callable(body) else body
         request = urllib.request.Request(WORK + path, data=data, method=method, headers=headers)
         try:
-            return urllib.request.urlopen(request, timeout=600)
+            with urllib.request.urlopen(request, timeout=600) as answer:
+                return use(answer)
         except urllib.error.HTTPError as error:
             if error.code < 500 or is_last:
                 raise SystemExit(f"{method} {path}: {error.read(1000).decode(errors='replace').strip()}")
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             if is_last:
                 raise SystemExit(f"the server does not answer at {WORK}: {error}")
         time.sleep(pause)
@@ -58,13 +60,17 @@ def fetch(slot, entry, target):
     if "link" in entry:
         os.symlink(entry["link"], make(target))
         return
-    digest = hashlib.sha256()
     path = f"/inputs/{urllib.parse.quote(slot)}/{urllib.parse.quote(entry['path'])}"
-    with ask("GET", path) as answer, open(make(target), "wb") as file:
-        while portion := answer.read(PORTION):
-            digest.update(portion)
-            file.write(portion)
-    if f"sha256:{digest.hexdigest()}" != entry["digest"]:
+
+    def save(answer):
+        digest = hashlib.sha256()
+        with open(make(target), "wb") as file:
+            while portion := answer.read(PORTION):
+                digest.update(portion)
+                file.write(portion)
+        return f"sha256:{digest.hexdigest()}"
+
+    if ask("GET", path, save) != entry["digest"]:
         raise SystemExit(f"{slot}/{entry['path']} is not what the server says it is")
     if entry["executable"]:
         os.chmod(target, 0o755)
@@ -104,6 +110,7 @@ def prepare(order, work):
             os.chmod(os.path.join(work, path), 0o755)
     for output in order["outputs"]:
         make(os.path.join(work, output["path"]))
+        make(os.path.join(work, output["report"] or output["path"]))
 
 
 def package(order, folder):
@@ -111,7 +118,7 @@ def package(order, folder):
     for path, text in order["modules"]:
         with open(make(os.path.join(folder, path)), "w", encoding="utf-8") as file:
             file.write(text)
-    own = order["variables"].get("PYTHONPATH")
+    own = order["variables"].get("PYTHONPATH") or os.environ.get("PYTHONPATH")
     return own + os.pathsep + folder if own else folder
 
 
@@ -126,6 +133,7 @@ def run(order, work, modules):
     program = shutil.which(order["command"][0], path=variables.get("PATH"))
     command = [program or order["command"][0]] + order["command"][1:]
     try:
+        ask("POST", "/begin", body=b"")
         job = subprocess.Popen(command, cwd=work, env=variables, start_new_session=True)
     except OSError as error:
         return 127, f"{order['command'][0]} cannot be started: {error.strerror}"
@@ -150,23 +158,36 @@ def run(order, work, modules):
     return code, f"exited with code {code}" if code else None
 
 
+def files_of(output, work):
+    """Paths of all that is handed over of an output; what is no file, or a link that leads elsewhere, is refused."""
+    top = os.path.join(work, output["path"])
+    for folder, folders, names in os.walk(top):
+        for name in folders + names:
+            path = os.path.join(folder, name)
+            shown = os.path.relpath(path, work)
+            if not os.path.realpath(path).startswith(os.path.realpath(work) + os.sep):
+                raise SystemExit(f"the output `{output['name']}` holds a link that leads out of it: {shown}")
+            if name in folders and os.path.islink(path):
+                raise SystemExit(f"the output `{output['name']}` holds a link to a folder: {shown}")
+            if name in names:
+                if not os.path.isfile(path):
+                    raise SystemExit(f"the output `{output['name']}` holds what is no file: {shown}")
+                yield path
+    if output["report"] and os.path.isfile(os.path.join(work, output["report"])):
+        yield os.path.join(work, output["report"])
+
+
 def hand_over(order, work):
     for output in order["outputs"]:
-        top = os.path.join(work, output["path"])
-        paths = [os.path.join(folder, name) for folder, _, names in os.walk(top) for name in names]
-        if output["report"] and os.path.isfile(os.path.join(work, output["report"])):
-            paths.append(os.path.join(work, output["report"]))
-        for path in paths:
-            if not os.path.realpath(path).startswith(os.path.realpath(work) + os.sep):
-                raise SystemExit(f"the output `{output['name']}` holds a link that leads out of it: {path}")
+        for path in files_of(output, work):
             relative = urllib.parse.quote(os.path.relpath(path, work))
             executable = "?executable=true" if os.access(path, os.X_OK) else ""
-            ask("PUT", f"/files/{relative}{executable}", lambda: open(path, "rb"), os.path.getsize(path)).close()
+            body = lambda: open(path, "rb")
+            ask("PUT", f"/files/{relative}{executable}", body=body, length=os.path.getsize(path))
 
 
 def main():
-    with ask("GET", "") as answer:
-        order = json.load(answer)
+    order = ask("GET", "", json.load)
     work, modules = tempfile.mkdtemp(prefix="fuseml-"), tempfile.mkdtemp(prefix="fuseml-")
     try:
         try:
@@ -174,11 +195,11 @@ def main():
             code, message = run(order, work, modules)
             if code == 0:
                 hand_over(order, work)
-        except SystemExit as trouble:
-            code, message = 1, str(trouble)
+        except (SystemExit, Exception) as trouble:
+            code, message = 1, str(trouble) or type(trouble).__name__
             print(message, file=sys.stderr)
         ended = json.dumps({"exit_code": code, "message": message}).encode()
-        ask("POST", "/end", ended).close()
+        ask("POST", "/end", body=ended)
     finally:
         shutil.rmtree(work, ignore_errors=True)
         shutil.rmtree(modules, ignore_errors=True)

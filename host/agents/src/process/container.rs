@@ -4,7 +4,6 @@
 //! that would keep them. The working directory is the container's, too, as `/fuseml`; everything else is the image's.
 
 use super::{folder::Folder, procfs::MARK, spec::Spec};
-use crate::sdk;
 use fuseml_domain::{Error, Image, Result, Workload, WorkloadKind};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -16,7 +15,7 @@ use std::{
 
 /// Where the working directory is in a container.
 const WORK: &str = "/fuseml";
-/// Where the Python package is that every workload can import.
+/// Where the Python package is for images that look there: what they search by themselves is their own.
 const PYTHON: &str = "/fuseml-python";
 /// With this code podman itself failed, not what it runs.
 pub(crate) const FAILED: i32 = 125;
@@ -69,18 +68,17 @@ impl Container {
     pub(crate) fn command(&self, spec: &Spec, folder: &Folder) -> io::Result<Command> {
         let workload = &spec.workload;
         let variables = folder.temporary().join("variables");
-        let python = sdk::search(workload.variables.get(sdk::SEARCHED), PYTHON);
-        let own = workload.variables.iter().filter(|(name, _)| *name != sdk::SEARCHED);
-        let mut lines: String = own.map(|(name, value)| format!("{name}={value}\n")).collect();
-        lines += &format!("{}={python}\n", sdk::SEARCHED);
+        let mut lines = "PYTHONUNBUFFERED=1\nLANG=C.UTF-8\n".to_owned();
+        lines.extend(workload.variables.iter().map(|(name, value)| format!("{name}={value}\n")));
         // By this what a killed supervisor leaves is found.
         lines += &format!("{MARK}={}\n", folder.path().display());
-        lines += "PYTHONUNBUFFERED=1\nLANG=C.UTF-8\n";
         fs::write(&variables, lines)?;
         let mut command = Command::new(&self.podman);
         command.args(["run", "--rm", "--quiet", "--pull", "missing", "--name", &self.name]);
         // As for other processes: services are reached on this machine, and jobs reach what they need.
         command.args(["--network", "host", "--cap-drop", "all", "--security-opt", "no-new-privileges"]);
+        // The folder is the server's user's, whom root in a container stands for where podman runs without rights.
+        command.args(["--user", "0:0", "--security-opt", "label=disable", "--http-proxy=false"]);
         if let Some(login) = &self.login {
             command.arg("--authfile").arg(login).arg("--tls-verify=false");
         }

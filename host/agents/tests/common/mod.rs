@@ -49,7 +49,10 @@ impl ContentStore for Folders {
     async fn describe(&self, _: Kind, _: &Path, _: &Tree) -> Attributes {
         unreachable!("agents describe nothing")
     }
-    async fn publish(&self, _: &Descriptor, _: &Tree) -> Result<()> {
+    async fn make_newest(&self, _: &Descriptor) -> Result<()> {
+        unimplemented!("agents publish nothing")
+    }
+    async fn publish(&self, _: &Descriptor, _: &Tree, _: bool) -> Result<()> {
         unreachable!("the agent publishes nothing")
     }
     async fn store_listing(&self, _: &Series, _: &Path) -> Result<Tree> {

@@ -552,7 +552,10 @@ impl ContentStore for MemoryContents {
     async fn describe(&self, _: Kind, _: &Path, _: &Tree) -> Attributes {
         Attributes::new()
     }
-    async fn publish(&self, _: &Descriptor, _: &Tree) -> Result<()> {
+    async fn publish(&self, _: &Descriptor, _: &Tree, _: bool) -> Result<()> {
+        Ok(())
+    }
+    async fn make_newest(&self, _: &Descriptor) -> Result<()> {
         Ok(())
     }
     async fn missing(&self, _: &Tree) -> Result<Vec<String>> {

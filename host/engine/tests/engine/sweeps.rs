@@ -120,3 +120,24 @@ async fn a_sweep_of_which_one_fails_chooses_nothing_until_that_went_well() {
     assert_eq!(runs.len(), 2);
     assert_eq!(runs[1].inputs[&name("model")].value, model(&runs[0], "train-3"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_sweep_did_not_choose_is_a_result_like_others_for_whoever_asks_for_it() {
+    let (disk, agent) = (disk(), Arc::new(MemoryAgent::default()));
+    let engine = server(&disk, &agent, Crash::Never).await.expect("engine");
+    disk.register(codeset("c1"));
+    engine.wake();
+    let_it_work(&disk).await;
+    let plain = SWEEPING.replace(
+        "    each: {alpha: [0.1, 0.9, 0.5]}\n    best: {highest: accuracy}\n",
+        "    parameters: {alpha: '0.5'}\n",
+    );
+    assert_ne!(plain, SWEEPING);
+    let run = engine.plan_manual(&pipeline(&plain, "code", "code://*"), BTreeMap::new(), "by hand".into()).await;
+    engine.start_run(run.expect("run")).await.expect("started");
+    let_it_work(&disk).await;
+    let runs = disk.runs();
+    let begun: Vec<_> = agent.begun().iter().filter_map(|key| key.split_once('.').map(|it| it.1.to_owned())).collect();
+    assert_eq!(begun[5..], ["build", "serve"], "nothing is trained again, and another model is served");
+    assert_eq!(runs.last().expect("serving").inputs[&name("model")].value, model(&runs[0], "train-3"));
+}

@@ -113,6 +113,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/work/{key}/worker.py", get(work::worker))
         .route("/work/{key}/inputs/{name}/{*path}", get(work::input))
         .route("/work/{key}/files/{*path}", put(work::put).layer(DefaultBodyLimit::disable()))
+        .route("/work/{key}/begin", post(work::begin))
         .route("/work/{key}/end", post(work::end))
         .with_state(app.clone())
         .layer(middleware::from_fn_with_state(app.clone(), auth::guard_names));

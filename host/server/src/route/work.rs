@@ -77,6 +77,16 @@ async fn write(place: &std::path::Path, body: Body, executable: bool) -> Result<
     file.sync_all().await.map_err(failed)
 }
 
+/// All inputs are there; the command begins.
+pub(super) async fn begin(
+    State(app): State<Arc<App>>,
+    Path(key): Path<String>,
+    headers: HeaderMap,
+) -> Answer<StatusCode> {
+    app.engines.begin(&key, token(&headers))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 pub(super) async fn end(
     State(app): State<Arc<App>>,
     Path(key): Path<String>,

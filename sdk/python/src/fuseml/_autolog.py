@@ -18,7 +18,10 @@ def autolog(output: Optional[str] = None) -> None:
     """Says from now on what scikit-learn's estimators are fitted with and how they score, and what MLflow is told."""
     for library, take_over in (("sklearn", _sklearn), ("mlflow", _mlflow)):
         if library in sys.modules or _is_there(library):
-            take_over(output)
+            try:
+                take_over(output)
+            except Exception as error:  # a training goes on without
+                warnings.warn(f"fuseml takes nothing over from {library}: {error}", stacklevel=2)
 
 
 def _is_there(library: str) -> bool:
@@ -107,14 +110,14 @@ def _mlflow(output: Optional[str]) -> None:
 
     report = current().report(output)
 
-    def metrics(_: Any, values: Any, *__: Any, **___: Any) -> None:
-        report.add("metrics", _numbers(values))
+    def log_metrics(_: Any, metrics: Any, *__: Any, **___: Any) -> None:
+        report.add("metrics", _numbers(metrics))
 
-    def parameters(_: Any, values: Any, *__: Any, **___: Any) -> None:
-        report.add("parameters", values)
+    def log_params(_: Any, params: Any, *__: Any, **___: Any) -> None:
+        report.add("parameters", params)
 
-    _patch(mlflow, "log_metrics", metrics)
+    _patch(mlflow, "log_metrics", log_metrics)
     _patch(mlflow, "log_metric", lambda _, key, value, *__, **___: report.add("metrics", {key: value}))
-    _patch(mlflow, "log_params", parameters)
+    _patch(mlflow, "log_params", log_params)
     _patch(mlflow, "log_param", lambda _, key, value, *__, **___: report.add("parameters", {key: value}))
 

@@ -21,7 +21,11 @@ class Report:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = Lock()
-        self._said: Dict[str, Any] = {}
+        # A step may be several programs, one after the other.
+        try:
+            self._said: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self._said = {}
 
     def add(self, part: str, values: Mapping[str, Any]) -> None:
         checked = {str(name): _number(name, value) if part == "metrics" else _text(value) for name, value in values.items()}
@@ -123,7 +127,7 @@ class Step:
     def parameter(self, name: str, default: Any) -> Any:
         if self._said is None:
             return default
-        parameters = self._said["parameters"]
+        parameters = self._texts()
         if name not in parameters:
             return default
         text = parameters[name]
@@ -137,8 +141,14 @@ class Step:
             raise StepError(f"the parameter `{name}` is `{text}`, not {type(default).__name__}") from None
 
     def parameters(self) -> Dict[str, Any]:
-        said = {} if self._said is None else self._said["parameters"]
-        return {name: _scalar(text) for name, text in said.items()}
+        return {name: _scalar(text) for name, text in self._texts().items()}
+
+    def _texts(self) -> Dict[str, str]:
+        if self._said is None:
+            return {}
+        files = self._said.get("parameter_files", {})
+        read = {name: (self._folder / path).read_text(encoding="utf-8") for name, path in files.items()}
+        return {**self._said["parameters"], **read}
 
 
 _current: Optional[Step] = None

@@ -7,7 +7,7 @@ use crate::{
     output::{Format, Rows},
 };
 use clap::{Args, ValueEnum};
-use fuseml_domain::{Address, Error, Goal, Link, Name, Pipeline, Starts};
+use fuseml_domain::{Address, Error, Goal, Kind, Link, Name, Pipeline, Starts};
 use fuseml_server::{PipelineRequest, Suggestions};
 use reqwest::Method;
 use std::collections::BTreeMap;
@@ -56,7 +56,7 @@ enum Intent {
 impl Intent {
     fn goal(self) -> Goal {
         match self {
-            Self::Train => Goal::Artifact(fuseml_domain::Kind::Model),
+            Self::Train => Goal::Artifact(Kind::Model),
             Self::Serve | Self::Both => Goal::Url,
         }
     }
@@ -130,7 +130,7 @@ pub(crate) async fn create(client: &Client, project: &Name, arguments: CreateArg
     for link in chain {
         let selector = match added.last() {
             None => Address { version: None, tag: None, name: from.name.clone(), ..from.address.clone() }.to_string(),
-            Some(before) => selector_of(before, &chain[added.len() - 1]),
+            Some(before) => selector_of(before, link.takes),
         };
         let mut inputs = inputs.clone();
         inputs.entry(link.input.to_string()).or_insert(selector);
@@ -152,7 +152,9 @@ pub(crate) async fn create(client: &Client, project: &Name, arguments: CreateArg
                 // All of them or none.
                 for pipeline in &added {
                     let path = format!("{pipelines}/{}", pipeline.name);
-                    client.call(client.request(Method::DELETE, &path)).await?;
+                    if let Err(error) = client.call(client.request(Method::DELETE, &path)).await {
+                        eprintln!("{} stays: {error}", pipeline.name);
+                    }
                 }
                 return Err(error.into());
             }
@@ -168,13 +170,8 @@ pub(crate) async fn create(client: &Client, project: &Name, arguments: CreateArg
     Ok(())
 }
 
-/// What a pipeline's results are selected by.
-fn selector_of(pipeline: &Pipeline, link: &Link) -> String {
-    let kinds = link.gives.iter().filter_map(|goal| match goal {
-        Goal::Artifact(kind) => Some(*kind),
-        Goal::Url => None,
-    });
-    let kind = kinds.into_iter().next().unwrap_or(fuseml_domain::Kind::Model);
+/// What a pipeline's results of a kind are selected by.
+fn selector_of(pipeline: &Pipeline, kind: Kind) -> String {
     match pipeline.result_names(kind).as_deref() {
         Some([name]) => format!("{}://{}/{name}", kind.scheme(), pipeline.project),
         _ => format!("{}://{}/*", kind.scheme(), pipeline.project),
