@@ -181,6 +181,20 @@ fn the_shortest_chain_of_converters_is_put_in_once_for_all_who_need_it() {
 }
 
 #[test]
+fn what_is_converted_for_a_step_waits_for_what_that_waits_for() {
+    let steps = "ask: {approve: {message: m}}, a: {run: {kind: k}, inputs: {in: '${inputs.data}'}, after: [ask]}, b: {run: \
+                 {kind: k}, inputs: {in: '${inputs.data}'}}";
+    let template = template("data: {kind: dataset}", steps);
+    let takes = runnable("takes", "k", "in: {kind: dataset, requires: {format: json}}", "");
+    let of = candidates(&[("a", vec![takes.clone()]), ("b", vec![takes])]);
+    let attributes = Attributes::from([("format".to_owned(), "csv".to_owned())]);
+    let forms = [(name("data"), Form { kind: crate::Kind::Dataset, attributes, is_whole: true })].into();
+    let converted = template.converted(&of, &forms, &[converter("csv-to-json", "csv", "json")]).expect("converted");
+    let after = |step: &str| converted.step(&name(step)).expect(step).after.clone();
+    assert_eq!((after("csv-to-json"), after("csv-to-json-2")), (vec![name("ask")], vec![]));
+}
+
+#[test]
 fn a_converter_that_is_put_in_takes_no_name_that_is_taken() {
     let steps = "csv-to-json: {run: {kind: k}, inputs: {in: '${inputs.data}'}}";
     let taken = template("data: {kind: dataset}", steps);

@@ -2,7 +2,7 @@
 
 use crate::{
     Action, Address, Candidates, Fit, Form, InputSlot, Name, OutputSlot, Reference, Result, Runnable, RunnableChoice,
-    Step, Template, Work,
+    Runs, Step, Template, When, Work,
 };
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -78,7 +78,7 @@ impl Template {
     ) -> Result<Self> {
         let mut conversion = Conversion {
             template: Self { steps: Vec::new(), ..self.clone() },
-            made: BTreeMap::new(),
+            made: Vec::new(),
             names: self.steps.iter().map(|step| step.name.clone()).collect(),
         };
         let mut known = BTreeMap::new();
@@ -91,10 +91,11 @@ impl Template {
             });
             // The first of those that need the least.
             if let Some((runnable, misfits)) = ways.min_by_key(|(_, misfits)| misfits.len()) {
+                let conditions = Conditions::of(&step);
                 if let Action::Run(work) | Action::Serve(work) = &mut step.action {
                     for Misfit { input, form, chain } in misfits {
                         let Some(reference) = work.inputs.get_mut(&input) else { continue };
-                        *reference = conversion.put_in(reference.clone(), &form, &chain, step.agent.as_ref())?;
+                        *reference = conversion.put_in(reference.clone(), &form, &chain, &conditions)?;
                     }
                 }
                 // Of several another may run.
@@ -176,13 +177,28 @@ struct Misfit<'a> {
     chain: Vec<&'a Converter>,
 }
 
+/// When a step runs, and where: what is converted for it is so then, and there.
+#[derive(Clone, PartialEq)]
+struct Conditions {
+    after: Vec<Name>,
+    runs: Runs,
+    when: Option<When>,
+    agent: Option<Name>,
+}
+
+impl Conditions {
+    fn of(step: &Step) -> Self {
+        Self { after: step.after.clone(), runs: step.runs, when: step.when.clone(), agent: step.agent.clone() }
+    }
+}
+
 /// A template with the converters that it has by now.
 struct Conversion {
     template: Template,
     /// Of all steps.
     names: BTreeSet<Name>,
     /// What each made of what, so that two who need the same get the same.
-    made: BTreeMap<(String, Address), Reference>,
+    made: Vec<((String, Address, Conditions), Reference)>,
 }
 
 impl Conversion {
@@ -192,14 +208,14 @@ impl Conversion {
         from: Reference,
         form: &Form,
         chain: &[&Converter],
-        agent: Option<&Name>,
+        conditions: &Conditions,
     ) -> Result<Reference> {
         let (mut reference, mut form) = (from, form.clone());
         for converter in chain {
-            let key = (reference.to_string(), converter.address.clone());
+            let key = (reference.to_string(), converter.address.clone(), conditions.clone());
             let gives = converter.gives();
-            reference = match self.made.get(&key) {
-                Some(made) => made.clone(),
+            reference = match self.made.iter().find(|(known, _)| *known == key) {
+                Some((_, made)) => made.clone(),
                 None => {
                     let name = free_name(&converter.address.name, &mut self.names)?;
                     let work = Work {
@@ -210,9 +226,10 @@ impl Conversion {
                     };
                     let step = Step::new(name.clone(), Action::Run(work));
                     let why = format!("turns {reference}, {}, into {gives}", form.as_asked(&converter.input.1));
-                    self.template.steps.push(Step { conversion: Some(why), agent: agent.cloned(), ..step });
+                    let Conditions { after, runs, when, agent } = conditions.clone();
+                    self.template.steps.push(Step { conversion: Some(why), after, runs, when, agent, ..step });
                     let made = Reference::Output { step: name, output: converter.output.0.clone() };
-                    self.made.insert(key, made.clone());
+                    self.made.push((key, made.clone()));
                     made
                 }
             };
