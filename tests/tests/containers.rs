@@ -5,14 +5,8 @@ use std::fs;
 
 const APPROVAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pipelines/approval");
 
-const TRAINING: &str = "
-schema_version: 1
-name: training
-description: Trains on whatever code is pushed
-inputs: {code: {kind: codeset}}
-steps: {train: {run: {kind: trainer}}}
-outputs: {model: {kind: model, from: '${steps.train.model}'}}
-";
+/// One template, wherever its job runs.
+const TRAINING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pipelines/approval/training.yaml");
 
 fn shop(podman: &Podman) -> World {
     let world = World::with_podman(podman);
@@ -36,9 +30,8 @@ fn pipeline_of(world: &World, kind: &str) {
 fn an_image_makes_of_the_same_template_what_a_process_makes() {
     let podman = Podman::new();
     let world = shop(&podman);
-    write(&world, "training.yaml", TRAINING);
     // What its step takes is found when there is a trainer.
-    world.fuseml(&["pipeline", "add", "training.yaml", "--name", "training", "--input", "code=code://*"]).good();
+    world.fuseml(&["pipeline", "add", TRAINING, "--name", "training", "--input", "code=code://*"]).good();
     world.fuseml(&["runnable", "register", &format!("{APPROVAL}/trainer.yaml")]).good();
     world.code("app", &[("train.py", "print('a model')\n")]);
     world.fuseml(&["codeset", "push", "app", "--wait"]).good();

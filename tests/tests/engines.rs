@@ -7,14 +7,8 @@ use std::fs;
 const APPROVAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pipelines/approval");
 const EXTENSION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/extensions/rust-ray-jobs");
 
-const TRAINING: &str = "
-schema_version: 1
-name: training
-description: Trains on whatever code is pushed
-inputs: {code: {kind: codeset}}
-steps: {train: {run: {kind: trainer}}}
-outputs: {model: {kind: model, from: '${steps.train.model}'}}
-";
+/// One template, wherever its job runs.
+const TRAINING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pipelines/approval/training.yaml");
 /// Says that it began, and goes on for longer than anybody waits.
 const ENDLESS: &str = "
 schema_version: 1
@@ -49,7 +43,6 @@ fn shop(ray: &Ray) -> World {
     world.fuseml(&["project", "create", "shop"]).good();
     world.fuseml(&["project", "set", "shop"]).good();
     world.fuseml(&["runnable", "register", &format!("{APPROVAL}/trainer.yaml")]).good();
-    write(&world, "training.yaml", TRAINING);
     world
 }
 
@@ -81,7 +74,7 @@ fn one_template_gives_the_same_as_processes_and_on_a_cluster() {
     let ray = Ray::start();
     let world = shop(&ray);
     let add = |name: &str, more: &[&str]| {
-        let arguments = ["pipeline", "add", "training.yaml", "--name", name, "--input", "code=code://*"];
+        let arguments = ["pipeline", "add", TRAINING, "--name", name, "--input", "code=code://*"];
         world.fuseml(&[&arguments[..], more].concat())
     };
     assert!(add("wrong", &["--agent", "nobody"]).bad(3).stderr().contains("nobody"));

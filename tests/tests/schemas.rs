@@ -29,6 +29,7 @@ fn every_template_of_ours_fits_the_published_schema_and_broken_ones_do_not() {
     let schema = published("template");
     for path in [
         "examples/pipelines/approval/train-and-publish.yaml",
+        "examples/pipelines/approval/training.yaml",
         "examples/pipelines/approval/tune.yaml",
         "examples/runnables/csv-check/pipeline.yaml",
         "plugins/mlflow/templates/mlflow-end-to-end.yaml",

@@ -9,6 +9,7 @@ mod choice;
 mod compose;
 mod condition;
 mod driver;
+mod location;
 mod plan;
 mod reuse;
 mod schedule;
@@ -17,8 +18,8 @@ mod sprint;
 mod trigger;
 mod work;
 
+pub use location::Kept;
 pub use service::base_path;
-pub use work::Kept;
 
 use driver::{Driver, Told};
 use fuseml_domain::{
@@ -114,7 +115,7 @@ impl Engine {
     /// # Errors
     /// `unsupported` for external artifacts; what the store says otherwise.
     pub async fn locate(&self, artifact: &fuseml_domain::Descriptor) -> Result<fuseml_domain::Contents> {
-        work::locate(&self.ports, artifact).await
+        location::locate(&self.ports, artifact).await
     }
 
     /// The store that keeps an artifact in a tool, and its id there; `None` for what the built-in ones keep.
@@ -122,7 +123,7 @@ impl Engine {
     /// # Errors
     /// `unavailable` when the instance is not configured any more.
     pub async fn store_of(&self, artifact: &fuseml_domain::Descriptor) -> Result<Option<Kept>> {
-        work::store_of(&self.ports, artifact).await
+        location::store_of(&self.ports, artifact).await
     }
 
     /// Something was registered: look now.

@@ -177,7 +177,7 @@ async fn gone(ports: &Ports, result: &StepResult) -> Result<Option<String>> {
 
 /// Whether an artifact's bytes are there.
 async fn kept(ports: &Ports, artifact: &Descriptor) -> Result<()> {
-    if let Some((store, id)) = work::store_of(ports, artifact).await? {
+    if let Some((store, id)) = crate::location::store_of(ports, artifact).await? {
         return store.get(&id).await.map(drop);
     }
     let Some(digest) = &artifact.digest else { return Ok(()) };

@@ -300,7 +300,7 @@ fn lost(key: &str, error: &io::Error) -> Error {
     Error::io(format!("{key} could not be written down"), error)
 }
 
-/// The reference of an image that only an engine can run.
+/// Refuses what the contract of engines has and this agent does not carry out.
 fn check_kind(workload: &Workload, instance: &Name) -> Result<()> {
     match workload.kind {
         WorkloadKind::Job => Ok(()),

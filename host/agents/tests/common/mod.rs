@@ -50,7 +50,7 @@ impl ContentStore for Folders {
         unreachable!("agents describe nothing")
     }
     async fn make_newest(&self, _: &Descriptor) -> Result<()> {
-        unimplemented!("agents publish nothing")
+        unreachable!("the agent publishes nothing")
     }
     async fn publish(&self, _: &Descriptor, _: &Tree, _: bool) -> Result<()> {
         unreachable!("the agent publishes nothing")

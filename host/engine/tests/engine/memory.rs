@@ -51,6 +51,19 @@ pub async fn server(disk: &Arc<Disk>, agent: &Arc<MemoryAgent>, crash: Crash) ->
     tokio::time::timeout(Duration::from_secs(1), start).await.ok().map(|started| started.expect("engine"))
 }
 
+/// A push to a server that dies, and all that the next one does.
+pub async fn push_and_take_over(disk: &Arc<Disk>, agent: &Arc<MemoryAgent>, crash: Crash) -> Arc<Engine> {
+    disk.register(codeset("c1"));
+    let first = server(disk, agent, crash).await;
+    let_it_work(disk).await;
+    if let Some(first) = first {
+        first.stop();
+    }
+    let second = server(disk, agent, Crash::Never).await.expect("engine");
+    let_it_work(disk).await;
+    second
+}
+
 /// Until all is quiet, or nothing is written any more because the server is dead.
 pub async fn let_it_work(disk: &Disk) {
     let mut writes = disk.writes();

@@ -1,6 +1,6 @@
 //! The engine whole, in memory: what it does once, it does once, wherever the server dies.
 
-use crate::memory::{self, Crash, Disk, Jobs, MemoryAgent, codeset, let_it_work, pipeline, server};
+use crate::memory::{self, Crash, Disk, Jobs, MemoryAgent, codeset, let_it_work, pipeline, push_and_take_over, server};
 use fuseml_domain::{Concurrency, Kind, RunCommand, RunState, Starts, StepState};
 use fuseml_engine::Engine;
 use std::{sync::Arc, time::Duration};
@@ -72,15 +72,7 @@ async fn one_death_and_the_next(jobs: Jobs) {
     for at in 0..writes {
         for crash in [Crash::Before(at), Crash::After(at)] {
             let (disk, agent) = (disk(), Arc::new(MemoryAgent::with(jobs)));
-            disk.register(codeset("c1"));
-            let first = server(&disk, &agent, crash).await;
-            let_it_work(&disk).await;
-            if let Some(first) = first {
-                first.stop();
-            }
-
-            let _second = server(&disk, &agent, Crash::Never).await.expect("engine");
-            let_it_work(&disk).await;
+            let _second = push_and_take_over(&disk, &agent, crash).await;
 
             let states: Vec<_> = disk.runs().iter().map(|run| (run.label(), run.state)).collect();
             assert_eq!(

@@ -1,6 +1,6 @@
 //! Sweeps, with the engine whole in memory.
 
-use crate::memory::{Crash, Disk, Jobs, MemoryAgent, codeset, let_it_work, name, pipeline, server};
+use crate::memory::{Crash, Disk, Jobs, MemoryAgent, codeset, let_it_work, name, pipeline, push_and_take_over, server};
 use fuseml_domain::{Kind, Prospect, Run, RunCommand, RunState, StepState, Swap, Value};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -54,14 +54,7 @@ async fn the_best_of_a_sweep_is_its_result_and_nothing_else_of_it_starts_anythin
 /// A push with a server that dies and another that takes over; answers how often they wrote.
 async fn sweep(crash: Crash, jobs: Jobs) -> usize {
     let (disk, agent) = (disk(), Arc::new(MemoryAgent::with(jobs)));
-    disk.register(codeset("c1"));
-    let first = server(&disk, &agent, crash).await;
-    let_it_work(&disk).await;
-    if let Some(first) = first {
-        first.stop();
-    }
-    let _second = server(&disk, &agent, Crash::Never).await.expect("engine");
-    let_it_work(&disk).await;
+    let _second = push_and_take_over(&disk, &agent, crash).await;
 
     let runs = disk.runs();
     let states: Vec<_> = runs.iter().map(|run| (run.label(), run.state)).collect();

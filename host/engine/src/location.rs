@@ -1,0 +1,58 @@
+//! Where an artifact's contents are for whoever uses them: in the built-in store, or in a tool's (S96).
+
+use crate::Ports;
+use fuseml_domain::{Contents, Descriptor, Error, Location, Result, Series, Store, Tree, port::ArtifactStore};
+use std::sync::Arc;
+
+/// A tool's store and the id by which it knows an artifact.
+pub type Kept = (Arc<dyn ArtifactStore>, String);
+
+pub(crate) async fn store_of(ports: &Ports, artifact: &Descriptor) -> Result<Option<Kept>> {
+    let Store::Extension { instance, id } = &artifact.store else { return Ok(None) };
+    let store = ports.extensions.store(instance, artifact.kind()).await?.ok_or_else(|| {
+        Error::unavailable(
+            "store-gone",
+            format!("{} lies in the store of {instance}, which is not configured any more", artifact.address.short()),
+        )
+    })?;
+    Ok(Some((store, id.clone())))
+}
+
+/// How whoever uses an artifact reaches its contents (S96).
+pub(crate) async fn locate(ports: &Ports, artifact: &Descriptor) -> Result<Contents> {
+    if artifact.store == Store::External {
+        let message = format!(
+            "{} is external: FuseML knows where it lies ({}) and does not fetch it; register it with its contents, or \
+             let a store bring it",
+            artifact.address.short(),
+            artifact.location.uri
+        );
+        return Err(Error::unsupported("external", message));
+    }
+    let Some((store, id)) = store_of(ports, artifact).await? else {
+        return Ok(Contents { location: artifact.location.clone(), tree: None, files: Vec::new() });
+    };
+    let (location, files) = store.locate(&id).await.map_err(|error| error.context(artifact.address.short()))?;
+    let tree = match &artifact.digest {
+        Some(digest) => Some(ports.contents.tree(digest).await?),
+        None => Some(record(ports, artifact, &location, &files).await?),
+    };
+    Ok(Contents { location, tree, files })
+}
+
+/// At its first use what was found in a tool is read and listed: from then on it is verified against that.
+async fn record(ports: &Ports, artifact: &Descriptor, location: &Location, files: &[(String, String)]) -> Result<Tree> {
+    let contents = Contents { location: location.clone(), tree: None, files: files.to_vec() };
+    let series = Series::of(artifact);
+    let (tree, read) =
+        ports.contents.record(&series, &contents).await.map_err(|error| error.context(artifact.address.short()))?;
+    let recorded = ports.catalog.record(&artifact.address, &tree.digest(), &read).await?;
+    match &recorded.digest {
+        // Somebody was quicker, and saw something else.
+        Some(digest) if *digest != tree.digest() => ports.contents.tree(digest).await,
+        _ => {
+            ports.contents.publish(&recorded, &tree, true).await?;
+            Ok(tree)
+        }
+    }
+}
