@@ -197,6 +197,8 @@ fn a_sweep_trains_with_each_value_and_only_its_best_model_goes_on() {
     assert_eq!(world.json(&["artifact", "list", "--kind", "model"]).as_array().map(Vec::len), Some(3));
 
     // Only what was not tried before is trained.
+    let plan = world.fuseml(&["pipeline", "plan", "tune", "--input", "alphas=0.9,0.95"]).good().stdout();
+    assert!(plan.contains("choose") && plan.contains("what has the highest accuracy once train-2 ended"), "{plan}");
     let alphas = ["run", "start", "tune", "--input", "alphas=0.9,0.95", "--wait"];
     world.fuseml(&alphas).good();
     insta::assert_snapshot!("tuned_again", explained(&world, "tune/2"));

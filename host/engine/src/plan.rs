@@ -49,9 +49,12 @@ impl Engine {
 async fn foresee(ports: &Ports, run: &mut Run, step: &Step) -> Result<(Prospect, Vec<String>)> {
     let needs = step.needs();
     let named = |names: Vec<&StepRun>| names.iter().map(|step| step.name.to_string()).collect::<Vec<_>>().join(", ");
-    let with =
-        |state: StepState| named(run.steps.iter().filter(|it| needs.contains(&it.name) && it.state == state).collect());
-    let (skipped, unknown) = (with(StepState::Skipped), with(StepState::Waiting));
+    let with = |is: fn(StepState) -> bool| {
+        named(run.steps.iter().filter(|it| needs.contains(&it.name) && is(it.state)).collect())
+    };
+    let skipped = with(|state| state == StepState::Skipped);
+    // What needs nothing itself is ready rather than waiting.
+    let unknown = with(|state| matches!(state, StepState::Waiting | StepState::Ready));
     match step.runs {
         Runs::OnFailure => return Ok((Prospect::Depends, vec!["runs only if a step before it fails".to_owned()])),
         Runs::OnSuccess if !skipped.is_empty() => {
