@@ -16,7 +16,7 @@ mod extism;
 mod figures;
 mod git;
 #[allow(dead_code)]
-#[path = "../../host/sandbox/tests/common/guest.rs"]
+#[path = "../../host/sandbox/tests/sandbox/common/guest.rs"]
 mod guest;
 mod host_calls;
 mod lineage;

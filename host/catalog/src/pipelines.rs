@@ -51,7 +51,10 @@ impl Catalog {
                 format!("{} would start for ever: {} → {}", pipeline.name, names.join(" → "), pipeline.name),
             ));
         }
-        sqlx::query("INSERT INTO pipelines (project, name, document, scheduled) VALUES ($1, $2, $3, $4)")
+        // One of that name may have been here before, whose runs stay: their numbers are taken.
+        let insert = "INSERT INTO pipelines (project, name, document, scheduled, runs) VALUES ($1, $2, $3, $4,
+            (SELECT COALESCE(MAX(number), 0) FROM runs WHERE project = $1 AND pipeline = $2))";
+        sqlx::query(insert)
             .bind(&*pipeline.project)
             .bind(&*pipeline.name)
             .bind(to_json(pipeline)?)

@@ -22,6 +22,7 @@ mod repository;
 mod smart_http;
 mod stage;
 mod store;
+mod unpushed;
 mod verify;
 mod walk;
 
@@ -35,4 +36,5 @@ pub use repository::Repositories;
 pub use smart_http::{ByteStream, GitRequest, GitResponse};
 pub use stage::{Contents, fetch_from_tool};
 pub use store::{Damage, Listed, TreeStore, list, list_file};
+pub use unpushed::Unpushed;
 pub use walk::Found;

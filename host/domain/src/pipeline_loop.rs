@@ -1,9 +1,11 @@
-//! Pipelines that would start each other for ever, found before they do.
+//! Pipelines that start each other by what they make: found for a plan, and where it would never end, before it does.
 
-use crate::{Binding, Kind, Name, Pipeline, Reference, Selector, Step, series::result_name};
+use crate::{Binding, Descriptor, Kind, Name, Pipeline, Reference, Selector, Step, series::result_name};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Artifacts that a pipeline's runs may register: of a kind, and named so; `None` where nobody can tell before.
-struct Gives {
+struct Gives<'a> {
+    step: &'a Name,
     kind: Kind,
     names: Option<Vec<Name>>,
 }
@@ -17,7 +19,7 @@ pub fn find_loop(existing: &[Pipeline], added: &Pipeline) -> Option<Vec<Name>> {
 
 fn walk<'a>(existing: &'a [Pipeline], added: &'a Pipeline, path: &mut Vec<&'a Pipeline>) -> bool {
     let last = path[path.len() - 1];
-    let gives: Vec<_> = gives(last).collect();
+    let gives = gives_always(last);
     let starts =
         |pipeline: &Pipeline| selectors(pipeline).any(|selector| gives.iter().any(|it| it.may_match(selector)));
     if starts(added) {
@@ -36,6 +38,30 @@ fn walk<'a>(existing: &'a [Pipeline], added: &'a Pipeline, path: &mut Vec<&'a Pi
     false
 }
 
+/// The pipelines that a run with these artifacts may start by what it makes, and those that follow; `makes` says
+/// whether a step would make something new.
+pub fn followers(
+    existing: &[Pipeline],
+    pipeline: &Pipeline,
+    artifacts: &BTreeMap<Name, Descriptor>,
+    makes: impl Fn(&Name) -> bool,
+) -> Vec<Name> {
+    let of_run = |input: &Name| artifacts.get(input).map(|artifact| (artifact.kind(), artifact.name.clone()));
+    let mut made = gives(pipeline, &of_run);
+    made.retain(|gives| makes(gives.step));
+    let (mut found, mut open) = (Vec::new(), VecDeque::from([made]));
+    while let Some(gives) = open.pop_front() {
+        for next in existing.iter().filter(|next| next.name != pipeline.name && next.frozen().next().is_none()) {
+            let starts = selectors(next).any(|selector| gives.iter().any(|it| it.may_match(selector)));
+            if starts && !found.contains(&next.name) {
+                found.push(next.name.clone());
+                open.push_back(gives_always(next));
+            }
+        }
+    }
+    found
+}
+
 /// Whose new artifacts start it.
 fn selectors(pipeline: &Pipeline) -> impl Iterator<Item = &Selector> {
     pipeline.inputs.values().filter_map(|binding| match binding {
@@ -44,35 +70,48 @@ fn selectors(pipeline: &Pipeline) -> impl Iterator<Item = &Selector> {
     })
 }
 
-fn gives(pipeline: &Pipeline) -> impl Iterator<Item = Gives> {
-    pipeline.template.outputs.values().filter_map(|output| {
-        let kind = output.kind?;
-        let names = match &output.from {
-            Reference::Output { step, output } => names_of(pipeline, step, output, kind),
-            _ => None,
-        };
-        Some(Gives { kind, names })
+/// What any run of it gives.
+fn gives_always(pipeline: &Pipeline) -> Vec<Gives<'_>> {
+    gives(pipeline, &|input| match pipeline.inputs.get(input) {
+        // A version may be meant as well, whose name is not known.
+        Some(Binding::Selector(selector)) => Some((selector.kind, selector.name.clone()?)),
+        _ => None,
     })
+}
+
+/// `named` answers what an input takes, where that is known.
+fn gives<'a>(pipeline: &'a Pipeline, named: &impl Fn(&Name) -> Option<(Kind, Name)>) -> Vec<Gives<'a>> {
+    let given = pipeline.template.outputs.values().filter_map(|given| match &given.from {
+        Reference::Output { step, output } => {
+            let kind = given.kind?;
+            Some(Gives { step, kind, names: names_of(pipeline, step, (output, kind), named) })
+        }
+        _ => None,
+    });
+    given.collect()
 }
 
 impl Pipeline {
     /// How its results of a kind are called, where that is known before.
     pub fn result_names(&self, kind: Kind) -> Option<Vec<Name>> {
-        let names = gives(self).filter(|gives| gives.kind == kind).map(|gives| gives.names);
+        let names = gives_always(self).into_iter().filter(|gives| gives.kind == kind).map(|gives| gives.names);
         names.collect::<Option<Vec<_>>>().map(|all| all.concat()).filter(|names| !names.is_empty())
     }
 }
 
-/// The names that a step's result can have, where everything that it takes is named when the pipeline is added.
-fn names_of(pipeline: &Pipeline, step: &Name, slot: &str, kind: Kind) -> Option<Vec<Name>> {
+/// The names that a step's result can have, where it is known what it takes.
+fn names_of(
+    pipeline: &Pipeline,
+    step: &Name,
+    (slot, kind): (&str, Kind),
+    named: &impl Fn(&Name) -> Option<(Kind, Name)>,
+) -> Option<Vec<Name>> {
     let work = pipeline.template.step(step).and_then(Step::work)?;
     let mut names = Vec::new();
     for reference in work.inputs.values() {
         let Reference::Input { name } = reference else { return None };
-        let Some(Binding::Selector(selector)) = pipeline.inputs.get(name) else { return None };
-        // A version may be meant as well, whose name is not known.
-        let series = selector.name.as_ref()?;
-        names.push(result_name(Some((selector.kind, series)), &pipeline.name, kind, slot).ok()?);
+        let (of, series) = named(name)?;
+        names.push(result_name(Some((of, &series)), &pipeline.name, kind, slot).ok()?);
     }
     if names.is_empty() {
         names.push(result_name(None, &pipeline.name, kind, slot).ok()?);
@@ -80,7 +119,7 @@ fn names_of(pipeline: &Pipeline, step: &Name, slot: &str, kind: Kind) -> Option<
     Some(names)
 }
 
-impl Gives {
+impl Gives<'_> {
     fn may_match(&self, selector: &Selector) -> bool {
         let named = match (&self.names, &selector.name) {
             (Some(names), Some(selected)) => names.contains(selected),

@@ -1,6 +1,6 @@
 //! What a pipeline would do: which steps run, which earlier results it takes, and why.
 
-use crate::{InputValue, Name};
+use crate::{Address, InputValue, Name, Unstarted};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -14,6 +14,19 @@ pub struct Plan {
     pub inputs: IndexMap<Name, InputValue>,
     /// In the order in which each follows what it needs.
     pub steps: Vec<PlannedStep>,
+    /// Pipelines that may start with what it would make, and those that follow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub then: Vec<Name>,
+}
+
+/// What would come of a codeset that is not pushed yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PushPlan {
+    pub codeset: Address,
+    /// What it would start.
+    pub plans: Vec<Plan>,
+    /// Pipelines that select it and would not start.
+    pub unstarted: Vec<Unstarted>,
 }
 
 impl Plan {

@@ -9,6 +9,7 @@ mod choice;
 mod compose;
 mod condition;
 mod driver;
+mod foresight;
 mod location;
 mod plan;
 mod reuse;

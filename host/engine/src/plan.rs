@@ -2,15 +2,17 @@
 
 use crate::{
     Engine, Ports, build, condition,
+    foresight::{ForeseenCatalog, ForeseenCodesets},
     reuse::{self, Look},
-    trigger, work,
+    trigger::{self, Starter},
+    work,
 };
 use fuseml_domain::{
-    Action, Choice, Descriptor, ErrorKind, Name, Origin, Pipeline, Plan, PlannedStep, Prospect, Result, Reuse,
-    ReuseVerdict, Run, RunState, Runs, Step, StepRun, StepState, Value,
+    Action, Choice, Descriptor, ErrorKind, Name, Origin, Pipeline, Plan, PlannedStep, Prospect, PushPlan, Result,
+    Reuse, ReuseVerdict, Run, RunState, Runs, Step, StepRun, StepState, Unstarted, Value, followers, port::Codesets,
 };
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Earlier results of a step from which its time is guessed.
 const HISTORY: u32 = 9;
@@ -26,23 +28,66 @@ impl Engine {
         given: BTreeMap<Name, Descriptor>,
         reuse: Option<Reuse>,
     ) -> Result<Plan> {
-        let mut run = trigger::manual(&self.ports, pipeline, given, "planned".to_owned()).await?;
+        let artifacts = trigger::bind_inputs(&*self.ports.catalog, pipeline, given).await?;
+        let mut run = trigger::manual(&self.ports, pipeline, &artifacts, "planned".to_owned()).await?;
         run.reuse = reuse;
-        let mut steps = Vec::new();
-        for step in run.template.steps.clone() {
-            let (prospect, why) = match foresee(&self.ports, &mut run, &step).await {
-                Ok(found) => found,
-                Err(error) => (Prospect::Fails, vec![error.message]),
-            };
-            let results = self.ports.catalog.results(&run.project, &run.pipeline, &step.name, HISTORY).await?;
-            let mut times: Vec<_> = results.iter().map(|result| result.seconds).collect();
-            times.sort_by(f64::total_cmp);
-            let seconds = times.get(times.len() / 2).copied().filter(|_| prospect == Prospect::Runs);
-            steps.push(PlannedStep { name: step.name, prospect, why, seconds });
-        }
-        let frozen = pipeline.frozen().next().map(|freeze| freeze.reason.clone());
-        Ok(Plan { pipeline: pipeline.name.clone(), frozen, inputs: run.inputs, steps })
+        foresee_run(&self.ports, pipeline, &artifacts, run).await
     }
+
+    /// What pushing this codeset would start, and what each of these runs would do; `unpushed` has its files.
+    ///
+    /// # Errors
+    /// When the catalog cannot be asked. What keeps a pipeline from starting stands in the plan.
+    pub async fn plan_push(&self, codeset: Descriptor, unpushed: Arc<dyn Codesets>) -> Result<PushPlan> {
+        let address = codeset.address.clone();
+        let codesets = self.ports.codesets.clone();
+        let ports = Ports {
+            codesets: Arc::new(ForeseenCodesets { codesets, unpushed, codeset: address.clone() }),
+            catalog: Arc::new(ForeseenCatalog { catalog: self.ports.catalog.clone(), codeset: codeset.clone() }),
+            ..self.ports.clone()
+        };
+        let mut foreseen = PushPlan { codeset: address, plans: Vec::new(), unstarted: Vec::new() };
+        let starter = Starter::of(&ports, &codeset, None);
+        for pipeline in ports.catalog.pipelines(codeset.project()).await? {
+            let Some(input) = pipeline.started_by(&codeset) else { continue };
+            let plan = match starter.begin(&pipeline, input).await? {
+                Ok((run, artifacts)) => foresee_run(&ports, &pipeline, &artifacts, run).await?,
+                Err(reason) => {
+                    foreseen.unstarted.push(Unstarted { pipeline: pipeline.name.clone(), reason });
+                    continue;
+                }
+            };
+            foreseen.plans.push(plan);
+        }
+        Ok(foreseen)
+    }
+}
+
+async fn foresee_run(
+    ports: &Ports,
+    pipeline: &Pipeline,
+    artifacts: &BTreeMap<Name, Descriptor>,
+    mut run: Run,
+) -> Result<Plan> {
+    let mut steps = Vec::new();
+    for step in run.template.steps.clone() {
+        let (prospect, why) = match foresee(ports, &mut run, &step).await {
+            Ok(found) => found,
+            Err(error) => (Prospect::Fails, vec![error.message]),
+        };
+        let results = ports.catalog.results(&run.project, &run.pipeline, &step.name, HISTORY).await?;
+        let mut times: Vec<_> = results.iter().map(|result| result.seconds).collect();
+        times.sort_by(f64::total_cmp);
+        let seconds = times.get(times.len() / 2).copied().filter(|_| prospect == Prospect::Runs);
+        steps.push(PlannedStep { name: step.name, prospect, why, seconds });
+    }
+    let is_new = |name: &Name| {
+        let prospect = steps.iter().find(|step| step.name == *name).map(|step| step.prospect);
+        matches!(prospect, Some(Prospect::Runs | Prospect::Chooses | Prospect::Depends))
+    };
+    let then = followers(&ports.catalog.pipelines(&run.project).await?, pipeline, artifacts, is_new);
+    let frozen = pipeline.frozen().next().map(|freeze| freeze.reason.clone());
+    Ok(Plan { pipeline: pipeline.name.clone(), frozen, inputs: run.inputs, steps, then })
 }
 
 /// What would become of a step, given those before it; what it would make for certain is noted in the run.

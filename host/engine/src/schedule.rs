@@ -3,7 +3,7 @@
 use crate::{Engine, trigger};
 use fuseml_domain::{Pipeline, Result};
 use jiff::{SignedDuration, Timestamp};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// How long nobody looks whether a clock was set or another server added a pipeline.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -54,7 +54,7 @@ async fn start(engine: &Arc<Engine>, pipeline: &Pipeline, due: Timestamp) -> Res
     }
     let shown = pipeline.starts.schedule.as_ref().map(|schedule| schedule.shown(due)).unwrap_or_default();
     let reason = format!("it was due at {shown}");
-    match trigger::manual(&engine.ports, pipeline, BTreeMap::new(), reason).await {
+    match trigger::newest(&engine.ports, pipeline, reason).await {
         Ok(run) => engine.take_up(catalog.start_scheduled(run, due).await?).await,
         Err(error) => return pass(&error.message).await,
     }

@@ -55,36 +55,52 @@ async fn runs_started_by(ports: &Ports, event: &ArtifactEvent) -> Result<(Vec<Ru
         Some(id) => Some(catalog.run(id).await?),
         None => None,
     };
-    let cause = cause_of(artifact, maker.as_ref());
+    let starter = Starter::of(ports, artifact, maker.as_ref());
     let (mut runs, mut unstarted) = (Vec::new(), Vec::new());
-    let converters = OnceCell::new();
     for pipeline in catalog.pipelines(artifact.project()).await? {
-        let Some(input) = pipeline.started_by(artifact).cloned() else { continue };
-        match hindrance(ports, &pipeline, &input, artifact, &cause).await? {
-            Some(reason) => unstarted.push(Unstarted { pipeline: pipeline.name.clone(), reason }),
-            None => match started(ports, &pipeline, (input, artifact), &cause, &converters).await {
-                Ok(run) => runs.push(run),
-                Err(error) => {
-                    unstarted.push(Unstarted { pipeline: pipeline.name.clone(), reason: error.message });
-                }
-            },
+        let Some(input) = pipeline.started_by(artifact) else { continue };
+        match starter.begin(&pipeline, input).await? {
+            Ok((run, _)) => runs.push(run),
+            Err(reason) => unstarted.push(Unstarted { pipeline: pipeline.name.clone(), reason }),
         }
     }
     Ok((runs, unstarted))
 }
 
-/// The run that an artifact starts; the project's converters are looked for once for all of them.
-async fn started(
-    ports: &Ports,
-    pipeline: &Pipeline,
-    (input, artifact): (Name, &Descriptor),
-    cause: &Cause,
-    converters: &OnceCell<Vec<Converter>>,
-) -> Result<Run> {
-    let catalog = &*ports.catalog;
-    let artifacts = bind_inputs(catalog, pipeline, BTreeMap::from([(input, artifact.clone())])).await?;
-    let converters = converters.get_or_try_init(|| compose::converters(catalog, &pipeline.project)).await?;
-    make(ports, pipeline, &artifacts, cause.clone(), converters).await
+/// Makes the runs that one artifact starts.
+pub(crate) struct Starter<'a> {
+    ports: &'a Ports,
+    artifact: &'a Descriptor,
+    cause: Cause,
+    /// The project's, looked for once for all pipelines.
+    converters: OnceCell<Vec<Converter>>,
+}
+
+impl<'a> Starter<'a> {
+    pub(crate) fn of(ports: &'a Ports, artifact: &'a Descriptor, maker: Option<&Run>) -> Self {
+        Self { ports, artifact, cause: cause_of(artifact, maker), converters: OnceCell::new() }
+    }
+
+    /// The run of a pipeline that selects the artifact for this input, and all artifacts that it takes; or why it does
+    /// not start.
+    pub(crate) async fn begin(
+        &self,
+        pipeline: &Pipeline,
+        input: &Name,
+    ) -> Result<std::result::Result<(Run, BTreeMap<Name, Descriptor>), String>> {
+        match hindrance(self.ports, pipeline, input, self.artifact, &self.cause).await? {
+            Some(reason) => Ok(Err(reason)),
+            None => Ok(self.make(pipeline, input).await.map_err(|error| error.message)),
+        }
+    }
+
+    async fn make(&self, pipeline: &Pipeline, input: &Name) -> Result<(Run, BTreeMap<Name, Descriptor>)> {
+        let catalog = &*self.ports.catalog;
+        let given = BTreeMap::from([(input.clone(), self.artifact.clone())]);
+        let artifacts = bind_inputs(catalog, pipeline, given).await?;
+        let converters = self.converters.get_or_try_init(|| compose::converters(catalog, &pipeline.project)).await?;
+        Ok((make(self.ports, pipeline, &artifacts, self.cause.clone(), converters).await?, artifacts))
+    }
 }
 
 async fn make(
@@ -193,7 +209,8 @@ impl Engine {
             let message = format!("{name} is frozen: {reason}; `fuseml pipeline thaw {name}` lets it start again");
             return Err(Error::conflict("frozen", message));
         }
-        manual(&self.ports, pipeline, given, reason).await
+        let artifacts = bind_inputs(&*self.ports.catalog, pipeline, given).await?;
+        manual(&self.ports, pipeline, &artifacts, reason).await
     }
 
     /// The same pipeline with the same inputs and parameters as a run had, in the template that it had then.
@@ -211,12 +228,17 @@ impl Engine {
 pub(crate) async fn manual(
     ports: &Ports,
     pipeline: &Pipeline,
-    given: BTreeMap<Name, Descriptor>,
+    artifacts: &BTreeMap<Name, Descriptor>,
     reason: String,
 ) -> Result<Run> {
-    let inputs = bind_inputs(&*ports.catalog, pipeline, given).await?;
-    let root = inputs.values().next().map(|artifact| artifact.address.clone());
+    let root = artifacts.values().next().map(|artifact| artifact.address.clone());
     let cause = Cause { reason, artifact: None, root, chain: Vec::new() };
     let converters = compose::converters(&*ports.catalog, &pipeline.project).await?;
-    make(ports, pipeline, &inputs, cause, &converters).await
+    make(ports, pipeline, artifacts, cause, &converters).await
+}
+
+/// The same with the newest artifacts that fit.
+pub(crate) async fn newest(ports: &Ports, pipeline: &Pipeline, reason: String) -> Result<Run> {
+    let artifacts = bind_inputs(&*ports.catalog, pipeline, BTreeMap::new()).await?;
+    manual(ports, pipeline, &artifacts, reason).await
 }

@@ -1,6 +1,7 @@
 //! From a finished push to registered codesets (S48, S123, S130).
 
 use crate::app::App;
+use fuseml_contents::Repositories;
 use fuseml_domain::{
     Address, Attributes, Descriptor, ErrorKind, Kind, Location, Name, Origin, Result, Store, port::Catalog as _,
 };
@@ -26,7 +27,9 @@ pub(crate) async fn unregistered_tips(app: &App, project: &Name, name: &Name) ->
     let mut tips = Vec::new();
     for (reference, commit) in app.repositories.branches(project, name).await? {
         if !is_registered(app, project, name, &commit).await? {
-            tips.push(describe(app, project, name, &reference, &commit).await?);
+            // Once registered, a commit stays whatever happens to its branch.
+            app.repositories.retain(project, name, &commit).await?;
+            tips.push(describe(&app.repositories, project, name, &reference, &commit).await?);
         }
     }
     Ok(tips)
@@ -53,11 +56,16 @@ pub(crate) async fn finish_pending(app: &App) -> Result<()> {
     Ok(())
 }
 
-async fn describe(app: &App, project: &Name, name: &Name, reference: &str, commit: &str) -> Result<Descriptor> {
+/// What a commit of a branch is as an artifact.
+pub(crate) async fn describe(
+    repositories: &Repositories,
+    project: &Name,
+    name: &Name,
+    reference: &str,
+    commit: &str,
+) -> Result<Descriptor> {
     let id: Name = commit.parse()?;
-    // Once registered, a commit stays whatever happens to its branch.
-    app.repositories.retain(project, name, commit).await?;
-    let info = app.repositories.commit_info(project, name, commit).await?;
+    let info = repositories.commit_info(project, name, commit).await?;
     let branch = reference.strip_prefix("refs/heads/").unwrap_or(reference).to_owned();
     Ok(Descriptor {
         address: Address::of_version(Kind::Codeset, project, name, &id),

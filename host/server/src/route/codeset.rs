@@ -2,11 +2,13 @@
 
 use crate::{
     app::App,
-    imports,
+    imports, push,
     view::{CodesetView, FollowRequest, LogView, LoggedView},
 };
-use axum::{extract::State, http::StatusCode};
-use fuseml_domain::{Address, CodesetImport, Descriptor, Error, ErrorKind, Kind, Name, SecretText, port::Catalog as _};
+use axum::{body::Body, extract::State, http::StatusCode};
+use fuseml_domain::{
+    Address, CodesetImport, Descriptor, Error, ErrorKind, Kind, Name, PushPlan, SecretText, port::Catalog as _,
+};
 use fuseml_rest::{Answer, Json, Path, Query};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -82,6 +84,28 @@ pub(super) async fn log(
         LoggedView { registered: tags.is_some(), tags: tags.unwrap_or_default(), commit }
     });
     Ok(Json(LogView { commits: commits.collect(), next_page_token: next }))
+}
+
+/// A commit that is not pushed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PlanQuery {
+    commit: String,
+    /// To which it would be pushed.
+    branch: String,
+}
+
+/// What pushing a commit would start. The body is a git pack of it, without what the codeset has.
+pub(super) async fn plan(
+    State(app): State<Arc<App>>,
+    Path((project, name)): Path<(Name, Name)>,
+    Query(PlanQuery { commit, branch }): Query<PlanQuery>,
+    body: Body,
+) -> Answer<Json<PushPlan>> {
+    app.catalog.check_project(&project).await?;
+    let unpushed = app.repositories.unpushed((&project, &name, &commit), body.into_data_stream()).await?;
+    let codeset = push::describe(unpushed.repositories(), &project, &name, &branch, &commit).await?;
+    Ok(Json(app.engine.plan_push(codeset, Arc::new(unpushed)).await?))
 }
 
 /// Follows an outside repository from here on, after a first look that must succeed.

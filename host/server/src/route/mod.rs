@@ -103,6 +103,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .route("/projects/{project}/trees/{kind}/{name}", post(contents::expect).layer(DefaultBodyLimit::max(MAX_TREE)))
         .route("/projects/{project}/packs/{kind}/{name}", post(contents::take_pack).layer(DefaultBodyLimit::disable()))
+        .route("/projects/{project}/codesets/{name}/plan", post(codeset::plan).layer(DefaultBodyLimit::disable()))
         .route("/marketplaces-import", post(extension::import).layer(DefaultBodyLimit::max(MAX_PACKAGE)))
         .route("/extensions", post(extension::install).layer(DefaultBodyLimit::max(MAX_PACKAGE)))
         .route("/extensions/{name}/upgrade", post(extension::upgrade).layer(DefaultBodyLimit::max(MAX_PACKAGE)));

@@ -1,13 +1,23 @@
 //! `fuseml codeset push`: a folder becomes a commit on the server.
 
-use crate::{Options, client::Client, command::watch};
+use crate::{
+    Options,
+    client::Client,
+    command::{pipeline, watch},
+};
 use anyhow::Context as _;
 use clap::Args;
-use fuseml_domain::{Address, Descriptor, Error, Kind, Name, Result};
+use fuseml_domain::{Address, Descriptor, Error, Kind, Name, PushPlan, Result};
+use reqwest::Method;
 use std::{
+    io::{Seek as _, Write as _},
     path::{Path, PathBuf},
-    process::{Command, ExitCode, Output},
+    process::{Command, ExitCode, Output, Stdio},
 };
+use tokio_util::io::ReaderStream;
+
+/// To which folders are pushed.
+const BRANCH: &str = "main";
 
 #[derive(Args)]
 pub(crate) struct PushArguments {
@@ -22,6 +32,9 @@ pub(crate) struct PushArguments {
     /// Show what runs until nothing does any more
     #[arg(long)]
     wait: bool,
+    /// Say what would start and run, and send nothing that stays
+    #[arg(long, conflicts_with = "wait")]
+    dry_run: bool,
 }
 
 pub(crate) async fn push(arguments: PushArguments, options: &Options) -> anyhow::Result<ExitCode> {
@@ -44,8 +57,22 @@ pub(crate) async fn push(arguments: PushArguments, options: &Options) -> anyhow:
             .context("--name says another")?,
     };
     let git = Git::new(&client, &project, &name, &folder)?;
-    let commit = git.push(&arguments.message, exists(&client, &project, &name).await?)?;
-    let address: Address = format!("{}://{project}/{name}/{commit}", Kind::Codeset.scheme()).parse()?;
+    let commit = git.commit(&arguments.message, exists(&client, &project, &name).await?)?;
+    if !commit.is_new {
+        eprintln!("Nothing changed since the last push.");
+    }
+    let address = Address::of_version(Kind::Codeset, &project, &name, &commit.id.parse()?);
+    if arguments.dry_run {
+        let plan = match commit.is_new {
+            true => plan(&client, &address, git.pack(&commit)?, &commit.id).await?,
+            false => PushPlan { codeset: address, plans: Vec::new(), unstarted: Vec::new() },
+        };
+        pipeline::print_push(&plan, options)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if commit.is_new {
+        git.push(&commit)?;
+    }
     // The server registered it before git was answered; this says so, or says what is wrong.
     let codeset: Descriptor = client.get("/api/v1/artifact", &[("address", address.to_string())]).await?;
     eprintln!("Pushed {}.", codeset.address.short());
@@ -54,6 +81,14 @@ pub(crate) async fn push(arguments: PushArguments, options: &Options) -> anyhow:
     }
     crate::output::print(&format!("{}\n", codeset.address))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Asks what pushing a commit would start; the server forgets it afterwards.
+async fn plan(client: &Client, codeset: &Address, pack: std::fs::File, commit: &str) -> anyhow::Result<PushPlan> {
+    let path = format!("/api/v1/projects/{}/codesets/{}/plan", codeset.project, codeset.name);
+    let request = client.request(Method::POST, &path).query(&[("commit", commit), ("branch", BRANCH)]);
+    let body = reqwest::Body::wrap_stream(ReaderStream::new(tokio::fs::File::from_std(pack)));
+    Ok(client.read(request.body(body)).await?)
 }
 
 /// Makes the folder and writes the codeset's files into it.
@@ -101,12 +136,12 @@ impl Git {
         Ok(git)
     }
 
-    /// Commits the folder as it is on top of the codeset's newest version and pushes it; answers the commit.
-    fn push(&self, message: &str, exists: bool) -> Result<String> {
+    /// Commits the folder as it is on top of the codeset's newest version, unless it is that.
+    fn commit(&self, message: &str, exists: bool) -> Result<Commit> {
         self.run(&["add", "--all", "."], "reading the folder")?;
         let tree = self.run(&["write-tree"], "reading the folder")?;
         let heads = match exists {
-            true => self.run(&["ls-remote", &self.url, "refs/heads/main"], "asking the server")?,
+            true => self.run(&["ls-remote", &self.url, &format!("refs/heads/{BRANCH}")], "asking the server")?,
             false => String::new(),
         };
         let parent = heads.split_whitespace().next().map(ToOwned::to_owned);
@@ -114,14 +149,32 @@ impl Git {
         if let Some(parent) = &parent {
             self.run(&["fetch", "--quiet", "--depth", "1", &self.url, parent], "asking the server")?;
             if self.run(&["rev-parse", &format!("{parent}^{{tree}}")], "comparing")? == tree {
-                eprintln!("Nothing changed since the last push.");
-                return Ok(parent.clone());
+                return Ok(Commit { id: parent.clone(), parent: Some(parent.clone()), is_new: false });
             }
             commit.extend(["-p", parent]);
         }
-        let commit = self.run(&commit, "committing")?;
-        self.run(&["push", "--quiet", &self.url, &format!("{commit}:refs/heads/main")], "pushing")?;
-        Ok(commit)
+        Ok(Commit { id: self.run(&commit, "committing")?, parent, is_new: true })
+    }
+
+    fn push(&self, commit: &Commit) -> Result<()> {
+        let reference = format!("{}:refs/heads/{BRANCH}", commit.id);
+        self.run(&["push", "--quiet", &self.url, &reference], "pushing").map(drop)
+    }
+
+    /// What of a commit its parent does not have.
+    fn pack(&self, commit: &Commit) -> anyhow::Result<std::fs::File> {
+        let wanted = commit.parent.iter().fold(commit.id.clone(), |wanted, parent| format!("{wanted}\n^{parent}\n"));
+        let mut list = tempfile::tempfile_in(self.repository.path())?;
+        list.write_all(wanted.as_bytes())?;
+        list.rewind()?;
+        let mut pack = tempfile::tempfile_in(self.repository.path())?;
+        let mut git = self.command(&["pack-objects", "--revs", "--thin", "--stdout", "-q"]);
+        let output = git.stdin(list).stdout(pack.try_clone()?).stderr(Stdio::piped()).output()?;
+        if !output.status.success() {
+            return Err(Error::unavailable("git", format!("packing failed: {}", said(&output))).into());
+        }
+        pack.rewind()?;
+        Ok(pack)
     }
 
     fn run(&self, arguments: &[&str], what: &str) -> Result<String> {
@@ -158,6 +211,14 @@ impl Git {
             .env("GIT_CONFIG_VALUE_0", format!("Authorization: Bearer {}", self.token));
         command
     }
+}
+
+/// What a folder is as a version.
+struct Commit {
+    id: String,
+    parent: Option<String>,
+    /// It differs from the parent.
+    is_new: bool,
 }
 
 /// Git's last words, without its prefixes.

@@ -1,6 +1,9 @@
 //! `fuseml pipeline`.
 
+mod plan;
 mod suggest;
+
+pub(super) use plan::print_push;
 
 use crate::{
     Options,
@@ -9,16 +12,14 @@ use crate::{
         pairs, parameters,
         template::{is_file, read_file, steps},
     },
-    output::{Format, Rows, shown},
+    output::{Format, Rows},
 };
 use clap::{Args, Subcommand};
-use fuseml_domain::{
-    Binding, Concurrency, Connection, Descriptor, Error, Name, Pipeline, Plan, Prospect, Run, RunState, Starts,
-};
-use fuseml_server::{PipelineRequest, RunRequest};
+use fuseml_domain::{Binding, Concurrency, Connection, Descriptor, Error, Name, Pipeline, Run, RunState, Starts};
+use fuseml_server::PipelineRequest;
 use reqwest::Method;
 use serde_json::json;
-use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, process::ExitCode};
 
 #[derive(Subcommand)]
 pub(crate) enum PipelineCommand {
@@ -33,7 +34,7 @@ pub(crate) enum PipelineCommand {
     /// Show a pipeline's inputs, steps and what its steps take
     Show { name: String },
     /// Say what a run would do now, and do nothing
-    Plan(PlanArguments),
+    Plan(plan::PlanArguments),
     /// Let nothing start a pipeline until it thaws
     Freeze {
         name: String,
@@ -82,17 +83,6 @@ fn read_concurrency(text: &str) -> Result<Concurrency, String> {
     serde_json::from_value(text.into()).map_err(|_| "write parallel, queue, replace or skip".to_owned())
 }
 
-#[derive(Args)]
-pub(crate) struct PlanArguments {
-    pipeline: String,
-    /// An artifact or a value for an input; the newest that fits and the usual value otherwise
-    #[arg(long = "input", value_name = "NAME=ADDRESS|VALUE")]
-    inputs: Vec<String>,
-    /// A parameter of a step's runnable
-    #[arg(long = "param", value_name = "STEP.NAME=VALUE")]
-    parameters: Vec<String>,
-}
-
 #[derive(Subcommand)]
 pub(crate) enum ResultsCommand {
     /// Runs with their inputs and outputs
@@ -125,7 +115,7 @@ pub(crate) async fn execute(command: PipelineCommand, options: &Options) -> anyh
             options.output.print(&pipelines, |pipelines| list(pipelines))?;
         }
         PipelineCommand::Show { name } => show(&client, &project, &name.parse()?, options).await?,
-        PipelineCommand::Plan(arguments) => plan(&client, &project, arguments, options).await?,
+        PipelineCommand::Plan(arguments) => plan::plan(&client, &project, arguments, options).await?,
         PipelineCommand::Freeze { name, reason } => {
             let name: Name = name.parse()?;
             let path = format!("/api/v1/projects/{project}/pipelines/{name}/frozen");
@@ -211,49 +201,6 @@ async fn show(client: &Client, project: &Name, name: &Name, options: &Options) -
         eprintln!("{step} takes {input} from {from}, which alone fits.");
     }
     Ok(())
-}
-
-async fn plan(client: &Client, project: &Name, arguments: PlanArguments, options: &Options) -> anyhow::Result<()> {
-    let pipeline: Name = arguments.pipeline.parse()?;
-    let inputs = pairs(&arguments.inputs, "an input")?;
-    let inputs = inputs.into_iter().map(|(name, address)| Ok((name.parse()?, address)));
-    let request = RunRequest {
-        inputs: inputs.collect::<fuseml_domain::Result<_>>()?,
-        parameters: parameters(&arguments.parameters)?,
-        ..RunRequest::default()
-    };
-    let path = format!("/api/v1/projects/{project}/pipelines/{pipeline}/plan");
-    let plan: Plan = client.send(Method::POST, &path, &request).await?;
-    if options.output == Format::Table {
-        let with: Vec<_> = plan.inputs.iter().map(|(name, input)| format!("{name} {}", input.value.shown())).collect();
-        eprintln!("A run of {pipeline} with {} would:", with.join(", "));
-    }
-    options.output.print(&plan, foreseen)?;
-    if let Some(reason) = &plan.frozen {
-        eprintln!("It is frozen: {reason}; nothing starts it now.");
-    }
-    if let (Some(seconds), true) = (plan.seconds(), options.output == Format::Table) {
-        eprintln!("About {} as it went before.", shown(Duration::from_secs_f64(seconds)));
-    }
-    Ok(())
-}
-
-fn foreseen(plan: &Plan) -> Rows {
-    let mut rows = Rows::new(&["Step", "Would", "Why", "Took"]);
-    for step in &plan.steps {
-        let would = match step.prospect {
-            Prospect::Runs => "run",
-            Prospect::Reused => "be reused",
-            Prospect::Asks => "ask",
-            Prospect::Chooses => "choose",
-            Prospect::Skipped => "be skipped",
-            Prospect::Depends => "depend",
-            Prospect::Fails => "fail",
-        };
-        let took = step.seconds.map(|seconds| shown(Duration::from_secs_f64(seconds)));
-        rows.push([step.name.to_string(), would.to_owned(), step.why.join("\n"), took.unwrap_or_default()]);
-    }
-    rows
 }
 
 fn selector(binding: &Binding) -> Option<String> {

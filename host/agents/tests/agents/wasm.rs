@@ -1,0 +1,171 @@
+//! Jobs of components are run once where nothing interrupts them, and again where the server's end did.
+
+use crate::common::{Folders, LONG, eventually, job};
+use async_trait::async_trait;
+use fuseml_agents::{WasmAgent, WasmAgentConfig};
+use fuseml_domain::{
+    Command, Contents, Digest, Error, Location, Phase, Result, Workload, WorkloadInput, WorkloadKind, WorkloadOutput,
+    port::{CommandRunner, Print, RuntimeAgent},
+};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// Does what the first argument says, in place of a sandbox.
+#[derive(Default)]
+struct Script {
+    ran: Mutex<Vec<Command>>,
+}
+
+impl Script {
+    fn runs(&self) -> usize {
+        self.ran.lock().unwrap().len()
+    }
+}
+
+#[async_trait]
+impl CommandRunner for Script {
+    async fn run(&self, command: &Command, print: Print) -> Result<i32> {
+        self.ran.lock().unwrap().push(command.clone());
+        let place = |path: &str| command.mounts.iter().find(|mount| mount.path == path).unwrap().source.clone();
+        print(b"running\n");
+        match command.arguments[1].as_str() {
+            "copy" => {
+                fs::create_dir(place("/").join("out")).unwrap();
+                fs::copy(place("/data").join("a"), place("/").join("out/a")).unwrap();
+                Ok(0)
+            }
+            "fill" => {
+                for number in 0.. {
+                    fs::write(place("/").join(format!("{number}")), vec![0; 1 << 20]).unwrap();
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                Ok(0)
+            }
+            "hole" => {
+                fs::File::create(place("/").join("hole")).unwrap().set_len(1 << 40).unwrap();
+                Ok(0)
+            }
+            "wait" => std::future::pending().await,
+            "panic" => panic!("the sandbox has a fault"),
+            "trap" => Err(Error::internal("trap", "the program trapped and was stopped")),
+            code => Ok(code.parse().unwrap()),
+        }
+    }
+}
+
+struct World {
+    agent: WasmAgent,
+    script: Arc<Script>,
+    root: tempfile::TempDir,
+}
+
+fn agent(root: &Path, script: &Arc<Script>) -> WasmAgent {
+    let config = WasmAgentConfig::new(root.join("wasm"), Arc::new(Folders), script.clone());
+    WasmAgent::new(WasmAgentConfig { disk_limit: 8 << 20, ..config }).unwrap()
+}
+
+fn world() -> World {
+    let (root, script) = (tempfile::tempdir().unwrap(), Arc::<Script>::default());
+    World { agent: agent(root.path(), &script), script, root }
+}
+
+fn component(key: &str, does: &str) -> Workload {
+    Workload { component: Some(Digest::of(b"program")), command: vec![does.to_owned()], ..job(key, "") }
+}
+
+async fn ended(world: &World, workload: &Workload) -> (Phase, Option<String>) {
+    world.agent.submit(workload).await.unwrap();
+    let status = world.agent.wait(&workload.key, LONG).await.unwrap();
+    (status.phase, status.message)
+}
+
+#[tokio::test]
+async fn a_job_reads_its_inputs_and_leaves_its_outputs() {
+    let world = world();
+    let data = world.root.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("a"), "numbers").unwrap();
+    let location = Location::new("file", data.display().to_string());
+    let contents = Contents { location, tree: None, files: Vec::new() };
+    let workload = Workload {
+        inputs: vec![WorkloadInput { name: "data".into(), path: "data".into(), contents }],
+        outputs: vec![WorkloadOutput { name: "out".into(), path: "out".into(), report: None }],
+        files: vec![("settings.json".into(), "{}".into())],
+        ..component("copy", "copy")
+    };
+    assert_eq!(ended(&world, &workload).await, (Phase::Succeeded, None));
+    let outputs = world.agent.outputs(&workload).await.unwrap();
+    assert_eq!(fs::read_to_string(outputs[0].path.join("a")).unwrap(), "numbers");
+    assert_eq!(fs::read_to_string(outputs[0].path.parent().unwrap().join("settings.json")).unwrap(), "{}");
+    let command = world.script.ran.lock().unwrap()[0].clone();
+    let writable: Vec<_> = command.mounts.iter().map(|mount| (mount.path.as_str(), mount.writable)).collect();
+    assert_eq!(writable, [("/", true), ("/data", false)]);
+    let log = world.agent.logs("copy", 0).await.unwrap();
+    assert_eq!((log.text.as_str(), log.ended), ("running\n", true));
+
+    world.agent.submit(&workload).await.unwrap();
+    assert_eq!(world.script.runs(), 1, "the same key twice is one workload");
+    world.agent.tidy("copy").await.unwrap();
+    world.agent.outputs(&workload).await.expect_err("only what it said is left");
+    assert_eq!(world.agent.logs("copy", 0).await.unwrap().text, "running\n");
+    world.agent.delete("copy").await.unwrap();
+    assert_eq!(world.agent.status("copy").await.unwrap().phase, Phase::Lost);
+}
+
+#[tokio::test]
+async fn how_a_job_ended_is_said() {
+    let world = world();
+    for (does, phase, why) in [
+        ("3", Phase::Failed, "exited with code 3"),
+        ("trap", Phase::Failed, "the program trapped and was stopped"),
+        ("panic", Phase::Failed, "the sandbox failed while it ran"),
+        ("fill", Phase::Failed, "the program wrote more than 8 MiB, or 1000000 files, and was stopped"),
+        ("hole", Phase::Failed, "the program wrote more than 8 MiB, or 1000000 files, and was stopped"),
+    ] {
+        assert_eq!(ended(&world, &component(does, does)).await, (phase, Some(why.to_owned())));
+    }
+    let service = Workload { kind: WorkloadKind::Service, ..component("service", "0") };
+    world.agent.submit(&service).await.expect_err("components serve nothing");
+    world.agent.submit(&component("../escape", "0")).await.expect_err("no key");
+}
+
+#[tokio::test]
+async fn a_job_is_cancelled_and_another_takes_its_place() {
+    let world = world();
+    world.agent.submit(&component("job", "wait")).await.unwrap();
+    assert_eq!(world.agent.wait("job", Duration::from_millis(20)).await.unwrap().phase, Phase::Running);
+    world.agent.delete("job").await.expect_err("it runs");
+    world.agent.submit(&component("job", "0")).await.unwrap();
+    assert_eq!(world.agent.wait("job", LONG).await.unwrap().phase, Phase::Succeeded, "the newer one counts");
+
+    world.agent.submit(&component("other", "wait")).await.unwrap();
+    world.agent.cancel("other").await.unwrap();
+    assert_eq!(world.agent.status("other").await.unwrap().phase, Phase::Cancelled);
+    assert!(world.agent.running().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_servers_end_interrupted_is_run_again_unless_it_was_cancelled() {
+    let world = world();
+    let waiting = component("job", "wait");
+    world.agent.submit(&waiting).await.unwrap();
+    eventually(|| world.script.runs() == 1).await;
+    // The next server: the folder is all that it knows. Nobody was told yet that the job runs.
+    let script = Arc::<Script>::default();
+    let next = agent(world.root.path(), &script);
+    assert_eq!(next.status("job").await.unwrap().phase, Phase::Lost);
+    assert_eq!(world.agent.status("job").await.unwrap().phase, Phase::Running);
+    assert_eq!(next.status("job").await.unwrap().phase, Phase::Pending);
+    assert_eq!(next.running().await.unwrap(), ["job"]);
+    let _ = next.wait("job", Duration::from_millis(1)).await.unwrap();
+    eventually(|| script.runs() == 1).await;
+
+    let third = agent(world.root.path(), &script);
+    third.cancel("job").await.unwrap();
+    assert_eq!(third.wait("job", LONG).await.unwrap().phase, Phase::Cancelled);
+    assert_eq!(script.runs(), 1);
+}
