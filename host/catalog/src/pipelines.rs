@@ -1,7 +1,9 @@
 //! Templates and the pipelines made from them.
 
-use crate::{Catalog, all_from_json, failed, from_json, to_json};
+use crate::{Catalog, all_from_json, failed, from_json, schedules, to_json};
 use fuseml_domain::{Error, Name, Pipeline, Result, Template, find_loop};
+use jiff::Timestamp;
+use sqlx::AnyConnection;
 
 impl Catalog {
     /// Templates of every installed extension: `(extension, version, template)`.
@@ -32,25 +34,14 @@ impl Catalog {
     /// Attaches a pipeline; refused when the name is taken or it would start itself, directly or through others.
     pub async fn add_pipeline(&self, pipeline: &Pipeline) -> Result<()> {
         let mut transaction = self.database.write().await?;
-        let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM pipelines WHERE project = $1")
-            .bind(&*pipeline.project)
-            .fetch_all(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        let existing: Vec<Pipeline> = all_from_json(texts)?;
+        let existing = pipelines_in(&mut transaction, &pipeline.project).await?;
         if existing.iter().any(|other| other.name == pipeline.name) {
-            return Err(Error::conflict(
-                "pipeline-exists",
-                format!("the project {} already has a pipeline {}", pipeline.project, pipeline.name),
-            ));
+            let (project, name) = (&pipeline.project, &pipeline.name);
+            let message =
+                format!("the project {project} already has a pipeline {name}; `fuseml pipeline update` changes it");
+            return Err(Error::conflict("pipeline-exists", message));
         }
-        if let Some(names) = find_loop(&existing, pipeline) {
-            let names: Vec<_> = names.iter().map(|name| &**name).collect();
-            return Err(Error::invalid(
-                "loop",
-                format!("{} would start for ever: {} → {}", pipeline.name, names.join(" → "), pipeline.name),
-            ));
-        }
+        check_loop(&existing, pipeline)?;
         // One of that name may have been here before, whose runs stay: their numbers are taken.
         let insert = "INSERT INTO pipelines (project, name, document, scheduled, runs) VALUES ($1, $2, $3, $4,
             (SELECT COALESCE(MAX(number), 0) FROM runs WHERE project = $1 AND pipeline = $2))";
@@ -63,6 +54,63 @@ impl Catalog {
             .await
             .map_err(failed)?;
         transaction.commit().await.map_err(failed)
+    }
+
+    /// Saves the next version of a pipeline beside those before; whatever freezes it stays.
+    ///
+    /// # Errors
+    /// `conflict` when it is not the next one: somebody else changed the pipeline meanwhile; `invalid` when it would
+    /// start itself.
+    pub async fn update_pipeline(&self, pipeline: &Pipeline) -> Result<Pipeline> {
+        let Pipeline { project, name, .. } = pipeline;
+        let mut transaction = self.database.write().await?;
+        let mut existing = pipelines_in(&mut transaction, project).await?;
+        let at = existing.iter().position(|it| it.name == *name).ok_or_else(|| unknown_pipeline(project, name))?;
+        let before = existing.swap_remove(at);
+        if pipeline.version != before.version + 1 {
+            let message = format!("{name} was changed meanwhile: it is version {} now", before.version);
+            return Err(Error::conflict("stale-pipeline", message));
+        }
+        check_loop(&existing, pipeline)?;
+        let insert = "INSERT INTO pipeline_versions (project, pipeline, version, document) VALUES ($1, $2, $3, $4)";
+        sqlx::query(insert)
+            .bind(&**project)
+            .bind(&**name)
+            .bind(i64::from(before.version))
+            .bind(to_json(&before)?)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        let pipeline = Pipeline { freezes: before.freezes, ..pipeline.clone() };
+        sqlx::query("UPDATE pipelines SET document = $1 WHERE project = $2 AND name = $3")
+            .bind(to_json(&pipeline)?)
+            .bind(&**project)
+            .bind(&**name)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        if pipeline.starts.schedule != before.starts.schedule {
+            schedules::begin(&mut transaction, &pipeline, Timestamp::now()).await?;
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(pipeline)
+    }
+
+    /// What a pipeline was and is, oldest first.
+    pub async fn pipeline_versions(&self, project: &Name, name: &Name) -> Result<Vec<Pipeline>> {
+        let now = self.pipeline(project, name).await?;
+        let select = "SELECT document FROM pipeline_versions
+            WHERE project = $1 AND pipeline = $2 AND version < $3 ORDER BY version";
+        let texts: Vec<String> = sqlx::query_scalar(select)
+            .bind(&**project)
+            .bind(&**name)
+            .bind(i64::from(now.version))
+            .fetch_all(&self.database.pool)
+            .await
+            .map_err(failed)?;
+        let mut all: Vec<Pipeline> = all_from_json(texts)?;
+        all.push(now);
+        Ok(all)
     }
 
     /// Its runs and what they made stay.
@@ -98,6 +146,22 @@ impl Catalog {
             .map_err(failed)?;
         all_from_json(texts)
     }
+}
+
+async fn pipelines_in(connection: &mut AnyConnection, project: &Name) -> Result<Vec<Pipeline>> {
+    let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM pipelines WHERE project = $1")
+        .bind(&**project)
+        .fetch_all(connection)
+        .await
+        .map_err(failed)?;
+    all_from_json(texts)
+}
+
+fn check_loop(others: &[Pipeline], pipeline: &Pipeline) -> Result<()> {
+    let Some(names) = find_loop(others, pipeline) else { return Ok(()) };
+    let names: Vec<_> = names.iter().map(|name| &**name).collect();
+    let (name, path) = (&pipeline.name, names.join(" → "));
+    Err(Error::invalid("loop", format!("{name} would start for ever: {path} → {name}")))
 }
 
 fn unknown_pipeline(project: &Name, name: &Name) -> Error {

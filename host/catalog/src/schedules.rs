@@ -17,6 +17,18 @@ async fn pass(connection: &mut AnyConnection, project: &Name, pipeline: &Name, d
     Ok(done.rows_affected() > 0)
 }
 
+/// From now on its schedule counts, if it has one.
+pub(crate) async fn begin(connection: &mut AnyConnection, pipeline: &Pipeline, now: Timestamp) -> Result<()> {
+    sqlx::query("UPDATE pipelines SET scheduled = $1 WHERE project = $2 AND name = $3")
+        .bind(pipeline.starts.schedule.as_ref().map(|_| now.as_millisecond()))
+        .bind(&*pipeline.project)
+        .bind(&*pipeline.name)
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(failed)
+}
+
 impl Catalog {
     pub(crate) async fn start_scheduled_run(&self, run: Run, due: Timestamp) -> Result<Started> {
         let mut transaction = self.database.write().await?;

@@ -1,8 +1,8 @@
 //! Pipelines: a template attached to a project, its inputs bound, started by the artifacts that match.
 
 use crate::{
-    Action, Address, Attributes, Connected, Connection, Descriptor, Error, Freeze, Kind, Name, Reference, Result,
-    Selector, Starts, Step, Template, runnable::list_or_none, watched,
+    Action, Address, Attributes, Connected, Connection, Descriptor, Edited, Error, Freeze, Kind, Name, Reference,
+    Result, Selector, Starts, Step, Template, runnable::list_or_none, step_run::first, watched,
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -27,6 +27,12 @@ pub struct Pipeline {
     /// Parameters of steps, by step.
     pub parameters: BTreeMap<Name, Attributes>,
     pub created: Timestamp,
+    /// Counts what it was, from 1.
+    #[serde(default = "first")]
+    pub version: u32,
+    /// Who made this version of it, if it is not the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited: Option<Edited>,
     /// When it starts, beside what its selectors say.
     #[serde(default, skip_serializing_if = "Starts::is_plain")]
     pub starts: Starts,
@@ -96,6 +102,8 @@ impl Pipeline {
             inputs,
             parameters,
             created,
+            version: first(),
+            edited: None,
             starts,
             connections,
             open,

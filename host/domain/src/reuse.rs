@@ -35,15 +35,15 @@ impl Identity {
                 found.push(format!("{what} was {}, is {}", shown(before), shown(now)));
             }
         };
-        note("the runnable", Some(&before.runnable.short()), Some(&self.runnable.short()));
+        note("the runnable", Some(&before.runnable.to_string()), Some(&self.runnable.to_string()));
         note("the environment", before.environment.as_deref(), self.environment.as_deref());
         for (what, before, now) in
             [("input", &before.inputs, &self.inputs), ("parameter", &before.parameters, &self.parameters)]
         {
             let names: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
             for name in names {
-                let value = |of: &BTreeMap<String, String>| of.get(name).map(|value| short(value));
-                note(&format!("the {what} `{name}`"), value(before).as_deref(), value(now).as_deref());
+                let (before, now) = (before.get(name), now.get(name));
+                note(&format!("the {what} `{name}`"), before.map(String::as_str), now.map(String::as_str));
             }
         }
         if before.variables != self.variables {
@@ -53,13 +53,20 @@ impl Identity {
     }
 }
 
-/// Addresses as people see them.
+/// Addresses and digests as people see them.
 fn short(value: &str) -> String {
-    value.parse().map_or_else(|_| value.to_owned(), |address: Address| address.short())
+    if let Ok(address) = value.parse::<Address>() {
+        return address.short();
+    }
+    let begins = value.rfind("sha256:").unwrap_or_default();
+    match value[begins..].parse::<Digest>() {
+        Ok(digest) => format!("{}sha256:{}", &value[..begins], &digest.hex()[..12]),
+        Err(_) => value.to_owned(),
+    }
 }
 
 fn shown(value: Option<&str>) -> String {
-    value.map_or_else(|| "not given".to_owned(), ToOwned::to_owned)
+    value.map_or_else(|| "not given".to_owned(), short)
 }
 
 /// What a job made, for those that would do the same.

@@ -127,6 +127,9 @@ pub struct Run {
     pub pipeline: Name,
     /// Counts the pipeline's runs from 1.
     pub number: u64,
+    /// Of the pipeline, when the run was made.
+    #[serde(default = "first")]
+    pub version: u32,
     pub state: RunState,
     pub cause: Cause,
     /// As it was when the run started.
@@ -170,6 +173,7 @@ impl Run {
             project: pipeline.project.clone(),
             pipeline: pipeline.name.clone(),
             number: 0,
+            version: pipeline.version,
             state: RunState::Running,
             cause,
             steps: template.steps.iter().map(StepRun::new).collect(),
@@ -201,6 +205,8 @@ impl Run {
             inputs: IndexMap::new(),
             parameters: self.parameters.clone(),
             created: self.created,
+            version: self.version,
+            edited: None,
             starts: Starts { concurrency: self.concurrency, ..Starts::default() },
             connections: Vec::new(),
             open: Vec::new(),

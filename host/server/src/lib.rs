@@ -31,7 +31,7 @@ pub use view::{
     ActivityView, AuditView, CodesetView, CommandRequest, ComparisonView, ConfigureRequest, DifferenceView,
     EnableRequest, ExtensionView, FollowRequest, GrantRequest, ImportRequest, ImportView, InstallOptions,
     InstanceRequest, InstanceView, LogView, LoggedView, MarketplaceRequest, MarketplaceView, PackageView, PageView,
-    PipelineRequest, ProjectView, ProvenanceView, RecoveredView, ReplayView, RerunRequest, RunRequest, SecretRequest,
-    ServiceView, StoreView, SyncRequest, TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerificationView,
-    VerifiedFile, VersionView,
+    PipelineRequest, PipelineUpdate, ProjectView, ProvenanceView, RecoveredView, ReplayView, RerunRequest, RunRequest,
+    SecretRequest, ServiceView, StoreView, SyncRequest, TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView,
+    VerificationView, VerifiedFile, VersionView,
 };

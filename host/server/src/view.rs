@@ -179,6 +179,35 @@ pub struct PipelineRequest {
     pub agents: BTreeMap<Name, Name>,
 }
 
+/// To change a pipeline; what is not said stays.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineUpdate {
+    /// The version that is changed; a newer one is not overwritten.
+    pub of_version: u32,
+    /// The template that it moves to: its name, or the file that `text` came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// It becomes what it was then; nothing else is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_version: Option<u32>,
+    #[serde(default)]
+    pub inputs: BTreeMap<String, String>,
+    #[serde(default)]
+    pub parameters: BTreeMap<Name, Attributes>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts: Option<Starts>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Name>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub agents: BTreeMap<Name, Name>,
+    pub by: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// To start a run by hand, or to ask what one would do.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -201,6 +230,9 @@ pub struct RunRequest {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RerunRequest {
+    /// With the pipeline as it is now instead of as it was then.
+    #[serde(default)]
+    pub current: bool,
     #[serde(default)]
     pub reuse: Option<Reuse>,
     #[serde(default)]

@@ -323,3 +323,55 @@ fn a_pipeline_that_comes_back_counts_on() {
     world.code("app", &[("train.py", "print('another model')\n")]);
     assert!(push(&world, 8).contains("publish/2"));
 }
+
+#[test]
+fn a_pipeline_moves_to_another_template_says_what_it_was_and_comes_back() {
+    let world = shop();
+    push(&world, 8);
+    world.fuseml(&["run", "reject", "publish/1", "--wait"]).bad(7);
+    let file = world.folder.path().join("next.yaml");
+    let template = fs::read_to_string(format!("{EXAMPLE}/train-and-publish.yaml")).expect("template");
+    let shorter = template.replace("by: [ada, grace]", "by: [alan]");
+    assert_ne!(shorter, template);
+    fs::write(&file, shorter).expect("written");
+
+    let moved = |arguments: &[&str]| {
+        let said = world.fuseml(&[&["pipeline", "update", "publish"], arguments].concat()).good();
+        world.steady(&said.stderr())
+    };
+    insta::assert_snapshot!(
+        "moved",
+        moved(&["--template", "next.yaml", "--param", "train.alpha=0.7", "--reason", "alan knows better"])
+    );
+    assert!(moved(&["--param", "train.alpha=0.7"]).contains("it stays version 2"));
+    moved(&["--schedule", "0 3 * * *", "--concurrency", "queue"]);
+    // Who began with an older version changes nothing.
+    let place = format!("{}/api/v1/projects/shop/pipelines/publish", world.url());
+    let stale = serde_json::json!({"of_version": 1, "parameters": {"train": {"alpha": "9"}}, "by": "grace"});
+    let (status, problem) = world.http(reqwest::Method::PATCH, &place, Some(stale));
+    assert_eq!((status, &problem["title"]), (409, &"stale-pipeline".into()), "{problem}");
+
+    // The same inputs as it was then, and as it is now.
+    world.fuseml(&["run", "rerun", "publish/1", "--wait"]).bad(8);
+    assert_eq!(
+        world.json(&["run", "show", "publish/2"])["template"]["steps"][1]["by"],
+        serde_json::json!(["ada", "grace"])
+    );
+    world.fuseml(&["run", "cancel", "publish/2"]).good();
+    world.fuseml(&["run", "rerun", "publish/1", "--current", "--wait"]).bad(8);
+    let current = world.json(&["run", "show", "publish/3"]);
+    assert_eq!(
+        (&current["version"], &current["parameters"]["train"]["alpha"]),
+        (&3.into(), &"0.7".into()),
+        "{current}"
+    );
+    world.fuseml_with(&[("USER", "alan")], &["run", "approve", "publish/3", "--wait"]).good();
+
+    insta::assert_snapshot!("moved_back", moved(&["--as-version", "1"]));
+    insta::assert_snapshot!(
+        "history",
+        world.steady(&world.fuseml(&["pipeline", "history", "publish"]).good().stdout())
+    );
+    world.fuseml(&["pipeline", "update", "publish", "--as-version", "9"]).bad(3);
+    world.fuseml(&["pipeline", "update", "publish", "--input", "code=model://*"]).bad(2);
+}

@@ -34,7 +34,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/projects", get(pipeline::projects).post(pipeline::create_project))
         .route("/templates", get(pipeline::templates))
         .route("/projects/{project}/pipelines", get(pipeline::list).post(pipeline::add))
-        .route("/projects/{project}/pipelines/{name}", get(pipeline::show).delete(pipeline::remove))
+        .route(
+            "/projects/{project}/pipelines/{name}",
+            get(pipeline::show).patch(pipeline::update).delete(pipeline::remove),
+        )
+        .route("/projects/{project}/pipelines/{name}/versions", get(pipeline::versions))
         .route("/projects/{project}/suggestions", get(pipeline::suggest))
         .route("/projects/{project}/pipelines/{name}/frozen", put(pipeline::freeze).delete(pipeline::thaw))
         .route("/projects/{project}/pipelines/{name}/runs", post(run::start))

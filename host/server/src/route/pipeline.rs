@@ -3,11 +3,11 @@
 use crate::{
     app::App,
     suggestions::{self, Suggestions},
-    view::{PipelineRequest, ProjectView, TemplateView},
+    view::{PipelineRequest, PipelineUpdate, ProjectView, TemplateView},
 };
 use axum::{extract::State, http::StatusCode};
 use fuseml_domain::{
-    Address, Error, Freeze, Goal, Kind, Name, Pipeline, Template,
+    Address, Connected, Edited, Error, Freeze, Goal, Kind, Name, Pipeline, PipelineChange, Template,
     port::{Catalog as _, Engines as _},
 };
 use fuseml_rest::{Answer, Json, Path, Query};
@@ -71,22 +71,80 @@ pub(super) async fn add(
     Json(request): Json<PipelineRequest>,
 ) -> Answer<(StatusCode, Json<Pipeline>)> {
     app.catalog.check_project(&project).await?;
-    let template = match &request.text {
-        Some(text) => Template::parse(text, &request.template)?,
-        None => app.catalog.template(&request.template).await?,
-    };
-    let connected = app.engine.connect(&project, &template).await?;
+    let connected = connect(&app, &project, &request.template, request.text.as_deref()).await?;
     let (inputs, parameters) = (&request.inputs, request.parameters);
     let pipeline = Pipeline::new(project, request.name, connected, inputs, parameters, Timestamp::now())?
         .starting(request.starts)?
         .at(request.agent.as_ref(), &request.agents)?;
+    check_agents(&app, &pipeline).await?;
+    app.catalog.add_pipeline(&pipeline).await?;
+    app.engine.wake_schedules();
+    Ok((StatusCode::CREATED, Json(pipeline)))
+}
+
+/// A template, by name or as text, whose steps take what they leave out of what fits.
+async fn connect(app: &App, project: &Name, name: &str, text: Option<&str>) -> fuseml_domain::Result<Connected> {
+    let template = match text {
+        Some(text) => Template::parse(text, name)?,
+        None => app.catalog.template(name).await?,
+    };
+    app.engine.connect(project, &template).await
+}
+
+/// Refuses agents that are not there.
+async fn check_agents(app: &App, pipeline: &Pipeline) -> fuseml_domain::Result<()> {
     let agents: BTreeSet<_> = pipeline.template.steps.iter().filter_map(|step| step.agent.as_ref()).collect();
     for agent in agents {
         app.registry.engine(agent).await?;
     }
-    app.catalog.add_pipeline(&pipeline).await?;
+    Ok(())
+}
+
+/// Saves another version of a pipeline: runs that there are go on as they are.
+pub(super) async fn update(
+    State(app): State<Arc<App>>,
+    Path((project, name)): Path<(Name, Name)>,
+    Json(request): Json<PipelineUpdate>,
+) -> Answer<Json<Pipeline>> {
+    let before = app.catalog.pipeline(&project, &name).await?;
+    if before.version != request.of_version {
+        let message = format!("{name} was changed meanwhile: it is version {} now", before.version);
+        return Err(Error::conflict("stale-pipeline", message).into());
+    }
+    let edited = Edited { at: Timestamp::now(), by: request.by, reason: request.reason };
+    let pipeline = match request.as_version {
+        Some(version) => {
+            let all = app.catalog.pipeline_versions(&project, &name).await?;
+            let then = all.iter().find(|it| it.version == version).ok_or_else(|| {
+                Error::not_found("unknown-version", format!("{name} has the versions 1 to {}", before.version))
+            })?;
+            before.as_it_was(then, edited)
+        }
+        None => {
+            let template = match &request.template {
+                Some(template) => Some(connect(&app, &project, template, request.text.as_deref()).await?),
+                None => None,
+            };
+            let PipelineUpdate { inputs, parameters, starts, agent, agents, .. } = request;
+            before.changed_by(PipelineChange { template, inputs, parameters, starts, agent, agents }, edited)?
+        }
+    };
+    if pipeline.is_as(&before) {
+        return Ok(Json(before));
+    }
+    check_agents(&app, &pipeline).await?;
+    let pipeline = app.catalog.update_pipeline(&pipeline).await?;
     app.engine.wake_schedules();
-    Ok((StatusCode::CREATED, Json(pipeline)))
+    Ok(Json(pipeline))
+}
+
+/// What a pipeline was and is, oldest first.
+pub(super) async fn versions(
+    State(app): State<Arc<App>>,
+    Path((project, name)): Path<(Name, Name)>,
+) -> Answer<Json<Vec<Pipeline>>> {
+    app.catalog.check_project(&project).await?;
+    Ok(Json(app.catalog.pipeline_versions(&project, &name).await?))
 }
 
 pub(super) async fn show(

@@ -7,7 +7,7 @@ use crate::{
 use axum::{extract::State, http::StatusCode};
 use fuseml_catalog::RunFilter;
 use fuseml_domain::{
-    Address, Attributes, Descriptor, Error, LogChunk, Name, Pipeline, Plan, Run, RunCommand, StepState,
+    Address, Attributes, Descriptor, Error, LogChunk, Name, Pipeline, Plan, Run, RunCommand, StepState, Value,
     port::{Catalog as _, Service},
 };
 use fuseml_rest::{Answer, Json, Path, Query};
@@ -88,9 +88,30 @@ pub(super) async fn rerun(
 ) -> Answer<(StatusCode, Json<Run>)> {
     let before = app.catalog.run_by_number(&project, &pipeline, number).await?;
     let by = request.by.map(|by| format!(" by {by}")).unwrap_or_default();
-    let mut run = app.engine.plan_rerun(&before, format!("{} again{by}", before.label()))?;
+    let reason = format!("{} again{by}", before.label());
+    let mut run = match request.current {
+        true => {
+            let (pipeline, artifacts) = same_inputs(&app, &before).await?;
+            app.engine.plan_manual(&pipeline, artifacts, reason).await?
+        }
+        false => app.engine.plan_rerun(&before, reason)?,
+    };
     run.reuse = request.reuse;
     Ok((StatusCode::CREATED, Json(app.engine.start_run(run).await?)))
+}
+
+/// A pipeline as it is now with what an earlier run of it took.
+async fn same_inputs(app: &App, run: &Run) -> fuseml_domain::Result<(Pipeline, BTreeMap<Name, Descriptor>)> {
+    let pipeline = app.catalog.pipeline(&run.project, &run.pipeline).await?;
+    let (mut artifacts, mut values) = (BTreeMap::new(), BTreeMap::new());
+    for (name, input) in run.inputs.iter().filter(|(name, _)| pipeline.template.inputs.contains_key(*name)) {
+        match &input.value {
+            Value::Artifact(address) => drop(artifacts.insert(name.clone(), app.catalog.artifact(address).await?)),
+            Value::Text(text) if !input.is_default => drop(values.insert(name.clone(), text.clone())),
+            Value::Text(_) => {}
+        }
+    }
+    Ok((pipeline.with(values, BTreeMap::new())?, artifacts))
 }
 
 /// A pipeline with the values and parameters that a person gives a run of it, and the artifacts that they name.

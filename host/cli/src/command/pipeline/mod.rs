@@ -2,6 +2,7 @@
 
 mod plan;
 mod suggest;
+mod update;
 
 pub(super) use plan::print_push;
 
@@ -33,6 +34,10 @@ pub(crate) enum PipelineCommand {
     List,
     /// Show a pipeline's inputs, steps and what its steps take
     Show { name: String },
+    /// Change a pipeline: move it to another template, or give it other inputs, parameters or starts
+    Update(update::UpdateArguments),
+    /// Show what a pipeline was and is, and who changed it
+    History { name: String },
     /// Say what a run would do now, and do nothing
     Plan(plan::PlanArguments),
     /// Let nothing start a pipeline until it thaws
@@ -115,6 +120,8 @@ pub(crate) async fn execute(command: PipelineCommand, options: &Options) -> anyh
             options.output.print(&pipelines, |pipelines| list(pipelines))?;
         }
         PipelineCommand::Show { name } => show(&client, &project, &name.parse()?, options).await?,
+        PipelineCommand::Update(arguments) => update::update(&client, &project, arguments).await?,
+        PipelineCommand::History { name } => update::history(&client, &project, &name.parse()?, options).await?,
         PipelineCommand::Plan(arguments) => plan::plan(&client, &project, arguments, options).await?,
         PipelineCommand::Freeze { name, reason } => {
             let name: Name = name.parse()?;
@@ -144,20 +151,8 @@ pub(crate) async fn execute(command: PipelineCommand, options: &Options) -> anyh
 }
 
 async fn add(client: &Client, project: &Name, arguments: AddArguments) -> anyhow::Result<()> {
-    let mut watch = BTreeMap::<Name, Vec<String>>::new();
-    for argument in &arguments.watch {
-        for (input, glob) in pairs(std::slice::from_ref(argument), "something to watch")? {
-            watch.entry(input.parse()?).or_default().push(glob);
-        }
-    }
-    let (of_steps, of_all): (Vec<_>, Vec<_>) = arguments.agents.into_iter().partition(|agent| agent.contains('='));
-    let agents = pairs(&of_steps, "an agent")?.into_iter().map(|(step, agent)| Ok((step.parse()?, agent.parse()?)));
-    let agents = agents.collect::<fuseml_domain::Result<_>>()?;
-    let agent = match of_all.as_slice() {
-        [] => None,
-        [one] => Some(one.parse()?),
-        _ => anyhow::bail!(Error::invalid("argument", "all jobs have one agent; write step=agent for others")),
-    };
+    let watch = watched(&arguments.watch)?;
+    let (agent, agents) = agents(&arguments.agents)?;
     let schedule = arguments.schedule.map(|text| text.parse()).transpose()?;
     let starts = Starts { watch, schedule, concurrency: arguments.concurrency };
     let text = is_file(&arguments.template).then(|| read_file(&arguments.template)).transpose()?;
@@ -175,6 +170,29 @@ async fn add(client: &Client, project: &Name, arguments: AddArguments) -> anyhow
         client.send(Method::POST, &format!("/api/v1/projects/{project}/pipelines"), &request).await?;
     say_added(project, &pipeline);
     Ok(())
+}
+
+/// `INPUT=GLOB|CHANGE`, by input.
+fn watched(arguments: &[String]) -> anyhow::Result<BTreeMap<Name, Vec<String>>> {
+    let mut watch = BTreeMap::<Name, Vec<String>>::new();
+    for argument in arguments {
+        for (input, glob) in pairs(std::slice::from_ref(argument), "something to watch")? {
+            watch.entry(input.parse()?).or_default().push(glob);
+        }
+    }
+    Ok(watch)
+}
+
+/// `INSTANCE` for all jobs, and `STEP=INSTANCE` for one.
+fn agents(arguments: &[String]) -> anyhow::Result<(Option<Name>, BTreeMap<Name, Name>)> {
+    let (of_steps, of_all): (Vec<_>, Vec<_>) = arguments.iter().cloned().partition(|agent| agent.contains('='));
+    let agents = pairs(&of_steps, "an agent")?.into_iter().map(|(step, agent)| Ok((step.parse()?, agent.parse()?)));
+    let agent = match of_all.as_slice() {
+        [] => None,
+        [one] => Some(one.parse()?),
+        _ => anyhow::bail!(Error::invalid("argument", "all jobs have one agent; write step=agent for others")),
+    };
+    Ok((agent, agents.collect::<fuseml_domain::Result<_>>()?))
 }
 
 fn say_added(project: &Name, pipeline: &Pipeline) {

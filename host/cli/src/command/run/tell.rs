@@ -67,6 +67,9 @@ pub(crate) struct RerunArguments {
     /// Whether earlier results are taken: on, off, or refresh to make them anew for later runs
     #[arg(long, value_name = "on|off|refresh", value_parser = super::read_reuse)]
     reuse: Option<fuseml_domain::Reuse>,
+    /// With the pipeline as it is now: its template, parameters and agents, and the values it has for new inputs
+    #[arg(long)]
+    current: bool,
     /// Show what runs until nothing does any more
     #[arg(long)]
     wait: bool,
@@ -152,7 +155,7 @@ async fn resolved(client: &Client, project: &Name, text: &str) -> anyhow::Result
 
 pub(super) async fn rerun(client: &Client, project: &Name, arguments: RerunArguments) -> anyhow::Result<ExitCode> {
     let label = Label::parse(&arguments.run)?;
-    let request = RerunRequest { reuse: arguments.reuse, by: Some(person()) };
+    let request = RerunRequest { current: arguments.current, reuse: arguments.reuse, by: Some(person()) };
     let run: Run = client.send(Method::POST, &format!("{}/rerun", label.path(project)), &request).await?;
     eprintln!("{} started.", run.label());
     followed(client, project, &run, arguments.wait).await

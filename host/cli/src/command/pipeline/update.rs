@@ -1,0 +1,127 @@
+//! `fuseml pipeline update` and `history`: what becomes of a pipeline, and what it was.
+
+use super::{agents, read_concurrency, watched};
+use crate::{
+    Options,
+    client::Client,
+    command::{
+        artifact::person,
+        pairs, parameters,
+        template::{is_file, read_file},
+    },
+    output::{Rows, moment},
+};
+use clap::Args;
+use fuseml_domain::{Concurrency, Name, Pipeline, Schedule, Starts};
+use fuseml_server::PipelineUpdate;
+use reqwest::Method;
+
+#[derive(Args)]
+pub(crate) struct UpdateArguments {
+    pipeline: String,
+    /// The template that it moves to: its name, or a file of your own
+    #[arg(long)]
+    template: Option<String>,
+    /// What an input takes from now on
+    #[arg(long = "input", value_name = "NAME=SELECTOR")]
+    inputs: Vec<String>,
+    /// A parameter of a step's runnable
+    #[arg(long = "param", value_name = "STEP.NAME=VALUE")]
+    parameters: Vec<String>,
+    /// What is watched, instead of all that was
+    #[arg(long, value_name = "INPUT=GLOB|CHANGE")]
+    watch: Vec<String>,
+    /// Start with whatever its inputs select
+    #[arg(long, conflicts_with = "watch")]
+    no_watch: bool,
+    /// Start by the clock, such as '0 3 * * MON-FRI Europe/Berlin'; `none` to do so no more
+    #[arg(long, value_name = "CRON ZONE|none")]
+    schedule: Option<String>,
+    /// What becomes of a start while an earlier run is open: parallel, queue, replace or skip
+    #[arg(long, value_parser = read_concurrency)]
+    concurrency: Option<Concurrency>,
+    /// Run jobs on the engine of this extension's instance: all that go nowhere yet, or one step's
+    #[arg(long = "agent", value_name = "[STEP=]INSTANCE")]
+    agents: Vec<String>,
+    /// Make it again what it was in this version
+    #[arg(long, value_name = "VERSION", conflicts_with_all = ["template", "inputs", "parameters", "watch", "no_watch", "schedule", "concurrency", "agents"])]
+    as_version: Option<u32>,
+    /// A line for whoever reads its history
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+pub(super) async fn update(client: &Client, project: &Name, arguments: UpdateArguments) -> anyhow::Result<()> {
+    let name: Name = arguments.pipeline.parse()?;
+    let path = format!("/api/v1/projects/{project}/pipelines/{name}");
+    let before: Pipeline = client.get(&path, &[]).await?;
+    let starts = starts(&before.starts, &arguments)?;
+    let (agent, agents) = agents(&arguments.agents)?;
+    let text = match &arguments.template {
+        Some(template) if is_file(template) => Some(read_file(template)?),
+        _ => None,
+    };
+    let request = PipelineUpdate {
+        of_version: before.version,
+        template: arguments.template,
+        text,
+        as_version: arguments.as_version,
+        inputs: pairs(&arguments.inputs, "an input")?,
+        parameters: parameters(&arguments.parameters)?,
+        starts,
+        agent,
+        agents,
+        by: person(),
+        reason: arguments.reason,
+    };
+    let after: Pipeline = client.send(Method::PATCH, &path, &request).await?;
+    if after.version == before.version {
+        eprintln!("{name} of {project} is so already; it stays version {}.", after.version);
+        return Ok(());
+    }
+    eprintln!("{name} of {project} is version {} now:", after.version);
+    for difference in after.differences(&before) {
+        eprintln!("  {difference}");
+    }
+    Ok(())
+}
+
+/// When it starts from now on, if anything is said of that.
+fn starts(before: &Starts, arguments: &UpdateArguments) -> anyhow::Result<Option<Starts>> {
+    let mut starts = before.clone();
+    if arguments.no_watch {
+        starts.watch.clear();
+    } else if !arguments.watch.is_empty() {
+        starts.watch = watched(&arguments.watch)?;
+    }
+    match arguments.schedule.as_deref() {
+        Some("none") => starts.schedule = None,
+        Some(text) => starts.schedule = Some(text.parse::<Schedule>()?),
+        None => {}
+    }
+    starts.concurrency = arguments.concurrency.unwrap_or(starts.concurrency);
+    Ok((starts != *before).then_some(starts))
+}
+
+/// What a pipeline was and is.
+pub(super) async fn history(client: &Client, project: &Name, name: &Name, options: &Options) -> anyhow::Result<()> {
+    let path = format!("/api/v1/projects/{project}/pipelines/{name}/versions");
+    let versions: Vec<Pipeline> = client.get(&path, &[]).await?;
+    eprintln!("Versions of the pipeline {name} of {project}, newest first:");
+    options.output.print(&versions, |versions| {
+        let mut rows = Rows::new(&["Version", "Since", "By", "What changed"]);
+        for (number, version) in versions.iter().enumerate().rev() {
+            let before = number.checked_sub(1).and_then(|before| versions.get(before));
+            let changed = before.map_or_else(|| vec!["it was added".to_owned()], |before| version.differences(before));
+            let edited = version.edited.as_ref();
+            let why = edited.and_then(|edited| edited.reason.as_ref()).map(|reason| format!("({reason})"));
+            rows.push([
+                version.version.to_string(),
+                moment(edited.map_or(version.created, |edited| edited.at)),
+                edited.map(|edited| edited.by.clone()).unwrap_or_default(),
+                changed.into_iter().chain(why).collect::<Vec<_>>().join("\n"),
+            ]);
+        }
+        rows
+    })
+}

@@ -1,0 +1,212 @@
+//! Versions of a pipeline: what is changed of it takes the place of what it was, which is kept and can come back.
+
+use crate::{Action, Attributes, Binding, Connected, Name, Pipeline, Result, Selector, Starts, Step};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Who made a version of a pipeline, when, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edited {
+    pub at: Timestamp,
+    pub by: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What is to be changed of a pipeline; what is not said stays.
+#[derive(Debug, Clone, Default)]
+pub struct PipelineChange {
+    /// The template that it moves to.
+    pub template: Option<Connected>,
+    /// Selectors and values by input.
+    pub inputs: BTreeMap<String, String>,
+    pub parameters: BTreeMap<Name, Attributes>,
+    pub starts: Option<Starts>,
+    /// For jobs that go nowhere yet.
+    pub agent: Option<Name>,
+    pub agents: BTreeMap<Name, Name>,
+}
+
+impl Pipeline {
+    /// The next version of it. What it says of inputs, steps and jobs that a new template has as well stays with them.
+    ///
+    /// # Errors
+    /// As [`Pipeline::new`], [`Pipeline::starting`] and [`Pipeline::at`] have them.
+    pub fn changed_by(&self, change: PipelineChange, edited: Edited) -> Result<Self> {
+        let connected = change.template.unwrap_or_else(|| Connected {
+            template: self.template.clone(),
+            connections: self.connections.clone(),
+            open: self.open.clone(),
+        });
+        let template = &connected.template;
+        let kept = self.inputs.iter().filter(|(name, _)| template.inputs.contains_key(*name));
+        let mut inputs: BTreeMap<_, _> = kept.map(|(name, binding)| (name.to_string(), binding.to_string())).collect();
+        inputs.extend(change.inputs);
+        let kept = self.parameters.iter().filter(|(step, _)| template.step(step).is_some());
+        let mut parameters: BTreeMap<_, _> = kept.map(|(step, given)| (step.clone(), given.clone())).collect();
+        for (step, given) in change.parameters {
+            parameters.entry(step).or_default().extend(given);
+        }
+        let is_job = |step: &&Step| matches!(step.action, Action::Run(_));
+        let mut agents = BTreeMap::new();
+        for step in template.steps.iter().filter(is_job) {
+            let before = self.template.step(&step.name).and_then(|step| step.agent.as_ref());
+            agents.extend(before.filter(|_| step.agent.is_none()).map(|agent| (step.name.clone(), agent.clone())));
+        }
+        agents.extend(change.agents);
+        let starts = change.starts.unwrap_or_else(|| {
+            let mut starts = self.starts.clone();
+            starts.watch.retain(|input, _| template.inputs.contains_key(input));
+            starts
+        });
+        let (project, name) = (self.project.clone(), self.name.clone());
+        let next = Self::new(project, name, connected, &inputs, parameters, self.created)?
+            .starting(starts)?
+            .at(change.agent.as_ref(), &agents)?;
+        Ok(Self { version: self.version + 1, edited: Some(edited), freezes: self.freezes.clone(), ..next })
+    }
+
+    /// The next version of it, which is as an earlier one was.
+    pub fn as_it_was(&self, before: &Self, edited: Edited) -> Self {
+        Self {
+            version: self.version + 1,
+            edited: Some(edited),
+            freezes: self.freezes.clone(),
+            created: self.created,
+            ..before.clone()
+        }
+    }
+
+    /// Whether nothing is another than in an earlier version.
+    pub fn is_as(&self, before: &Self) -> bool {
+        let said = |of: &Self| (of.template.clone(), of.inputs.clone(), of.parameters.clone(), of.starts.clone());
+        said(self) == said(before)
+    }
+
+    /// What is not as it was in an earlier version, a line each.
+    pub fn differences(&self, before: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        let (old, new) = (&before.template, &self.template);
+        if old.name != new.name {
+            found.push(format!("the template was {}, is {}", old.name, new.name));
+        }
+        let names: BTreeSet<_> = old.steps.iter().chain(&new.steps).map(|step| &step.name).collect();
+        for name in names {
+            match (old.step(name), new.step(name)) {
+                (None, Some(_)) => found.push(format!("the step {name} is new")),
+                (Some(_), None) => found.push(format!("the step {name} is gone")),
+                (old, new) if old != new => found.push(format!("the step {name} is another")),
+                _ => {}
+            }
+        }
+        if (&old.inputs, &old.description) != (&new.inputs, &new.description) {
+            found.push("what the template says of itself and its inputs is another".to_owned());
+        }
+        if old.outputs != new.outputs {
+            found.push("what it gives is another".to_owned());
+        }
+        let mut note = |what: String, before: Option<String>, now: Option<String>| {
+            if before != now {
+                let shown = |value: Option<String>| value.unwrap_or_else(|| "not given".to_owned());
+                found.push(format!("{what} was {}, is {}", shown(before), shown(now)));
+            }
+        };
+        for input in before.inputs.keys().chain(self.inputs.keys()).collect::<BTreeSet<_>>() {
+            let text = |of: &Self| of.inputs.get(input).map(ToString::to_string);
+            note(format!("the input `{input}`"), text(before), text(self));
+        }
+        let given = |of: &Self| -> BTreeMap<String, String> {
+            let of_step = |(step, all): (&Name, &Attributes)| {
+                let name = |(name, value): (&String, &String)| (format!("{step}.{name}"), value.clone());
+                all.iter().map(name).collect::<Vec<_>>()
+            };
+            of.parameters.iter().flat_map(of_step).collect()
+        };
+        let (old, new) = (given(before), given(self));
+        for name in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
+            note(format!("the parameter `{name}`"), old.get(name).cloned(), new.get(name).cloned());
+        }
+        if before.starts != self.starts {
+            found.push("when it starts is another".to_owned());
+        }
+        found
+    }
+}
+
+impl std::fmt::Display for Binding {
+    /// As a person writes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Selector(selector) => <Selector as std::fmt::Display>::fmt(selector, f),
+            Self::Value(value) => f.write_str(value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Template;
+
+    fn template(steps: &str) -> Template {
+        let text = format!(
+            "{{schema_version: 1, name: t, description: d, inputs: {{code: {{kind: codeset}}, depth: {{type: integer, default: '1'}}}}, steps: {{{steps}}}}}"
+        );
+        Template::parse(&text, "t").expect("template")
+    }
+
+    const TRAIN: &str = "train: {run: {kind: trainer}, inputs: {code: '${inputs.code}'}}";
+
+    fn pipeline() -> Pipeline {
+        let inputs = [("code".to_owned(), "code://p/app".to_owned())].into();
+        let parameters = [("train".parse().expect("name"), Attributes::from([("alpha".to_owned(), "0.5".to_owned())]))];
+        let (project, name) = ("p".parse().expect("name"), "train".parse().expect("name"));
+        let steps = format!("{TRAIN}, report: {{run: {{kind: reporter}}, after: [train]}}");
+        Pipeline::new(project, name, template(&steps), &inputs, parameters.into(), Timestamp::UNIX_EPOCH)
+            .expect("pipeline")
+            .at(Some(&"ray-jobs".parse().expect("name")), &BTreeMap::new())
+            .expect("agents")
+    }
+
+    fn edited() -> Edited {
+        Edited { at: Timestamp::UNIX_EPOCH, by: "ada".to_owned(), reason: None }
+    }
+
+    #[test]
+    fn what_is_not_said_stays_with_what_the_new_template_has_as_well() {
+        let before = pipeline();
+        let moved = PipelineChange {
+            template: Some(template(&format!("{TRAIN}, audit: {{run: {{kind: auditor}}, after: [train]}}")).into()),
+            inputs: [("depth".to_owned(), "3".to_owned())].into(),
+            ..PipelineChange::default()
+        };
+
+        let after = before.changed_by(moved, edited()).expect("next");
+
+        let train = after.template.step(&"train".parse().expect("name")).expect("train");
+        assert_eq!(train.agent.as_deref(), Some("ray-jobs"), "a job does not come back to the server unseen");
+        let expected = ["the step audit is new", "the step report is gone", "the input `depth` was not given, is 3"];
+        assert_eq!((after.version, after.differences(&before)), (2, expected.map(ToOwned::to_owned).to_vec()));
+        assert_eq!(after.parameters, before.parameters);
+
+        let back = after.as_it_was(&before, edited());
+        assert_eq!((back.version, back.differences(&before)), (3, Vec::new()));
+    }
+
+    #[test]
+    fn a_change_that_cannot_be_leaves_the_reason() {
+        let wrong = |inputs: &[(&str, &str)]| PipelineChange {
+            inputs: inputs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect(),
+            ..PipelineChange::default()
+        };
+        for (change, said) in [
+            (wrong(&[("code", "model://*")]), "takes a codeset"),
+            (wrong(&[("depth", "deep")]), "deep"),
+            (wrong(&[("breadth", "1")]), "has no input `breadth`"),
+        ] {
+            let error = pipeline().changed_by(change, edited()).expect_err(said);
+            assert!(error.message.contains(said), "{error}");
+        }
+    }
+}
