@@ -4,6 +4,7 @@ use crate::{Catalog, all_from_json, failed, from_json, schedules, to_json};
 use fuseml_domain::{Error, Name, Pipeline, Result, Template, find_loop};
 use jiff::Timestamp;
 use sqlx::AnyConnection;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Catalog {
     /// Templates of every installed extension: `(extension, version, template)`.
@@ -28,6 +29,25 @@ impl Catalog {
                 "unknown-template",
                 format!("no installed extension has a template `{name}`; `fuseml template list` shows those there are"),
             )),
+        }
+    }
+
+    /// A template taken apart: what is not among these parts is an installed template.
+    ///
+    /// # Errors
+    /// `not-found` for a part that is neither, and as [`Template::flattened`] has them.
+    pub async fn flattened(&self, template: &Template, mut parts: BTreeMap<String, Template>) -> Result<Template> {
+        loop {
+            let all = parts.values().chain([template]);
+            let missing: BTreeSet<_> =
+                all.flat_map(Template::parts).filter(|it| !parts.contains_key(*it)).map(ToOwned::to_owned).collect();
+            if missing.is_empty() {
+                return template.flattened(&parts);
+            }
+            for name in missing {
+                let part = self.template(&name).await?;
+                parts.insert(name, part);
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! The steps of templates: what each does, when, and how often it is tried.
 
 use crate::{
-    Address, Best, Choice, Combination, Condition, Error, InstanceChoice, Name, Reference, Result, Sweep, sweep::Values,
+    Address, Best, Choice, Combination, Condition, Error, InstanceChoice, Name, Nested, Reference, Result, Sweep,
+    sweep::Values,
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -42,6 +43,8 @@ pub enum Action {
     Approve(Approval),
     /// What the best of a sweep made; only in the template of a run.
     Choose(Choice),
+    /// The steps of another template; not in a pipeline.
+    Template(Nested),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,6 +217,12 @@ impl Step {
                     all.push(value.parse()?);
                 }
             }
+            Action::Template(nested) => {
+                all.extend(nested.inputs.values().cloned());
+                for value in nested.parameters.values().filter(|value| Reference::is(value)) {
+                    all.push(value.parse()?);
+                }
+            }
             Action::Approve(_) | Action::Choose(_) => {}
         }
         for values in self.sweep.iter().flat_map(|sweep| sweep.each.values()) {
@@ -247,21 +256,23 @@ impl Step {
     pub fn work(&self) -> Option<&Work> {
         match &self.action {
             Action::Run(work) | Action::Serve(work) => Some(work),
-            Action::Build { .. } | Action::Approve(_) | Action::Choose(_) => None,
+            Action::Build { .. } | Action::Approve(_) | Action::Choose(_) | Action::Template(_) => None,
         }
     }
 }
 
-/// A step as it stands in the file: exactly one of `build`, `run`, `serve` and `approve`.
+/// A step as it stands in the file: exactly one of `build`, `run`, `serve`, `approve` and `template`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Step", extend("oneOf" = [{"required": ["build", "codeset"]}, {"required": ["run"]}, {"required": ["serve"]}, {"required": ["approve"]}]))]
+#[schemars(rename = "Step", extend("oneOf" = [{"required": ["build", "codeset"]}, {"required": ["run"]}, {"required": ["serve"]}, {"required": ["approve"]}, {"required": ["template"]}]))]
 pub(crate) struct StepText {
     build: Option<InstanceChoice>,
     codeset: Option<Reference>,
     run: Option<RunnableChoice>,
     serve: Option<RunnableChoice>,
     approve: Option<Approval>,
+    /// The name of an installed template, or a file beside this one: its steps stand here.
+    template: Option<String>,
     #[serde(default)]
     inputs: IndexMap<String, Reference>,
     #[serde(default)]
@@ -336,6 +347,17 @@ impl StepText {
             (true, Some(_)) => return Err(refuse("`best` is the best of `each`, which is not there")),
             (false, best) => Some(Sweep { each: self.each, best }),
         };
+        if let Some(template) = self.template {
+            let alone = (&self.build, &self.run, &self.serve, &self.approve) == (&None, &None, &None, &None);
+            if !alone || sweep.is_some() || retry.is_some() || timeout.is_some() || self.codeset.is_some() {
+                return Err(refuse("a `template` takes `inputs`, `parameters`, `after`, `when` and `agent`"));
+            }
+            if (self.runs, self.reuse) != (Runs::OnSuccess, Reuse::On) {
+                return Err(refuse("`runs` and `reuse` are said by the steps of a `template`"));
+            }
+            let action = Action::Template(Nested { template, inputs: self.inputs, parameters: self.parameters });
+            return Ok(Step { after: self.after, when, agent: self.agent, ..Step::new(name, action) });
+        }
         let takes_nothing = self.inputs.is_empty() && self.parameters.is_empty();
         let work = |runnable| Work { runnable, inputs: self.inputs, parameters: self.parameters, timeout };
         let action = match (self.build, self.run, self.serve, self.approve) {
@@ -352,7 +374,7 @@ impl StepText {
                 return Err(refuse("an approval takes no inputs, parameters or retries"));
             }
             (None, None, None, Some(approval)) => Action::Approve(approval),
-            _ => return Err(refuse("a step is exactly one of `build`, `run`, `serve` and `approve`")),
+            _ => return Err(refuse("a step is exactly one of `build`, `run`, `serve`, `approve` and `template`")),
         };
         match (&sweep, &action) {
             (None, _) => {}

@@ -106,16 +106,25 @@ impl Template {
             Self { name: read.name, description: read.description, inputs: read.inputs, steps, outputs: read.outputs };
         template.check_count()?;
         template.wait_for_the_rest();
-        template.check_inputs()?;
-        for index in 0..template.steps.len() {
-            template.check_step(&template.steps[index])?;
+        template.settle()
+    }
+
+    /// Checks what it connects, and orders its steps.
+    pub(crate) fn settle(mut self) -> Result<Self> {
+        self.check_inputs()?;
+        let mut names = BTreeSet::new();
+        if let Some(twice) = self.steps.iter().find(|step| !names.insert(&step.name)) {
+            return Err(Error::invalid("step", format!("two steps are called `{}`", twice.name)));
         }
-        for (name, output) in &template.outputs {
-            let kind = template.kind_of(&output.from).map_err(|error| error.context(format!("output {name}")))?;
+        for index in 0..self.steps.len() {
+            self.check_step(&self.steps[index])?;
+        }
+        for (name, output) in &self.outputs {
+            let kind = self.kind_of(&output.from).map_err(|error| error.context(format!("output {name}")))?;
             fits(&output.from, kind, output.kind).map_err(|error| error.context(format!("output {name}")))?;
         }
-        template.steps = in_order(template.steps)?;
-        Ok(template)
+        self.steps = in_order(self.steps)?;
+        Ok(self)
     }
 
     pub(crate) fn check_count(&self) -> Result<()> {
@@ -206,12 +215,12 @@ impl Template {
                 }
                 _ => Ok(()),
             },
-            Action::Approve(_) | Action::Choose(_) => Ok(()),
+            Action::Approve(_) | Action::Choose(_) | Action::Template(_) => Ok(()),
         }
     }
 
     /// What a reference leads to: a known kind, a value, or (`Unknown`) what only the run will know.
-    fn kind_of(&self, reference: &Reference) -> Result<Leads> {
+    pub(crate) fn kind_of(&self, reference: &Reference) -> Result<Leads> {
         match reference {
             Reference::Input { name } => match self.inputs.get(name) {
                 Some(input) => Ok(input.kind.map_or(Leads::Value, Leads::Kind)),
@@ -246,7 +255,7 @@ impl Template {
                             ),
                         ))
                     }
-                    Action::Run(_) | Action::Choose(_) => Ok(Leads::Unknown),
+                    Action::Run(_) | Action::Choose(_) | Action::Template(_) => Ok(Leads::Unknown),
                     Action::Serve(_) if output == "url" => Ok(Leads::Value),
                     Action::Serve(_) => Err(Error::invalid(
                         "reference",
@@ -287,14 +296,14 @@ impl Template {
     }
 }
 
-enum Leads {
+pub(crate) enum Leads {
     Kind(Kind),
     Value,
     Unknown,
 }
 
 /// Refuses a connection whose two ends are declared and differ. `wanted` is `None` for a value.
-fn fits(reference: &Reference, leads: Leads, wanted: Option<Kind>) -> Result<()> {
+pub(crate) fn fits(reference: &Reference, leads: Leads, wanted: Option<Kind>) -> Result<()> {
     let name = |kind: Option<Kind>| kind.map_or("a value".to_owned(), |kind| format!("a {kind}"));
     let is = match leads {
         Leads::Unknown => return Ok(()),

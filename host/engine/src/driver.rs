@@ -209,7 +209,9 @@ impl Driver {
                     Action::Serve(_) => {
                         work::workload(self, run, step, &Job::of(&self.engine.ports, run, step).await?).await?
                     }
-                    Action::Run(_) | Action::Approve(_) | Action::Choose(_) => return Err(nothing_to_do(step)),
+                    Action::Run(_) | Action::Approve(_) | Action::Choose(_) | Action::Template(_) => {
+                        return Err(nothing_to_do(step));
+                    }
                 };
                 self.engine.ports.agent.submit(&workload).await?;
                 Ok(StepEvent::Submitted.into())

@@ -135,6 +135,10 @@ async fn foresee(ports: &Ports, run: &mut Run, step: &Step) -> Result<(Prospect,
             set(run, &step.name, StepState::Succeeded, chosen.outputs);
             Ok((Prospect::Chooses, vec![chosen.why]))
         }
+        Action::Template(nested) => {
+            let message = format!("the template {} was not taken apart", nested.template);
+            Err(fuseml_domain::Error::internal("template", message))
+        }
         Action::Serve(_) => {
             work::prepare(ports, run, &current(run, &step.name)?).await?;
             Ok((Prospect::Runs, vec!["a service is started, and replaces the one before once it is ready".to_owned()]))

@@ -3,7 +3,10 @@
 use crate::app::App;
 use fuseml_domain::{Descriptor, Form, Goal, Kind, Link, Name, Piece, Reference, Result, Template, suggest};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Runnables, and artifacts of each kind, that are considered: the newest.
 const MOST: u32 = 200;
@@ -29,6 +32,13 @@ pub struct LeftOut {
 pub(crate) async fn find(app: &Arc<App>, project: &Name, from: Descriptor, to: Goal) -> Result<Suggestions> {
     let (mut pieces, mut left_out) = (Vec::new(), Vec::new());
     for (_, _, template) in app.catalog.templates().await? {
+        let template = match app.catalog.flattened(&template, BTreeMap::new()).await {
+            Ok(template) => template,
+            Err(error) => {
+                left_out.push(LeftOut { template: template.name, reason: error.message });
+                continue;
+            }
+        };
         match unbuildable(app, project, &from, &template).await? {
             Some(reason) => left_out.push(LeftOut { template: template.name, reason }),
             None => pieces.push(Piece::of_template(&template)),

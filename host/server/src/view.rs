@@ -165,6 +165,9 @@ pub struct PipelineRequest {
     /// A template of one's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Templates of one's own that are parts of it, by the names that they have there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, String>,
     pub name: Name,
     #[serde(default)]
     pub inputs: BTreeMap<String, String>,
@@ -190,6 +193,8 @@ pub struct PipelineUpdate {
     pub template: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, String>,
     /// It becomes what it was then; nothing else is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_version: Option<u32>,

@@ -9,7 +9,7 @@ use crate::{
 use clap::{Args, Subcommand};
 use fuseml_domain::{Action, Approval, Choice, Error, RunnableChoice, Runs, Step, Template};
 use fuseml_server::TemplateView;
-use std::{path::Path, process::ExitCode};
+use std::{collections::BTreeMap, path::Path, process::ExitCode};
 
 #[derive(Subcommand)]
 pub(crate) enum TemplateCommand {
@@ -42,8 +42,30 @@ pub(crate) fn is_file(text: &str) -> bool {
 }
 
 /// The text of a template file.
-pub(crate) fn read_file(path: &str) -> Result<String, Error> {
+fn read_file(path: &str) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(|error| Error::io(format!("the template {path} cannot be read"), &error))
+}
+
+/// The text of a template file, and by the names that stand in them those of the files that are parts of it.
+pub(crate) fn read_files(path: &str) -> Result<(String, BTreeMap<String, String>), Error> {
+    let text = read_file(path)?;
+    let (mut texts, mut open) = (BTreeMap::new(), vec![(path.to_owned(), text.clone())]);
+    while let Some((path, text)) = open.pop() {
+        let folder = Path::new(&path).parent().unwrap_or(Path::new(""));
+        for part in Template::parse(&text, &path)?.parts().filter(|part| is_file(part)) {
+            let file = folder.join(part).display().to_string();
+            let text = read_file(&file)?;
+            match texts.insert(part.to_owned(), text.clone()) {
+                None => open.push((file, text)),
+                Some(before) if before == text => {}
+                Some(_) => {
+                    let message = format!("two files are called {part} where they are parts; name one otherwise");
+                    return Err(Error::invalid("template", message));
+                }
+            }
+        }
+    }
+    Ok((text, texts))
 }
 
 pub(crate) async fn execute(command: TemplateCommand, options: &Options) -> anyhow::Result<ExitCode> {
@@ -60,7 +82,7 @@ pub(crate) async fn execute(command: TemplateCommand, options: &Options) -> anyh
             options.output.print(&template, steps)?;
         }
         TemplateCommand::Check { file } => {
-            let template = Template::parse(&read_file(&file)?, &file)?;
+            let template = Template::parse(&read_files(&file)?.0, &file)?;
             eprintln!("{file} is a sound template: {} with {} steps.", template.name, template.steps.len());
         }
         TemplateCommand::Schema => crate::output::print_schema(&Template::schema())?,
@@ -117,9 +139,14 @@ fn list(templates: &Vec<TemplateView>) -> Rows {
 pub(crate) fn steps(template: &Template) -> Rows {
     let mut rows = Rows::new(&["Step", "Does", "Takes", "After", "Only"]);
     for step in &template.steps {
-        let takes = step.work().map(|work| {
-            let inputs = work.inputs.iter().map(|(name, reference)| format!("{name}: {reference}"));
-            inputs.chain(work.parameters.iter().map(|(name, value)| format!("{name} = {value}"))).collect::<Vec<_>>()
+        let takes = match &step.action {
+            Action::Run(work) | Action::Serve(work) => Some((&work.inputs, &work.parameters)),
+            Action::Template(nested) => Some((&nested.inputs, &nested.parameters)),
+            _ => None,
+        };
+        let takes = takes.map(|(inputs, parameters)| {
+            let inputs = inputs.iter().map(|(name, reference)| format!("{name}: {reference}"));
+            inputs.chain(parameters.iter().map(|(name, value)| format!("{name} = {value}"))).collect::<Vec<_>>()
         });
         let after: Vec<_> = step.needs().iter().map(ToString::to_string).collect();
         rows.push([
@@ -148,6 +175,10 @@ fn does(step: &Step) -> String {
             let best: String = best.map(|best| format!("\nand takes {best}")).collect();
             let agent: String = step.agent.iter().map(|agent| format!("\non {agent}")).collect();
             format!("runs {}{agent}{each}{best}", runnable(&work.runnable))
+        }
+        Action::Template(nested) => {
+            let agent: String = step.agent.iter().map(|agent| format!("\non {agent}")).collect();
+            format!("all of {}{agent}", nested.template)
         }
         Action::Serve(work) => format!("serves with {}", runnable(&work.runnable)),
         Action::Choose(Choice { among, best }) => match best {

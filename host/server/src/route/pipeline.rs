@@ -13,7 +13,10 @@ use fuseml_domain::{
 use fuseml_rest::{Answer, Json, Path, Query};
 use jiff::Timestamp;
 use serde::Deserialize;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,7 +74,7 @@ pub(super) async fn add(
     Json(request): Json<PipelineRequest>,
 ) -> Answer<(StatusCode, Json<Pipeline>)> {
     app.catalog.check_project(&project).await?;
-    let connected = connect(&app, &project, &request.template, request.text.as_deref()).await?;
+    let connected = connect(&app, &project, &request.template, request.text.as_deref(), &request.parts).await?;
     let (inputs, parameters) = (&request.inputs, request.parameters);
     let pipeline = Pipeline::new(project, request.name, connected, inputs, parameters, Timestamp::now())?
         .starting(request.starts)?
@@ -82,12 +85,20 @@ pub(super) async fn add(
     Ok((StatusCode::CREATED, Json(pipeline)))
 }
 
-/// A template, by name or as text, whose steps take what they leave out of what fits.
-async fn connect(app: &App, project: &Name, name: &str, text: Option<&str>) -> fuseml_domain::Result<Connected> {
+/// A template, by name or as text, taken apart, whose steps take what they leave out of what fits.
+async fn connect(
+    app: &App,
+    project: &Name,
+    name: &str,
+    text: Option<&str>,
+    parts: &BTreeMap<String, String>,
+) -> fuseml_domain::Result<Connected> {
     let template = match text {
         Some(text) => Template::parse(text, name)?,
         None => app.catalog.template(name).await?,
     };
+    let parts = parts.iter().map(|(name, text)| Ok((name.clone(), Template::parse(text, name)?)));
+    let template = app.catalog.flattened(&template, parts.collect::<fuseml_domain::Result<_>>()?).await?;
     app.engine.connect(project, &template).await
 }
 
@@ -122,7 +133,10 @@ pub(super) async fn update(
         }
         None => {
             let template = match &request.template {
-                Some(template) => Some(connect(&app, &project, template, request.text.as_deref()).await?),
+                Some(template) => {
+                    let text = request.text.as_deref();
+                    Some(connect(&app, &project, template, text, &request.parts).await?)
+                }
                 None => None,
             };
             let PipelineUpdate { inputs, parameters, starts, agent, agents, .. } = request;

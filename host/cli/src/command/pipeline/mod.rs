@@ -11,7 +11,7 @@ use crate::{
     client::Client,
     command::{
         pairs, parameters,
-        template::{is_file, read_file, steps},
+        template::{is_file, read_files, steps},
     },
     output::{Format, Rows},
 };
@@ -155,9 +155,10 @@ async fn add(client: &Client, project: &Name, arguments: AddArguments) -> anyhow
     let (agent, agents) = agents(&arguments.agents)?;
     let schedule = arguments.schedule.map(|text| text.parse()).transpose()?;
     let starts = Starts { watch, schedule, concurrency: arguments.concurrency };
-    let text = is_file(&arguments.template).then(|| read_file(&arguments.template)).transpose()?;
+    let (text, parts) = texts(&arguments.template)?;
     let request = PipelineRequest {
         text,
+        parts,
         template: arguments.template,
         name: arguments.name.parse()?,
         inputs: pairs(&arguments.inputs, "an input")?,
@@ -170,6 +171,15 @@ async fn add(client: &Client, project: &Name, arguments: AddArguments) -> anyhow
         client.send(Method::POST, &format!("/api/v1/projects/{project}/pipelines"), &request).await?;
     say_added(project, &pipeline);
     Ok(())
+}
+
+/// What is sent of a template: nothing of an installed one, a file of one's own with its parts.
+fn texts(template: &str) -> anyhow::Result<(Option<String>, BTreeMap<String, String>)> {
+    if !is_file(template) {
+        return Ok((None, BTreeMap::new()));
+    }
+    let (text, parts) = read_files(template)?;
+    Ok((Some(text), parts))
 }
 
 /// `INPUT=GLOB|CHANGE`, by input.

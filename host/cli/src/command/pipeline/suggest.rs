@@ -138,6 +138,7 @@ pub(crate) async fn create(client: &Client, project: &Name, arguments: CreateArg
         let request = PipelineRequest {
             template: link.template.to_string(),
             text: link.text.clone(),
+            parts: BTreeMap::new(),
             name,
             inputs,
             parameters: parameters.clone(),

@@ -1,14 +1,10 @@
 //! `fuseml pipeline update` and `history`: what becomes of a pipeline, and what it was.
 
-use super::{agents, read_concurrency, watched};
+use super::{agents, read_concurrency, texts, watched};
 use crate::{
     Options,
     client::Client,
-    command::{
-        artifact::person,
-        pairs, parameters,
-        template::{is_file, read_file},
-    },
+    command::{artifact::person, pairs, parameters},
     output::{Rows, moment},
 };
 use clap::Args;
@@ -57,14 +53,12 @@ pub(super) async fn update(client: &Client, project: &Name, arguments: UpdateArg
     let before: Pipeline = client.get(&path, &[]).await?;
     let starts = starts(&before.starts, &arguments)?;
     let (agent, agents) = agents(&arguments.agents)?;
-    let text = match &arguments.template {
-        Some(template) if is_file(template) => Some(read_file(template)?),
-        _ => None,
-    };
+    let (text, parts) = arguments.template.as_deref().map(texts).transpose()?.unwrap_or_default();
     let request = PipelineUpdate {
         of_version: before.version,
         template: arguments.template,
         text,
+        parts,
         as_version: arguments.as_version,
         inputs: pairs(&arguments.inputs, "an input")?,
         parameters: parameters(&arguments.parameters)?,

@@ -1,0 +1,301 @@
+//! Templates as steps of others: coupled steps become a part that can be used again (S9).
+//!
+//! A part is taken apart when a pipeline is added: its steps take the place of the step that names it, called
+//! `<step>-<its own name>`, so that all that holds for steps holds for them.
+
+use crate::{
+    Action, Error, Name, Reference, Result, Runs, Step, Template, TemplateInput, Values, When, runnable::list_or_none,
+    scalar::Scalar, template::fits,
+};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A part, and what it is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nested {
+    /// The name of an installed template, or a file of one's own.
+    pub template: String,
+    pub inputs: IndexMap<String, Reference>,
+    /// Values of its inputs by name, and parameters of its steps by `<step>.<name>`: literals or references.
+    pub parameters: IndexMap<String, String>,
+}
+
+/// What stands for a reference of a part outside of it.
+#[derive(Clone)]
+enum Given {
+    Reference(Reference),
+    Literal(String),
+}
+
+impl Given {
+    fn of(text: &str) -> Result<Self> {
+        match Reference::is(text) {
+            true => Ok(Self::Reference(text.parse()?)),
+            false => Ok(Self::Literal(text.to_owned())),
+        }
+    }
+
+    fn reference(self, of: &Reference) -> Result<Reference> {
+        match self {
+            Self::Reference(reference) => Ok(reference),
+            Self::Literal(literal) => {
+                let message = format!("{of} is the value `{literal}`, but a reference is needed there");
+                Err(Error::invalid("reference", message))
+            }
+        }
+    }
+}
+
+impl Template {
+    /// The templates that its steps are.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| match &step.action {
+            Action::Template(nested) => Some(nested.template.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The same with the steps of its parts in their place.
+    ///
+    /// # Errors
+    /// `invalid` for a part that is not among these, contains itself, or is given what it does not take.
+    pub fn flattened(&self, parts: &BTreeMap<String, Self>) -> Result<Self> {
+        self.flattened_in(parts, &mut Vec::new())
+    }
+
+    fn flattened_in<'a>(&self, parts: &'a BTreeMap<String, Self>, path: &mut Vec<&'a str>) -> Result<Self> {
+        if self.parts().next().is_none() {
+            return Ok(self.clone());
+        }
+        let mut flat = Self { steps: Vec::new(), ..self.clone() };
+        let (mut steps, mut outputs) = (Vec::new(), BTreeMap::new());
+        let mut members = BTreeMap::new();
+        for step in &self.steps {
+            let Action::Template(nested) = &step.action else {
+                steps.push(step.clone());
+                continue;
+            };
+            let here = |error: Error| error.context(format!("step {}", step.name));
+            let (name, part) = parts.get_key_value(&nested.template).ok_or_else(|| {
+                here(Error::not_found("unknown-template", format!("there is no template `{}`", nested.template)))
+            })?;
+            if path.contains(&name.as_str()) {
+                let message = format!("the template {name} contains itself, by {}", path.join(", "));
+                return Err(here(Error::invalid("cycle", message)));
+            }
+            path.push(name);
+            let part = part.flattened_in(parts, path).map_err(here)?;
+            path.pop();
+            let place = Place { template: self, step, nested, part: &part };
+            place.check().map_err(here)?;
+            flat.require(nested, &part).map_err(here)?;
+            let inner = place.steps().map_err(here)?;
+            members.insert(step.name.clone(), inner.iter().map(|step| step.name.clone()).collect::<Vec<_>>());
+            for (output, given) in &part.outputs {
+                outputs.insert((step.name.clone(), output.to_string()), place.given(&given.from).map_err(here)?);
+            }
+            steps.extend(inner);
+            // A part may be large, and made of parts: what is too much is refused before it is all there.
+            Self { steps: steps.clone(), ..self.empty() }.check_count()?;
+        }
+        let outside = |reference: &Reference| match reference {
+            Reference::Output { step, output } if members.contains_key(step) => {
+                let key = (step.clone(), output.clone());
+                outputs.get(&key).cloned().ok_or_else(|| {
+                    let known: Vec<_> =
+                        outputs.keys().filter(|(of, _)| of == step).map(|(_, it)| it.as_str()).collect();
+                    let message = format!("{reference}: {step} gives {}", list_or_none(&known));
+                    Error::invalid("reference", message)
+                })
+            }
+            other => Ok(Given::Reference(other.clone())),
+        };
+        for step in &mut steps {
+            step.give(&outside).map_err(|error| error.context(format!("step {}", step.name)))?;
+            let after = step.after.drain(..).collect::<Vec<_>>();
+            step.after = after.into_iter().flat_map(|it| members.get(&it).cloned().unwrap_or(vec![it])).collect();
+        }
+        flat.steps = steps;
+        for (name, output) in &mut flat.outputs {
+            let given = outside(&output.from).and_then(|given| given.reference(&output.from));
+            output.from = given.map_err(|error| error.context(format!("output {name}")))?;
+        }
+        flat.settle()
+    }
+
+    /// What a part requires of an artifact that is an input here is required of that input.
+    fn require(&mut self, nested: &Nested, part: &Self) -> Result<()> {
+        for (name, input) in &part.inputs {
+            let Some(Reference::Input { name: outer }) = nested.inputs.get(&**name) else { continue };
+            let Some(outer) = self.inputs.get_mut(outer) else { continue };
+            for (attribute, value) in &input.requires {
+                let before = outer.requires.insert(attribute.clone(), value.clone());
+                if let Some(before) = before.filter(|before| before != value) {
+                    let message = format!("{name} needs {attribute} {value}, but {before} is required of it already");
+                    return Err(Error::invalid("type", message));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A part where it stands.
+struct Place<'a> {
+    template: &'a Template,
+    step: &'a Step,
+    nested: &'a Nested,
+    part: &'a Template,
+}
+
+impl Place<'_> {
+    /// Refuses what the part does not take, and artifacts of another kind than it takes.
+    fn check(&self) -> Result<()> {
+        let Nested { template, inputs, parameters } = self.nested;
+        let known: Vec<_> = self.part.inputs.keys().map(|name| &**name).collect();
+        let values = parameters.keys().filter(|name| !name.contains('.'));
+        if let Some(unknown) = inputs.keys().chain(values).find(|name| !known.contains(&name.as_str())) {
+            let message = format!("the template {template} has no input `{unknown}`; it has {}", list_or_none(&known));
+            return Err(Error::invalid("unknown-input", message));
+        }
+        for (name, TemplateInput { kind, default, value_type, .. }) in &self.part.inputs {
+            match (inputs.get(&**name), parameters.get(&**name), kind) {
+                (Some(reference), _, _) => fits(reference, self.template.kind_of(reference)?, *kind)?,
+                (None, Some(_), Some(kind)) => {
+                    let message = format!("the input `{name}` of {template} is a {kind}: say it in `inputs`");
+                    return Err(Error::invalid("type", message));
+                }
+                (None, Some(text), None) if !Reference::is(text) => {
+                    value_type.map(|it| it.check(name, text)).transpose()?;
+                }
+                (None, None, _) if default.is_none() => {
+                    let message = format!("the template {template} needs the input `{name}`");
+                    return Err(Error::invalid("missing-input", message));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn name(&self, inner: &Name) -> Result<Name> {
+        format!("{}-{inner}", self.step.name).parse()
+    }
+
+    /// What a reference in the part means outside of it.
+    fn given(&self, reference: &Reference) -> Result<Given> {
+        match reference {
+            Reference::Output { step, output } => {
+                Ok(Given::Reference(Reference::Output { step: self.name(step)?, output: output.clone() }))
+            }
+            Reference::Input { name } => {
+                if let Some(given) = self.nested.inputs.get(&**name) {
+                    return Ok(Given::Reference(given.clone()));
+                }
+                if let Some(text) = self.nested.parameters.get(&**name) {
+                    return Given::of(text);
+                }
+                match self.part.inputs.get(name).and_then(|input| input.default.as_deref()) {
+                    Some(default) if Reference::is(default) => self.given(&default.parse()?),
+                    Some(default) => Ok(Given::Literal(default.to_owned())),
+                    None => Err(Error::invalid("missing-input", format!("nothing is given for {reference}"))),
+                }
+            }
+            Reference::Attribute { input, attribute } => match self.nested.inputs.get(&**input) {
+                Some(Reference::Input { name }) => {
+                    Ok(Given::Reference(Reference::Attribute { input: name.clone(), attribute: attribute.clone() }))
+                }
+                _ => {
+                    let message = format!("{reference}: only attributes of the template's own inputs can be taken");
+                    Err(Error::invalid("reference", message))
+                }
+            },
+        }
+    }
+
+    /// The part's steps as they stand in the place of the one that names it.
+    fn steps(&self) -> Result<Vec<Step>> {
+        let mut steps = Vec::with_capacity(self.part.steps.len());
+        for inner in &self.part.steps {
+            let mut step = inner.clone();
+            let begins = inner.needs().is_empty();
+            step.give(&|reference| self.given(reference)).map_err(|error| error.context(&inner.name))?;
+            step.name = self.name(&inner.name)?;
+            step.after = step.after.iter().map(|name| self.name(name)).collect::<Result<_>>()?;
+            step.after.extend(self.step.after.iter().cloned());
+            if let (true, Some(when)) = (begins && inner.runs == Runs::OnSuccess, &self.step.when) {
+                if step.when.replace(when.clone()).is_some() {
+                    let message = format!("its step {} has a `when` of its own, and can have no other", inner.name);
+                    return Err(Error::invalid("when", message));
+                }
+            }
+            if matches!(step.action, Action::Run(_)) && step.agent.is_none() {
+                step.agent.clone_from(&self.step.agent);
+            }
+            steps.push(step);
+        }
+        for (name, value) in &self.nested.parameters {
+            let Some((inner, parameter)) = name.split_once('.') else { continue };
+            let of = inner.parse().and_then(|inner| self.name(&inner)).ok();
+            let work = steps.iter_mut().find(|step| Some(&step.name) == of.as_ref()).map(|step| &mut step.action);
+            let Some(Action::Run(work) | Action::Serve(work)) = work else {
+                let message = format!("the template {} has no step `{inner}` with parameters", self.nested.template);
+                return Err(Error::invalid("unknown-step", message));
+            };
+            work.parameters.insert(parameter.to_owned(), value.clone());
+        }
+        Ok(steps)
+    }
+}
+
+impl Step {
+    /// Replaces every reference by what is given for it.
+    fn give(&mut self, given: &impl Fn(&Reference) -> Result<Given>) -> Result<()> {
+        let replace = |reference: &mut Reference| -> Result<()> {
+            *reference = given(reference)?.reference(reference)?;
+            Ok(())
+        };
+        let replace_text = |text: &mut String| -> Result<()> {
+            if Reference::is(text) {
+                *text = match given(&text.parse()?)? {
+                    Given::Reference(reference) => reference.to_string(),
+                    Given::Literal(literal) => literal,
+                };
+            }
+            Ok(())
+        };
+        if let Some(When::Artifact { artifact: reference, .. } | When::Value { value: reference, .. }) = &mut self.when
+        {
+            replace(reference)?;
+        }
+        for values in self.sweep.iter_mut().flat_map(|sweep| sweep.each.values_mut()) {
+            let Values::Reference(reference) = values else { continue };
+            *values = match given(reference)? {
+                Given::Reference(reference) => Values::Reference(reference),
+                Given::Literal(list) => {
+                    Values::List(list.split(',').map(|value| Scalar(value.trim().to_owned())).collect())
+                }
+            };
+        }
+        match &mut self.action {
+            Action::Build { codeset, .. } => replace(codeset),
+            Action::Run(work) | Action::Serve(work) => {
+                if let crate::RunnableChoice::Reference(reference) = &mut work.runnable {
+                    replace(reference)?;
+                }
+                work.inputs.values_mut().try_for_each(replace)?;
+                work.parameters.values_mut().try_for_each(replace_text)
+            }
+            Action::Template(nested) => {
+                nested.inputs.values_mut().try_for_each(replace)?;
+                nested.parameters.values_mut().try_for_each(replace_text)
+            }
+            Action::Approve(_) | Action::Choose(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "nesting_tests.rs"]
+mod tests;
