@@ -224,11 +224,11 @@ impl Place<'_> {
             step.name = self.name(&inner.name)?;
             step.after = step.after.iter().map(|name| self.name(name)).collect::<Result<_>>()?;
             step.after.extend(self.step.after.iter().cloned());
-            if let (true, Some(when)) = (begins && inner.runs == Runs::OnSuccess, &self.step.when) {
-                if step.when.replace(when.clone()).is_some() {
-                    let message = format!("its step {} has a `when` of its own, and can have no other", inner.name);
-                    return Err(Error::invalid("when", message));
-                }
+            if let (true, Some(when)) = (begins && inner.runs == Runs::OnSuccess, &self.step.when)
+                && step.when.replace(when.clone()).is_some()
+            {
+                let message = format!("its step {} has a `when` of its own, and can have no other", inner.name);
+                return Err(Error::invalid("when", message));
             }
             if matches!(step.action, Action::Run(_)) && step.agent.is_none() {
                 step.agent.clone_from(&self.step.agent);

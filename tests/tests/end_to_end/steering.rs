@@ -375,3 +375,34 @@ fn a_pipeline_moves_to_another_template_says_what_it_was_and_comes_back() {
     world.fuseml(&["pipeline", "update", "publish", "--as-version", "9"]).bad(3);
     world.fuseml(&["pipeline", "update", "publish", "--input", "code=model://*"]).bad(2);
 }
+
+#[test]
+fn a_template_is_a_part_of_another_and_its_steps_run_in_its_place() {
+    let world = shop();
+    world.fuseml(&["pipeline", "remove", "publish"]).good();
+    let write = |name: &str, text: &str| fs::write(world.folder.path().join(name), text).expect("written");
+    let part = fs::read_to_string(format!("{EXAMPLE}/training.yaml")).expect("template");
+    fs::create_dir(world.folder.path().join("parts")).expect("folder");
+    write("parts/training.yaml", &part);
+    let whole = "{schema_version: 1, name: release, description: Trains and publishes, inputs: {src: {kind: codeset}},
+        steps: {
+          make: {template: parts/training.yaml, inputs: {code: '${inputs.src}'}, parameters: {train.alpha: '0.7'}},
+          publish: {run: {kind: publisher}, inputs: {model: '${steps.make.model}'}}},
+        outputs: {model: {kind: model, from: '${steps.make.model}'}}}";
+    write("release.yaml", whole);
+    world.fuseml(&["template", "check", "release.yaml"]).good();
+
+    world.fuseml(&["pipeline", "add", "release.yaml", "--name", "release", "--input", "src=code://*"]).good();
+    let shown = world.fuseml(&["pipeline", "show", "release"]).good().stdout();
+    insta::assert_snapshot!("parts", world.steady(&shown));
+    let said = world.steady(&push(&world, 0));
+    assert!(said.contains("make-train") && said.contains("publish"), "{said}");
+
+    // What the part does not give, and a part that is not there, are refused before anything is added.
+    write("wrong.yaml", &whole.replace("steps.make.model}'}}}", "steps.make.url}'}}}"));
+    let wrong = world.fuseml(&["pipeline", "add", "wrong.yaml", "--name", "wrong", "--input", "src=code://*"]).bad(2);
+    assert!(wrong.stderr().contains("make gives model"), "{}", wrong.stderr());
+    write("gone.yaml", &whole.replace("parts/training.yaml", "nothing-installed"));
+    world.fuseml(&["pipeline", "add", "gone.yaml", "--name", "gone", "--input", "src=code://*"]).bad(3);
+    assert_eq!(world.json(&["pipeline", "list"]).as_array().map(Vec::len), Some(1));
+}
