@@ -11,6 +11,11 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// How deep parts may lie in parts.
+const DEEPEST: usize = 16;
+/// Parts of one template, with theirs.
+const MOST_PARTS: usize = 1_000;
+
 /// A part, and what it is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nested {
@@ -47,6 +52,30 @@ impl Given {
     }
 }
 
+/// The parts that are being taken apart, from the outermost, and how many were.
+#[derive(Default)]
+struct Opened<'a> {
+    path: Vec<&'a str>,
+    count: usize,
+}
+
+impl<'a> Opened<'a> {
+    /// Refuses what would not end, or only after very long: parts without steps count as well.
+    fn begin(&mut self, name: &'a str) -> Result<()> {
+        if self.path.contains(&name) {
+            let message = format!("the template {name} contains itself, by {}", self.path.join(", "));
+            return Err(Error::invalid("cycle", message));
+        }
+        self.path.push(name);
+        self.count += 1;
+        if self.path.len() > DEEPEST || self.count > MOST_PARTS {
+            let message = format!("a template has at most {MOST_PARTS} parts, and parts in parts {DEEPEST} deep");
+            return Err(Error::invalid("parts", message));
+        }
+        Ok(())
+    }
+}
+
 impl Template {
     /// The templates that its steps are.
     pub fn parts(&self) -> impl Iterator<Item = &str> {
@@ -61,10 +90,10 @@ impl Template {
     /// # Errors
     /// `invalid` for a part that is not among these, contains itself, or is given what it does not take.
     pub fn flattened(&self, parts: &BTreeMap<String, Self>) -> Result<Self> {
-        self.flattened_in(parts, &mut Vec::new())
+        self.flattened_in(parts, &mut Opened::default())
     }
 
-    fn flattened_in<'a>(&self, parts: &'a BTreeMap<String, Self>, path: &mut Vec<&'a str>) -> Result<Self> {
+    fn flattened_in<'a>(&self, parts: &'a BTreeMap<String, Self>, opened: &mut Opened<'a>) -> Result<Self> {
         if self.parts().next().is_none() {
             return Ok(self.clone());
         }
@@ -80,13 +109,9 @@ impl Template {
             let (name, part) = parts.get_key_value(&nested.template).ok_or_else(|| {
                 here(Error::not_found("unknown-template", format!("there is no template `{}`", nested.template)))
             })?;
-            if path.contains(&name.as_str()) {
-                let message = format!("the template {name} contains itself, by {}", path.join(", "));
-                return Err(here(Error::invalid("cycle", message)));
-            }
-            path.push(name);
-            let part = part.flattened_in(parts, path).map_err(here)?;
-            path.pop();
+            opened.begin(name).map_err(here)?;
+            let part = part.flattened_in(parts, opened).map_err(here)?;
+            opened.path.pop();
             let place = Place { template: self, step, nested, part: &part };
             place.check().map_err(here)?;
             flat.require(nested, &part).map_err(here)?;

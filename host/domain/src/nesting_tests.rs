@@ -105,3 +105,19 @@ fn a_part_that_is_skipped_is_skipped_whole() {
         Some("${inputs.src.attributes.branch} in (main)")
     );
 }
+
+#[test]
+fn parts_that_would_take_for_ever_are_refused_though_they_have_no_steps() {
+    let level = |number: usize, of: usize| {
+        let steps: Vec<_> = (0..of).map(|at| format!("s{at}: {{template: t{}}}", number + 1)).collect();
+        template(&format!("name: t{number}, steps: {{{}}}", steps.join(", ")))
+    };
+    for (levels, wide) in [(12, 4), (4_000, 1)] {
+        let mut parts: BTreeMap<_, _> = (1..levels).map(|at| (format!("t{at}"), level(at, wide))).collect();
+        parts.insert(format!("t{levels}"), level(levels, 0));
+
+        let error = level(0, wide).flattened(&parts).expect_err("too much");
+
+        assert!(error.message.contains("at most 1000 parts"), "{error}");
+    }
+}
