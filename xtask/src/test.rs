@@ -15,7 +15,7 @@ pub(crate) fn run_all() -> Result<()> {
     let postgres = Postgres::start(Durable::No)?;
     // End-to-end tests drive the built program.
     run(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
-    run(cargo(&["nextest", "run", "--workspace"])
+    run(cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
         .env("FUSEML_TEST_PROGRAM", setup::target().join("debug/fuseml"))
         .env("FUSEML_TEST_MLFLOW", &tools.mlflow)
         .env("FUSEML_TEST_EXTENSION", &tools.mlflow_extension)
