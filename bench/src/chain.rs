@@ -10,9 +10,11 @@ use fuseml_agents::{
 use fuseml_catalog::{Catalog, RunFilter};
 use fuseml_contents::{Contents, Repositories, TreeStore};
 use fuseml_domain::{
-    Address, Attributes, CollectedOutput, Descriptor, Digest, Error, Image, InstanceChoice, Kind, Location, LogChunk,
-    Name, Origin, Pipeline, Runnable, StepEvent, Store, Template, Workload, WorkloadStatus,
-    port::{ArtifactStore, Builder, Catalog as _, ComponentSource, EngineAgent, Engines, Extensions, RuntimeAgent},
+    Address, Attributes, CallAnswer, CollectedOutput, Descriptor, Digest, Error, Image, InstanceChoice, Kind, Location,
+    LogChunk, Name, Origin, OutgoingCall, Pipeline, Runnable, StepEvent, Store, Template, Workload, WorkloadStatus,
+    port::{
+        self, ArtifactStore, Builder, Catalog as _, ComponentSource, EngineAgent, Engines, Extensions, RuntimeAgent,
+    },
 };
 use fuseml_engine::{Engine, EngineConfig, Ports};
 use fuseml_sandbox::{Commands, CompilerCommand, Limits, Sandbox, SandboxConfig};
@@ -94,6 +96,13 @@ impl RuntimeAgent for Noted {
 struct NoExtensions;
 
 #[async_trait]
+impl port::Endpoints for NoExtensions {
+    async fn call(&self, _: &Name, call: &OutgoingCall, _: Duration) -> fuseml_domain::Result<CallAnswer> {
+        Err(Error::not_found("endpoint", format!("the benchmark has no endpoint {}", call.endpoint)))
+    }
+}
+
+#[async_trait]
 impl Engines for NoExtensions {
     async fn engine(&self, instance: &Name) -> fuseml_domain::Result<Arc<dyn EngineAgent>> {
         Err(Error::not_found("no-agent", instance.to_string()))
@@ -164,6 +173,7 @@ impl World {
             codesets: repositories,
             agent: agent.clone(),
             extensions: Arc::new(NoExtensions),
+            endpoints: Arc::new(NoExtensions),
         };
         let engine = Engine::start(ports, EngineConfig::default()).await?;
         let (process, component) = (noop(&project, None)?, noop(&project, Some(digest))?);

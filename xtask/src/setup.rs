@@ -16,14 +16,17 @@ const RAY: [&str; 1] = ["ray[default]>=2.50,<3"];
 const OPENAPI: [&str; 1] = ["openapi-spec-validator>=0.7,<1"];
 /// A client of OCI registries that others wrote.
 const ORAS: [&str; 1] = ["oras>=0.2.38,<0.3"];
-/// Writers of the formats whose headers are read, and the types of OpenLineage, as their users have them.
-const FORMATS: [&str; 6] = [
+/// Writers of the formats whose headers are read, the types of OpenLineage, and both ends of events, as their users have
+/// them.
+const FORMATS: [&str; 8] = [
     "onnx>=1.23,<2",
     "safetensors>=0.8,<0.9",
     "gguf>=0.19,<0.20",
     "pyarrow>=26,<27",
     "numpy>=2.4,<3",
     "openlineage-python>=1.54,<2",
+    "cloudevents>=2.2,<3",
+    "standardwebhooks>=1.1,<2",
 ];
 const ORCHESTRATORS: [(&str, &str); 4] = [
     ("prefect", "prefect>=3.9,<4"),

@@ -3,7 +3,6 @@
 use crate::{Catalog, SealedSecret, failed, from_json, to_json};
 use fuseml_domain::{CodesetImport, Error, Name, Result};
 use jiff::Timestamp;
-use sqlx::AnyConnection;
 
 impl Catalog {
     /// Sets or replaces where a codeset comes from, and the token for it.
@@ -77,6 +76,21 @@ impl Catalog {
         rows.into_iter().map(|(project, name)| Ok((project.parse()?, name.parse()?))).collect()
     }
 
+    /// It is looked at next of all, whenever it would have been.
+    ///
+    /// # Errors
+    /// `not-found` for a codeset that follows nothing.
+    pub async fn look_now(&self, project: &Name, name: &Name) -> Result<()> {
+        let done = sqlx::query("UPDATE codeset_imports SET next = $1 WHERE project = $2 AND name = $3")
+            .bind(Timestamp::now().as_millisecond())
+            .bind(&**project)
+            .bind(&**name)
+            .execute(&self.database.pool)
+            .await
+            .map_err(failed)?;
+        if done.rows_affected() == 0 { Err(unknown(project, name)) } else { Ok(()) }
+    }
+
     /// The codeset is pushed by people from here on.
     ///
     /// # Errors
@@ -89,30 +103,12 @@ impl Catalog {
             .await
             .map_err(failed)?;
         match done.rows_affected() {
-            0 => Err(Error::not_found("unknown-import", format!("{project}/{name} follows no outside repository"))),
+            0 => Err(unknown(project, name)),
             _ => Ok(()),
         }
     }
 }
 
-/// Seals the tokens anew; answers how many there are.
-pub(crate) async fn reseal(
-    connection: &mut AnyConnection,
-    reseal: impl Fn(&SealedSecret) -> Result<SealedSecret>,
-) -> Result<usize> {
-    let rows: Vec<(String, String, String)> =
-        sqlx::query_as("SELECT project, name, secret FROM codeset_imports WHERE secret IS NOT NULL")
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(failed)?;
-    for (project, name, secret) in &rows {
-        sqlx::query("UPDATE codeset_imports SET secret = $1 WHERE project = $2 AND name = $3")
-            .bind(to_json(&reseal(&from_json(secret)?)?)?)
-            .bind(project)
-            .bind(name)
-            .execute(&mut *connection)
-            .await
-            .map_err(failed)?;
-    }
-    Ok(rows.len())
+fn unknown(project: &Name, name: &Name) -> Error {
+    Error::not_found("unknown-import", format!("{project}/{name} follows no outside repository"))
 }

@@ -3,8 +3,8 @@
 use crate::{Catalog, all_from_json, failed, from_json};
 use async_trait::async_trait;
 use fuseml_domain::{
-    Address, Attributes, Descriptor, Digest, Error, Name, Pipeline, Result, Run, RunCommand, Runnable, Selector,
-    StepResult, Unstarted,
+    Address, Attributes, Descriptor, Digest, Error, Name, Pipeline, ReceivedEvent, Result, Run, RunCommand, Runnable,
+    Selector, StepResult, Unstarted,
     port::{self, ArtifactEvent, ArtifactEvents, Build, Change, InstanceState, Service, Started},
 };
 use jiff::Timestamp;
@@ -18,6 +18,24 @@ impl port::Catalog for Catalog {
 
     async fn settle(&self, event: i64, runs: Vec<Run>, unstarted: Vec<Unstarted>) -> Result<Started> {
         self.settle_event(event, runs, unstarted).await
+    }
+
+    async fn pending_received(&self, limit: u32) -> Result<Vec<ReceivedEvent>> {
+        self.pending_received_events(limit).await
+    }
+
+    async fn settle_received(&self, event: i64, runs: Vec<Run>, unstarted: Vec<Unstarted>) -> Result<Started> {
+        self.settle_received_event(event, runs, unstarted).await
+    }
+
+    async fn received_since(
+        &self,
+        project: &Name,
+        since: Timestamp,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<ReceivedEvent>> {
+        self.received_events_since(project, since, after, limit).await
     }
 
     async fn start(&self, run: Run) -> Result<Started> {

@@ -62,9 +62,9 @@ impl Catalog {
         for secret in &all {
             put(&mut transaction, &reseal(secret)?).await?;
         }
-        let imports = crate::imports::reseal(&mut transaction, reseal).await?;
+        let others = crate::outside::reseal(&mut transaction, reseal).await?;
         transaction.commit().await.map_err(failed)?;
-        Ok(all.len() + imports)
+        Ok(all.len() + others)
     }
 }
 

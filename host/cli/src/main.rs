@@ -74,6 +74,15 @@ enum Command {
     /// Look after where artifacts are kept
     #[command(subcommand)]
     Store(command::store::StoreCommand),
+    /// Let events from outside start pipelines and end waiting
+    #[command(subcommand)]
+    Webhook(command::outside::WebhookCommand),
+    /// Send events, and show those that came
+    #[command(subcommand)]
+    Event(command::outside::EventCommand),
+    /// Say which outside services steps may call
+    #[command(subcommand)]
+    Endpoint(command::outside::EndpointCommand),
     /// Find artifacts of every kind
     #[command(subcommand)]
     Artifact(command::artifact::ArtifactCommand),
@@ -164,6 +173,9 @@ async fn ask(command: Command, options: &Options) -> anyhow::Result<ExitCode> {
         Command::Model(command) => command::contents::execute(command, Kind::Model, options).await,
         Command::Runnable(command) => command::runnable::execute(command, options).await,
         Command::Store(command) => command::store::execute(command, options).await,
+        Command::Webhook(command) => command::outside::webhook(command, options).await,
+        Command::Event(command) => command::outside::event(command, options).await,
+        Command::Endpoint(command) => command::outside::endpoint(command, options).await,
         Command::Artifact(command) => command::artifact::execute(command, options).await,
         Command::Lineage(arguments) => command::lineage::lineage(arguments, options).await,
         Command::Run(command) => command::run::execute(command, options).await,

@@ -3,7 +3,10 @@
 //! The host is a stranger: only `http` and `https` are spoken, redirects are not followed, the name is dialled at the
 //! address that was looked at, every object is checked, and what goes on without end is ended.
 
-use crate::{git, repository::Repositories, repository::settle_default_branch};
+use crate::{
+    git,
+    repository::{Repositories, TOLERATED, settle_default_branch},
+};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use fuseml_domain::{CodesetImport, Error, Result, SecretText, never_meant};
 use std::{net::IpAddr, time::Duration};
@@ -31,15 +34,15 @@ impl Repositories {
             "http.lowSpeedLimit=1000",
             "http.lowSpeedTime=60",
             "fetch.fsckObjects=true",
-            "fetch.fsck.badTimezone=ignore",
-            "fetch.fsck.missingSpaceBeforeDate=ignore",
-            "fetch.fsck.zeroPaddedFilemode=ignore",
             "fetch.writeCommitGraph=false",
             "submodule.recurse=false",
             "credential.helper=",
             &format!("http.curloptResolve={host}:{port}:{address}"),
         ] {
             command.args(["-c", setting]);
+        }
+        for fault in TOLERATED {
+            command.args(["-c", &format!("fetch.fsck.{fault}=ignore")]);
         }
         if let Some(token) = token {
             let mut login = format!("{}:", import.user.as_deref().unwrap_or("git")).into_bytes();

@@ -38,17 +38,17 @@ const CONFIG: &str = "\
 \tdenyDeleteCurrent = ignore
 \tadvertisePushOptions = true
 \tfsckObjects = true
-[receive \"fsck\"]
-\t# Harmless faults that old and honest histories have.
-\tbadTimezone = ignore
-\tmissingSpaceBeforeDate = ignore
-\tzeroPaddedFilemode = ignore
 [transfer]
 \thideRefs = refs/fuseml
 [uploadpack]
 \tallowFilter = true
 \tallowAnySHA1InWant = true
 ";
+
+/// Harmless faults that old and honest histories have, in git's words.
+pub(crate) const TOLERATED: [&str; 3] = ["badTimezone", "missingSpaceBeforeDate", "zeroPaddedFilemode"];
+/// How folders of commits that were not pushed begin. No project is called so.
+pub(crate) const UNPUSHED: &str = ".unpushed-";
 
 /// All repositories below one folder, at `<project>/<name>.git`.
 #[derive(Debug, Clone)]
@@ -58,10 +58,21 @@ pub struct Repositories {
 }
 
 impl Repositories {
+    /// Makes the folder if it is not there, and removes what a server that died left in it of unpushed commits.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
     pub fn new(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
         fs::create_dir_all(&root)
             .map_err(|error| Error::io(format!("the folder {} cannot be made", root.display()), &error))?;
+        for entry in fs::read_dir(&root).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(UNPUSHED)
+                && let Err(error) = fs::remove_dir_all(entry.path())
+            {
+                tracing::warn!(folder = %entry.path().display(), %error, "a folder that nobody needs stays");
+            }
+        }
         Ok(Self { root, listings: Listings::default() })
     }
 
@@ -115,6 +126,8 @@ impl Repositories {
         let config = made.path().join("config");
         let mut settings = fs::read_to_string(&config).map_err(io)?;
         settings.push_str(CONFIG);
+        settings.push_str("[receive \"fsck\"]\n");
+        settings.extend(TOLERATED.map(|fault| format!("\t{fault} = ignore\n")));
         fs::write(&config, settings).map_err(io)?;
         match fs::rename(made.path(), &path) {
             // The guard of the temporary folder finds nothing under the old name, which is no error to it.

@@ -197,7 +197,8 @@ async fn feed(mut body: ByteStream, mut input: ChildStdin) -> io::Result<()> {
     input.shutdown().await
 }
 
-async fn listen(mut complaints: ChildStderr) -> String {
+/// The beginning of what git complains about, once it says no more.
+pub(crate) async fn listen(mut complaints: ChildStderr) -> String {
     let mut kept = Vec::new();
     let _ = (&mut complaints).take(MAX_COMPLAINT).read_to_end(&mut kept).await;
     // Whoever writes more must not wait for a reader.

@@ -1,6 +1,10 @@
 //! A commit that is shown to the server without being pushed: what would come of it can be asked.
 
-use crate::{Repositories, git, repository::check_commit};
+use crate::{
+    Repositories, git,
+    repository::{TOLERATED, UNPUSHED, check_commit},
+    smart_http::listen,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use fuseml_domain::{
@@ -50,7 +54,7 @@ impl Repositories {
     ) -> Result<Unpushed> {
         check_commit(commit)?;
         let io = |error: std::io::Error| Error::io("a folder for the commit", &error);
-        let folder = tempfile::tempdir().map_err(io)?;
+        let folder = tempfile::Builder::new().prefix(UNPUSHED).tempdir_in(self.root()).map_err(io)?;
         let repositories = Repositories::new(folder.path())?;
         repositories.create_if_missing(project, name).await?;
         let repository = repositories.existing(project, name)?;
@@ -58,15 +62,19 @@ impl Repositories {
             let objects = format!("{}\n", codeset.join("objects").display());
             fs::write(repository.join("objects/info/alternates"), objects).map_err(io)?;
         }
-        // Strict: what a push would refuse is refused here too, and every object that is led to is there.
-        let mut index = git::command(&repository, ["index-pack", "--stdin", "--fix-thin", "--strict"]);
+        // What a push would refuse is refused here too, and every object that is led to is there.
+        let strict = format!("--strict={}", TOLERATED.map(|fault| format!("{fault}=ignore")).join(","));
+        let mut index = git::command(&repository, ["index-pack", "--stdin", "--fix-thin", &strict]);
         index.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut index = index.spawn().map_err(|error| git::not_started(&error))?;
         let input = index.stdin.take().ok_or_else(|| Error::internal("git", "git has no pipes"))?;
-        feed(pack, input).await?;
-        let done = index.wait_with_output().await.map_err(|error| git::not_started(&error))?;
-        let said = String::from_utf8_lossy(&done.stderr).trim().replace('\n', "; ");
-        if !done.status.success() {
+        let complaints = index.stderr.take().ok_or_else(|| Error::internal("git", "git has no pipes"))?;
+        // It warns while it reads: nobody may wait for the other.
+        let (fed, said) = tokio::join!(feed(pack, input), listen(complaints));
+        fed?;
+        let done = index.wait().await.map_err(|error| git::not_started(&error))?;
+        if !done.success() {
+            let said = said.replace('\n', "; ");
             return Err(Error::invalid("pack", format!("the pack of {commit} cannot be used: {said}")));
         }
         let kind = git::text(git::command(&repository, ["cat-file", "-t", commit]), "").await;

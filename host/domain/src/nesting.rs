@@ -4,17 +4,19 @@
 //! `<step>-<its own name>`, so that all that holds for steps holds for them.
 
 use crate::{
-    Action, Error, Name, Reference, Result, Runs, Step, Template, TemplateInput, Values, When, runnable::list_or_none,
-    scalar::Scalar, template::fits,
+    Action, Awaited, Error, Interpolated, Name, Reference, Result, Runs, Step, Template, TemplateInput, Values, Wait,
+    When, interpolated::Replacement as Given, runnable::list_or_none, scalar::Scalar, template::fits,
 };
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How deep parts may lie in parts.
 const DEEPEST: usize = 16;
 /// Parts of one template, with theirs.
 const MOST_PARTS: usize = 1_000;
+/// All parts of one template together, in bytes of their documents.
+const LARGEST: usize = 16 << 20;
 
 /// A part, and what it is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,13 +26,6 @@ pub struct Nested {
     pub inputs: IndexMap<String, Reference>,
     /// Values of its inputs by name, and parameters of its steps by `<step>.<name>`: literals or references.
     pub parameters: IndexMap<String, String>,
-}
-
-/// What stands for a reference of a part outside of it.
-#[derive(Clone)]
-enum Given {
-    Reference(Reference),
-    Literal(String),
 }
 
 impl Given {
@@ -85,6 +80,25 @@ impl Template {
         })
     }
 
+    /// Refuses parts that are files: of an extension's template only installed ones can be found.
+    ///
+    /// # Errors
+    /// `invalid` for a part whose name is no template's.
+    pub fn check_installed(&self) -> Result<()> {
+        match self
+            .parts()
+            .find(|part| part.parse::<Name>().is_err() || part.ends_with(".yaml") || part.ends_with(".yml"))
+        {
+            None => Ok(()),
+            Some(part) => {
+                let message = format!(
+                    "its part {part} is a file; the part of an extension's template is a template of an extension, by name"
+                );
+                Err(Error::invalid("template", message))
+            }
+        }
+    }
+
     /// The same with the steps of its parts in their place.
     ///
     /// # Errors
@@ -98,13 +112,9 @@ impl Template {
             return Ok(self.clone());
         }
         let mut flat = Self { steps: Vec::new(), ..self.clone() };
-        let (mut steps, mut outputs) = (Vec::new(), BTreeMap::new());
-        let mut members = BTreeMap::new();
+        let mut members = Members::default();
         for step in &self.steps {
-            let Action::Template(nested) = &step.action else {
-                steps.push(step.clone());
-                continue;
-            };
+            let Action::Template(nested) = &step.action else { continue };
             let here = |error: Error| error.context(format!("step {}", step.name));
             let (name, part) = parts.get_key_value(&nested.template).ok_or_else(|| {
                 here(Error::not_found("unknown-template", format!("there is no template `{}`", nested.template)))
@@ -112,38 +122,33 @@ impl Template {
             opened.begin(name).map_err(here)?;
             let part = part.flattened_in(parts, opened).map_err(here)?;
             opened.path.pop();
-            let place = Place { template: self, step, nested, part: &part };
-            place.check().map_err(here)?;
-            flat.require(nested, &part).map_err(here)?;
-            let inner = place.steps().map_err(here)?;
-            members.insert(step.name.clone(), inner.iter().map(|step| step.name.clone()).collect::<Vec<_>>());
-            for (output, given) in &part.outputs {
-                outputs.insert((step.name.clone(), output.to_string()), place.given(&given.from).map_err(here)?);
+            members.add(step, part).map_err(here)?;
+        }
+        let mut size = 0;
+        for step in &self.steps {
+            let here = |error: Error| error.context(format!("step {}", step.name));
+            // What stands outside means steps and parts outside, whatever the steps of parts will be called.
+            let mut step = step.clone();
+            step.give(&|reference| members.outside(self, reference)).map_err(here)?;
+            step.after = members.after(&step);
+            match (&step.action, members.0.get(&step.name)) {
+                (Action::Template(nested), Some(part)) => {
+                    let place = Place { template: self, step: &step, nested, part };
+                    place.check().map_err(here)?;
+                    flat.require(nested, part).map_err(here)?;
+                    flat.steps.extend(place.steps().map_err(here)?);
+                }
+                _ => flat.steps.push(step.clone()),
             }
-            steps.extend(inner);
             // A part may be large, and made of parts: what is too much is refused before it is all there.
-            Self { steps: steps.clone(), ..self.empty() }.check_count()?;
-        }
-        let outside = |reference: &Reference| match reference {
-            Reference::Output { step, output } if members.contains_key(step) => {
-                let key = (step.clone(), output.clone());
-                outputs.get(&key).cloned().ok_or_else(|| {
-                    let known: Vec<_> =
-                        outputs.keys().filter(|(of, _)| of == step).map(|(_, it)| it.as_str()).collect();
-                    let message = format!("{reference}: {step} gives {}", list_or_none(&known));
-                    Error::invalid("reference", message)
-                })
+            flat.check_count()?;
+            size += members.0.get(&step.name).map_or(0, size_of);
+            if size > LARGEST {
+                return Err(here(Error::invalid("parts", format!("with its parts it has more than {LARGEST} bytes"))));
             }
-            other => Ok(Given::Reference(other.clone())),
-        };
-        for step in &mut steps {
-            step.give(&outside).map_err(|error| error.context(format!("step {}", step.name)))?;
-            let after = step.after.drain(..).collect::<Vec<_>>();
-            step.after = after.into_iter().flat_map(|it| members.get(&it).cloned().unwrap_or(vec![it])).collect();
         }
-        flat.steps = steps;
         for (name, output) in &mut flat.outputs {
-            let given = outside(&output.from).and_then(|given| given.reference(&output.from));
+            let given = members.outside(self, &output.from).and_then(|given| given.reference(&output.from));
             output.from = given.map_err(|error| error.context(format!("output {name}")))?;
         }
         flat.settle()
@@ -164,6 +169,62 @@ impl Template {
         }
         Ok(())
     }
+}
+
+/// How large a template is, in bytes of its document.
+fn size_of(template: &Template) -> usize {
+    serde_json::to_vec(template).map_or(usize::MAX, |document| document.len())
+}
+
+/// The parts of a template by the step that each is.
+#[derive(Default)]
+struct Members(BTreeMap<Name, Template>);
+
+impl Members {
+    fn add(&mut self, step: &Step, part: Template) -> Result<()> {
+        // What is called after a step has to be a name.
+        part.steps.iter().try_for_each(|inner| name_in(&step.name, &inner.name).map(drop))?;
+        self.0.insert(step.name.clone(), part);
+        Ok(())
+    }
+
+    /// What stands for a reference of the template itself: of a part's output, what gives it, in whichever part.
+    fn outside(&self, template: &Template, reference: &Reference) -> Result<Given> {
+        let Reference::Output { step, output } = reference else { return Ok(Given::Reference(reference.clone())) };
+        let Some(part) = self.0.get(step) else { return Ok(Given::Reference(reference.clone())) };
+        let from = part.outputs.iter().find(|(name, _)| ***name == **output).map(|(_, output)| &output.from);
+        let from = from.ok_or_else(|| {
+            let known: Vec<_> = part.outputs.keys().map(|name| &**name).collect();
+            Error::invalid("reference", format!("{reference}: {step} gives {}", list_or_none(&known)))
+        })?;
+        let Some(step) = template.step(step) else { return Ok(Given::Reference(reference.clone())) };
+        let Action::Template(nested) = &step.action else { return Ok(Given::Reference(reference.clone())) };
+        match (Place { template, step, nested, part }).given(from)? {
+            // An input that is passed through: no circle, for steps that wait for each other are none.
+            Given::Reference(outer) if matches!(from, Reference::Input { .. }) => self.outside(template, &outer),
+            given => Ok(given),
+        }
+    }
+
+    /// The steps that a step of the template comes after. What is there for failures is nothing to wait for when all goes
+    /// well: it is skipped then.
+    fn after(&self, step: &Step) -> Vec<Name> {
+        let mut all = Vec::new();
+        for name in step.after.iter().collect::<BTreeSet<_>>() {
+            let Some(part) = self.0.get(name) else {
+                all.push(name.clone());
+                continue;
+            };
+            let counts = |inner: &&Step| step.runs != Runs::OnSuccess || inner.runs != Runs::OnFailure;
+            all.extend(part.steps.iter().filter(counts).filter_map(|inner| name_in(name, &inner.name).ok()));
+        }
+        all
+    }
+}
+
+/// What a step of a part is called outside.
+fn name_in(step: &Name, inner: &Name) -> Result<Name> {
+    format!("{step}-{inner}").parse()
 }
 
 /// A part where it stands.
@@ -205,7 +266,7 @@ impl Place<'_> {
     }
 
     fn name(&self, inner: &Name) -> Result<Name> {
-        format!("{}-{inner}", self.step.name).parse()
+        name_in(&self.step.name, inner)
     }
 
     /// What a reference in the part means outside of it.
@@ -249,7 +310,8 @@ impl Place<'_> {
             step.name = self.name(&inner.name)?;
             step.after = step.after.iter().map(|name| self.name(name)).collect::<Result<_>>()?;
             step.after.extend(self.step.after.iter().cloned());
-            if let (true, Some(when)) = (begins && inner.runs == Runs::OnSuccess, &self.step.when)
+            // What begins only after others is skipped with them, unless it runs however those went.
+            if let (true, Some(when)) = (begins || inner.runs != Runs::OnSuccess, &self.step.when)
                 && step.when.replace(when.clone()).is_some()
             {
                 let message = format!("its step {} has a `when` of its own, and can have no other", inner.name);
@@ -276,9 +338,16 @@ impl Place<'_> {
 
 impl Step {
     /// Replaces every reference by what is given for it.
-    fn give(&mut self, given: &impl Fn(&Reference) -> Result<Given>) -> Result<()> {
+    ///
+    /// # Errors
+    /// Those of `given`, and `invalid` for a text where only a reference can stand.
+    pub(crate) fn give(&mut self, given: &impl Fn(&Reference) -> Result<Given>) -> Result<()> {
         let replace = |reference: &mut Reference| -> Result<()> {
             *reference = given(reference)?.reference(reference)?;
+            Ok(())
+        };
+        let replace_within = |text: &mut Interpolated| -> Result<()> {
+            *text = text.replaced(given)?;
             Ok(())
         };
         let replace_text = |text: &mut String| -> Result<()> {
@@ -290,9 +359,15 @@ impl Step {
             }
             Ok(())
         };
-        if let Some(When::Artifact { artifact: reference, .. } | When::Value { value: reference, .. }) = &mut self.when
-        {
-            replace(reference)?;
+        match &mut self.when {
+            Some(When::Artifact { artifact, .. }) => replace(artifact)?,
+            Some(When::Value { value, one_of }) => match given(value)? {
+                Given::Reference(reference) => *value = reference,
+                Given::Literal(said) => {
+                    self.when = Some(When::Said { said, value: value.clone(), one_of: std::mem::take(one_of) });
+                }
+            },
+            Some(When::Said { .. }) | None => {}
         }
         for values in self.sweep.iter_mut().flat_map(|sweep| sweep.each.values_mut()) {
             let Values::Reference(reference) = values else { continue };
@@ -316,7 +391,21 @@ impl Step {
                 nested.inputs.values_mut().try_for_each(replace)?;
                 nested.parameters.values_mut().try_for_each(replace_text)
             }
-            Action::Approve(_) | Action::Choose(_) => Ok(()),
+            Action::Approve(approval) => replace_within(&mut approval.message),
+            Action::Wait { wait: Wait::Event(wait), .. } => wait.fields.values_mut().try_for_each(replace_within),
+            Action::Wait { wait: Wait::Artifact(wait), .. } => match &mut wait.artifact {
+                Awaited::Reference(reference) => replace(reference),
+                Awaited::Selector(_) => Ok(()),
+            },
+            Action::Call { call, .. } => {
+                call.path.iter_mut().try_for_each(replace_within)?;
+                call.body.iter_mut().try_for_each(|body| {
+                    *body = body.replaced(given)?;
+                    Ok(())
+                })
+            }
+            Action::Notify(notify) => replace_within(&mut notify.message),
+            Action::Choose(_) => Ok(()),
         }
     }
 }

@@ -90,7 +90,7 @@ fn what_a_part_does_not_take_or_give_is_refused_with_the_place() {
         "name: whole, inputs: {{src: {{kind: codeset}}}}, steps: {{make: {{template: part, {code}}}, p: {{run: {{kind: x}}, inputs: {{url: '${{steps.make.url}}'}}}}}}"
     ));
     let error = conditional.flattened(&[("part".to_owned(), part())].into()).expect_err("no such output");
-    assert!(error.message.contains("make gives code and model"), "{error}");
+    assert!(error.message.contains("make gives model and code"), "{error}");
     assert!(conditional.flattened(&BTreeMap::new()).expect_err("nothing").message.contains("no template `part`"));
 }
 
@@ -119,5 +119,92 @@ fn parts_that_would_take_for_ever_are_refused_though_they_have_no_steps() {
         let error = level(0, wide).flattened(&parts).expect_err("too much");
 
         assert!(error.message.contains("at most 1000 parts"), "{error}");
+    }
+}
+
+#[test]
+fn what_a_template_names_is_its_own_whatever_the_steps_of_its_parts_are_called() {
+    let two = template(
+        "name: two, inputs: {},
+        steps: {b: {run: {kind: first}}, c: {run: {kind: second}, inputs: {x: '${steps.b.model}'}, after: [b]}},
+        outputs: {model: {from: '${steps.c.model}'}}",
+    );
+    let one = template(
+        "name: one, inputs: {}, steps: {z: {run: {kind: third}}}, outputs: {model: {from: '${steps.z.model}'}}",
+    );
+    let whole = template(
+        "name: whole, inputs: {},
+        steps: {a: {template: two}, a-b: {template: one}, last: {run: {kind: last}, inputs: {x: '${steps.a-b.model}'}, after: [a-b]}}",
+    );
+
+    let flat = whole.flattened(&[("two".to_owned(), two), ("one".to_owned(), one)].into()).expect("flat");
+
+    let needs = |step: &str| {
+        let step = flat.step(&step.parse().expect(step)).expect(step);
+        step.needs().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!((needs("a-c").as_str(), needs("last").as_str()), ("a-b", "a-b-z"));
+}
+
+#[test]
+fn what_comes_after_a_part_does_not_wait_for_what_is_there_for_failures() {
+    let part = template(
+        "name: part, inputs: {},
+        steps: {work: {run: {kind: x}}, clean: {run: {kind: cleaner}, runs: always}, alarm: {run: {kind: z}, runs: on-failure}}",
+    );
+    let whole = template(
+        "name: whole, inputs: {mode: {type: text}},
+        steps: {make: {template: part, when: {value: '${inputs.mode}', in: [full]}},
+                next: {run: {kind: next}, after: [make, make]},
+                told: {run: {kind: teller}, runs: on-failure, after: [make]}}",
+    );
+
+    let flat = whole.flattened(&[("part".to_owned(), part)].into()).expect("flat");
+
+    let step = |name: &str| flat.step(&name.parse().expect(name)).expect(name);
+    let after = |name: &str| step(name).after.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    assert_eq!(after("next"), "make-work make-clean");
+    assert_eq!(after("told"), "make-work make-clean make-alarm");
+    for name in ["make-work", "make-clean", "make-alarm"] {
+        assert!(step(name).when.is_some(), "{name} is of a part that is skipped whole");
+    }
+}
+
+#[test]
+fn a_value_that_is_known_decides_a_condition_and_an_output_passes_through_several_parts() {
+    let part = template(
+        "name: part, inputs: {mode: {type: text, default: full}, x: {kind: model}},
+        steps: {work: {run: {kind: w}, when: {value: '${inputs.mode}', in: [full]}}},
+        outputs: {x: {kind: model, from: '${inputs.x}'}}",
+    );
+    let whole = template(
+        "name: whole, inputs: {m: {kind: model}},
+        steps: {one: {template: part, inputs: {x: '${inputs.m}'}},
+                two: {template: part, inputs: {x: '${steps.one.x}'}, parameters: {mode: quick}},
+                last: {run: {kind: l}, inputs: {x: '${steps.two.x}'}}}",
+    );
+
+    let flat = whole.flattened(&[("part".to_owned(), part)].into()).expect("flat");
+
+    let said = |name: &str| match &flat.step(&name.parse().expect(name)).expect(name).when {
+        Some(When::Said { said, one_of, .. }) => format!("{said} in {one_of:?}"),
+        other => format!("{other:?}"),
+    };
+    assert_eq!((said("one-work"), said("two-work")), ("full in [\"full\"]".into(), "quick in [\"full\"]".into()));
+    let last = flat.step(&"last".parse().expect("name")).expect("last");
+    assert_eq!(last.references().expect("references")[0].to_string(), "${inputs.m}");
+}
+
+#[test]
+fn what_a_part_is_given_is_checked_as_if_it_stood_there() {
+    let code = "inputs: {code: '${inputs.src}'}";
+    for (given, said) in [
+        ("train.alpha: '0.7'", "`alpha` is in `each` and in `parameters`"),
+        ("alphas: '0.1,0.1'", "`alpha` has `0.1` twice"),
+        ("alphas: ''", "`alpha` has no value"),
+        ("alphas: '${inputs.src.attributes.alphas}'", "it is a list, or a value of the template's inputs"),
+    ] {
+        let error = whole(&format!("{code}, parameters: {{{given}}}")).expect_err(said);
+        assert!(error.message.contains(said), "{error}");
     }
 }

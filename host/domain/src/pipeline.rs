@@ -2,7 +2,8 @@
 
 use crate::{
     Action, Address, Attributes, Connected, Connection, Descriptor, Edited, Error, Freeze, Kind, Name, Reference,
-    Result, Selector, Starts, Step, Template, runnable::list_or_none, step_run::first, watched,
+    Result, Selector, Starts, Step, Template, interpolated::Replacement as Given, runnable::list_or_none,
+    step_run::first,
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -114,15 +115,9 @@ impl Pipeline {
     /// The same, started as that says.
     ///
     /// # Errors
-    /// `invalid` for what cannot be watched of an input.
+    /// `invalid` for what cannot be watched of an input, or brought by an event.
     pub fn starting(mut self, starts: Starts) -> Result<Self> {
-        for (input, watched) in &starts.watch {
-            let kind = self.template.inputs.get(input).and_then(|input| input.kind).ok_or_else(|| {
-                let message = format!("artifacts are watched; `{input}` is no artifact input of the template");
-                Error::invalid("watch", message)
-            })?;
-            watched::check(kind, watched).map_err(|error| error.context(format!("input {input}")))?;
-        }
+        starts.check(&self.template)?;
         self.starts = starts;
         Ok(self)
     }
@@ -165,6 +160,24 @@ impl Pipeline {
         self.template.check_parameters(&parameters)?;
         for (step, given) in parameters {
             self.parameters.entry(step).or_default().extend(given);
+        }
+        Ok(self)
+    }
+
+    /// The same for one run whose artifacts are known: what its steps take of their attributes is said.
+    ///
+    /// # Errors
+    /// `invalid` for an attribute where an artifact is needed.
+    pub fn with_attributes_of(mut self, artifacts: &BTreeMap<Name, Descriptor>) -> Result<Self> {
+        for step in &mut self.template.steps {
+            step.give(&|reference| {
+                Ok(match reference {
+                    Reference::Attribute { input, attribute } => {
+                        Given::Literal(attribute_of(artifacts, input, attribute))
+                    }
+                    other => Given::Reference(other.clone()),
+                })
+            })?;
         }
         Ok(self)
     }
@@ -225,12 +238,14 @@ fn default_value(default: &str, artifacts: &BTreeMap<Name, Descriptor>) -> Resul
         return Ok(Value::Text(default.to_owned()));
     }
     match default.parse()? {
-        Reference::Attribute { input, attribute } => {
-            let found = artifacts.get(&input).and_then(|artifact| artifact.attributes.get(&attribute));
-            Ok(Value::Text(found.cloned().unwrap_or_else(|| "unknown".to_owned())))
-        }
+        Reference::Attribute { input, attribute } => Ok(Value::Text(attribute_of(artifacts, &input, &attribute))),
         other => Err(Error::invalid("reference", format!("{other} cannot be a default"))),
     }
+}
+
+fn attribute_of(artifacts: &BTreeMap<Name, Descriptor>, input: &Name, attribute: &str) -> String {
+    let found = artifacts.get(input).and_then(|artifact| artifact.attributes.get(attribute));
+    found.cloned().unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// Something that an input or output is: an artifact, or a text such as a parameter or URL.

@@ -22,10 +22,13 @@ pub struct PipelineChange {
     /// Selectors and values by input.
     pub inputs: BTreeMap<String, String>,
     pub parameters: BTreeMap<Name, Attributes>,
+    /// Parameters, by step, that are what the runnable says again.
+    pub unset: BTreeMap<Name, BTreeSet<String>>,
     pub starts: Option<Starts>,
     /// For jobs that go nowhere yet.
     pub agent: Option<Name>,
-    pub agents: BTreeMap<Name, Name>,
+    /// By step; `None` for one that goes nowhere any more.
+    pub agents: BTreeMap<Name, Option<Name>>,
 }
 
 impl Pipeline {
@@ -43,8 +46,16 @@ impl Pipeline {
         let kept = self.inputs.iter().filter(|(name, _)| template.inputs.contains_key(*name));
         let mut inputs: BTreeMap<_, _> = kept.map(|(name, binding)| (name.to_string(), binding.to_string())).collect();
         inputs.extend(change.inputs);
-        let kept = self.parameters.iter().filter(|(step, _)| template.step(step).is_some());
-        let mut parameters: BTreeMap<_, _> = kept.map(|(step, given)| (step.clone(), given.clone())).collect();
+        let mut parameters = BTreeMap::new();
+        for (name, given) in &self.parameters {
+            let Some(step) = template.step(name) else { continue };
+            let mut kept = given.clone();
+            // What the new template sweeps is no single value.
+            kept.retain(|name, _| step.sweep.as_ref().is_none_or(|sweep| !sweep.each.contains_key(name)));
+            kept.retain(|parameter, _| change.unset.get(name).is_none_or(|unset| !unset.contains(parameter)));
+            parameters.insert(name.clone(), kept);
+        }
+        parameters.retain(|_, kept| !kept.is_empty());
         for (step, given) in change.parameters {
             parameters.entry(step).or_default().extend(given);
         }
@@ -54,12 +65,26 @@ impl Pipeline {
             let before = self.template.step(&step.name).and_then(|step| step.agent.as_ref());
             agents.extend(before.filter(|_| step.agent.is_none()).map(|agent| (step.name.clone(), agent.clone())));
         }
-        agents.extend(change.agents);
-        let starts = change.starts.unwrap_or_else(|| {
-            let mut starts = self.starts.clone();
-            starts.watch.retain(|input, _| template.inputs.contains_key(input));
-            starts
-        });
+        let mut connected = connected;
+        for (step, agent) in change.agents {
+            match agent {
+                Some(agent) => drop(agents.insert(step, agent)),
+                None => {
+                    agents.remove(&step);
+                    let of_it = connected.template.steps.iter_mut().filter(|it| it.name == step);
+                    of_it.for_each(|step| step.agent = None);
+                }
+            }
+        }
+        let mut starts = change.starts.unwrap_or_else(|| self.starts.clone());
+        let has = |input: &Name| connected.template.inputs.contains_key(input);
+        starts.watch.retain(|input, watched| has(input) || self.starts.watch.get(input) != Some(watched));
+        if let Some(events) = &mut starts.events {
+            let before = self.starts.events.as_ref().map(|events| &events.values);
+            events
+                .values
+                .retain(|input, field| has(input) || before.and_then(|before| before.get(input)) != Some(field));
+        }
         let (project, name) = (self.project.clone(), self.name.clone());
         let next = Self::new(project, name, connected, &inputs, parameters, self.created)?
             .starting(starts)?
@@ -192,6 +217,35 @@ mod tests {
 
         let back = after.as_it_was(&before, edited());
         assert_eq!((back.version, back.differences(&before)), (3, Vec::new()));
+    }
+
+    #[test]
+    fn what_was_said_can_be_taken_back_and_goes_with_what_it_was_said_of() {
+        let name = |text: &str| text.parse::<Name>().expect(text);
+        let watch = [(name("code"), vec!["*.py".to_owned()])].into();
+        let before = pipeline().starting(Starts { watch, ..Starts::default() }).expect("starts");
+        let back = PipelineChange {
+            unset: [(name("train"), ["alpha".to_owned()].into())].into(),
+            agents: [(name("train"), None)].into(),
+            ..PipelineChange::default()
+        };
+        let after = before.changed_by(back, edited()).expect("next");
+        assert!(after.parameters.is_empty());
+        let agent =
+            |step: &str| after.template.step(&name(step)).and_then(|step| step.agent.as_deref()).map(str::to_owned);
+        assert_eq!((agent("train"), agent("report").as_deref()), (None, Some("ray-jobs")));
+
+        let text = "{schema_version: 1, name: t, description: d, inputs: {src: {kind: codeset}}, steps: {train: \
+            {run: {kind: trainer}, inputs: {code: '${inputs.src}'}, each: {alpha: [0.1, 0.2]}}}}";
+        let swept = PipelineChange {
+            template: Some(Template::parse(text, "t").expect("template").into()),
+            inputs: [("src".to_owned(), "code://*".to_owned())].into(),
+            // With the watches as they were, as who only names a schedule sends them.
+            starts: Some(Starts { schedule: Some("0 3 * * *".parse().expect("schedule")), ..before.starts.clone() }),
+            ..PipelineChange::default()
+        };
+        let after = before.changed_by(swept, edited()).expect("next");
+        assert!(after.parameters.is_empty() && after.starts.watch.is_empty() && after.starts.schedule.is_some());
     }
 
     #[test]

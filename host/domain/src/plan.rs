@@ -55,6 +55,10 @@ pub enum Prospect {
     Reused,
     /// A person would be asked.
     Asks,
+    /// It would wait for what happens elsewhere.
+    Waits,
+    /// An endpoint would be called or told.
+    Calls,
     /// What the best of a sweep made is taken.
     Chooses,
     Skipped,

@@ -261,6 +261,14 @@ pub trait ArtifactEvents: Send + Sync {
     async fn since(&self, project: Option<&Name>, after: u64, limit: u32) -> Result<Vec<ArtifactEvent>>;
 }
 
+/// Outside services that an admin registered.
+#[async_trait]
+pub trait Endpoints: Send + Sync {
+    /// Sends something once and answers what came back. One that could not be reached, or is busy, is `unavailable`; one
+    /// that refuses is `denied` or `invalid`.
+    async fn call(&self, project: &Name, call: &crate::OutgoingCall, timeout: Duration) -> Result<crate::CallAnswer>;
+}
+
 /// Something that happened, in the order in which it was recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ArtifactEvent {
@@ -363,6 +371,18 @@ pub trait Catalog: Send + Sync {
     /// Saves the runs that an event starts, numbers them, and settles the event; a settled event starts nothing.
     /// `unstarted` says why other pipelines do not start.
     async fn settle(&self, event: i64, runs: Vec<crate::Run>, unstarted: Vec<Unstarted>) -> Result<Started>;
+    /// Events from outside whose consequences are not worked out yet, oldest first.
+    async fn pending_received(&self, limit: u32) -> Result<Vec<crate::ReceivedEvent>>;
+    /// As [`Catalog::settle`] for an event from outside.
+    async fn settle_received(&self, event: i64, runs: Vec<crate::Run>, unstarted: Vec<Unstarted>) -> Result<Started>;
+    /// Events of a project that came at this time or later, after a sequence number, oldest first.
+    async fn received_since(
+        &self,
+        project: &Name,
+        since: jiff::Timestamp,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<crate::ReceivedEvent>>;
     /// Saves a run that a person started; `conflict` when it may not begin now.
     async fn start(&self, run: crate::Run) -> Result<Started>;
     /// The same for a pipeline's schedule, unless it was done for that time.

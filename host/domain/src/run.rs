@@ -21,6 +21,8 @@ pub enum StepState {
     Ready,
     /// A person is asked (S72).
     AwaitingApproval,
+    /// Something has to happen elsewhere (S72).
+    AwaitingEvent,
     /// Its plan is made and its key known; inputs are being brought to the workload.
     Staging,
     Running,
@@ -87,6 +89,10 @@ pub enum StepEvent {
     },
     /// A person has to say whether it goes on.
     ApprovalAsked {
+        message: String,
+    },
+    /// What it waits for did not happen yet.
+    WaitBegan {
         message: String,
     },
     Submitted,
@@ -215,18 +221,27 @@ impl Run {
         Self::new(&pipeline, self.inputs.clone(), cause, now)
     }
 
-    /// Whom an open run waits for: nothing of it moves until somebody tells it to.
+    /// Whom an open run waits for: nothing of it moves until somebody tells it to, or something happens elsewhere.
     pub fn waits_for(&self, now: Timestamp) -> Option<WaitsFor> {
+        let is_busy = |step: &StepRun| step.state != StepState::AwaitingEvent;
         if self.state == RunState::Queued
             || self.state.ended()
             || self.next_due(now).is_some()
-            || self.active(now).next().is_some()
+            || self.active(now).any(is_busy)
+            || self.cancel_requested
         {
             return None;
         }
-        let asking = self.steps.iter().filter(|step| step.state == StepState::AwaitingApproval);
-        let asking: Vec<_> = asking.map(|step| step.name.clone()).collect();
-        Some(if asking.is_empty() { WaitsFor::Resume } else { WaitsFor::Approval(asking) })
+        let all = |state| {
+            let such = self.steps.iter().filter(|step| step.state == state);
+            such.map(|step| step.name.clone()).collect::<Vec<_>>()
+        };
+        let (asking, awaiting) = (all(StepState::AwaitingApproval), all(StepState::AwaitingEvent));
+        Some(match (asking.is_empty(), awaiting.is_empty()) {
+            (false, _) => WaitsFor::Approval(asking),
+            (true, false) => WaitsFor::Event(awaiting),
+            (true, true) => WaitsFor::Resume,
+        })
     }
 
     /// All of it but its template and its steps.
@@ -264,7 +279,7 @@ impl Run {
     /// Steps about which something is to be done now: begun, watched, or ended because the run is cancelled.
     pub fn active(&self, now: Timestamp) -> impl Iterator<Item = &StepRun> {
         self.steps.iter().filter(move |step| match step.state {
-            StepState::Staging | StepState::Running | StepState::Collecting => true,
+            StepState::AwaitingEvent | StepState::Staging | StepState::Running | StepState::Collecting => true,
             StepState::Ready if self.cancel_requested => true,
             StepState::Ready => !self.holds(step) && step.not_before.is_none_or(|due| due <= now),
             StepState::AwaitingApproval => self.cancel_requested,
@@ -349,7 +364,7 @@ impl Run {
                 }
             }
             StepEvent::Skipped { reason } => target.note = Some(reason),
-            StepEvent::ApprovalAsked { message } => target.note = Some(message),
+            StepEvent::ApprovalAsked { message } | StepEvent::WaitBegan { message } => target.note = Some(message),
             StepEvent::Submitted | StepEvent::Ended | StepEvent::Cancelled => {}
         }
         self.follow(now);
@@ -444,12 +459,14 @@ impl Run {
     }
 }
 
-/// What a person has to say before an open run goes on.
+/// What has to come before an open run goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WaitsFor {
     Resume,
     /// Whether these steps are approved.
     Approval(Vec<Name>),
+    /// Nobody here can say it: these steps wait for something to happen elsewhere.
+    Event(Vec<Name>),
 }
 
 /// What becomes of a waiting step.
@@ -466,15 +483,22 @@ fn next_state(state: StepState, event: &StepEvent) -> Option<StepState> {
         (S::Ready, StepEvent::Staged { .. }) => S::Staging,
         (S::Ready, StepEvent::Reused { .. }) => S::Succeeded,
         (S::Ready, StepEvent::ApprovalAsked { .. }) => S::AwaitingApproval,
+        (S::Ready, StepEvent::WaitBegan { .. }) => S::AwaitingEvent,
         (S::Staging, StepEvent::Submitted) => S::Running,
         (S::Running, StepEvent::Ended) => S::Collecting,
         // A step without a workload succeeds from ready.
-        (S::Ready | S::AwaitingApproval | S::Collecting, StepEvent::Succeeded { .. }) => S::Succeeded,
-        (S::Ready | S::AwaitingApproval | S::Staging | S::Running | S::Collecting, StepEvent::Failed { .. }) => {
-            S::Failed
+        (S::Ready | S::AwaitingApproval | S::AwaitingEvent | S::Collecting, StepEvent::Succeeded { .. }) => {
+            S::Succeeded
         }
+        (
+            S::Ready | S::AwaitingApproval | S::AwaitingEvent | S::Staging | S::Running | S::Collecting,
+            StepEvent::Failed { .. },
+        ) => S::Failed,
         (S::Ready | S::Staging | S::Running | S::Collecting, StepEvent::Skipped { .. }) => S::Skipped,
-        (S::Waiting | S::Ready | S::AwaitingApproval | S::Staging | S::Running, StepEvent::Cancelled) => S::Cancelled,
+        (
+            S::Waiting | S::Ready | S::AwaitingApproval | S::AwaitingEvent | S::Staging | S::Running,
+            StepEvent::Cancelled,
+        ) => S::Cancelled,
         _ => return None,
     })
 }

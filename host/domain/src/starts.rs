@@ -1,7 +1,7 @@
 //! When a pipeline starts, beside what its selectors say: watched files, a schedule, and what becomes of a start while
 //! it runs already (S27, S64, S74).
 
-use crate::{Error, Name, Result, Run, RunCommand, RunState, watched};
+use crate::{Error, Event, EventPattern, Name, Result, Run, RunCommand, RunState, Template, wait::is_field, watched};
 use croner::Cron;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
@@ -18,9 +18,67 @@ pub struct Starts {
     pub schedule: Option<Schedule>,
     #[serde(default, skip_serializing_if = "Concurrency::is_parallel")]
     pub concurrency: Concurrency,
+    /// Events from outside that start it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<EventStart>,
+}
+
+/// Which events start a pipeline, and which of its values they bring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventStart {
+    pub types: Vec<EventPattern>,
+    /// By input that takes a value: the event's field that says it, such as `data.alpha`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<Name, String>,
+}
+
+impl EventStart {
+    pub fn is_met_by(&self, event: &Event) -> bool {
+        self.types.iter().any(|pattern| pattern.matches(event))
+    }
+
+    /// What an event says of the inputs.
+    ///
+    /// # Errors
+    /// `invalid` for one that lacks a field.
+    pub fn values_of(&self, event: &Event) -> Result<BTreeMap<Name, String>> {
+        let said = |(input, path): (&Name, &String)| match event.field(path) {
+            Some(value) => Ok((input.clone(), value)),
+            None => Err(Error::invalid("event", format!("the event has no `{path}` for the input `{input}`"))),
+        };
+        self.values.iter().map(said).collect()
+    }
+
+    fn check(&self, template: &Template) -> Result<()> {
+        for (input, path) in &self.values {
+            if !template.inputs.get(input).is_some_and(|input| input.value_type.is_some()) {
+                let message = format!("an event brings values; `{input}` is no input of the template that takes one");
+                return Err(Error::invalid("event", message));
+            }
+            if !is_field(path) {
+                let message =
+                    format!("an event has no field `{path}`; there are id, source, type, subject and data.<name>");
+                return Err(Error::invalid("event", message));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Starts {
+    /// Refuses what the template has no use for.
+    pub(crate) fn check(&self, template: &Template) -> Result<()> {
+        for (input, watched) in &self.watch {
+            let kind = template.inputs.get(input).and_then(|input| input.kind).ok_or_else(|| {
+                let message = format!("artifacts are watched; `{input}` is no artifact input of the template");
+                Error::invalid("watch", message)
+            })?;
+            watched::check(kind, watched).map_err(|error| error.context(format!("input {input}")))?;
+        }
+        self.events.iter().try_for_each(|events| events.check(template))
+    }
+
     pub(crate) fn is_plain(&self) -> bool {
         *self == Self::default()
     }

@@ -1,8 +1,8 @@
 //! The steps of templates: what each does, when, and how often it is tried.
 
 use crate::{
-    Address, Best, Choice, Combination, Condition, Error, InstanceChoice, Name, Nested, Reference, Result, Sweep,
-    sweep::Values,
+    Address, Best, Call, Choice, Combination, Condition, Error, InstanceChoice, Interpolated, Name, Nested, Notify,
+    Reference, Result, Sweep, Wait, sweep::Values, wait::WaitText,
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -41,6 +41,12 @@ pub enum Action {
     Serve(Work),
     /// Nothing, until a person says so (S72).
     Approve(Approval),
+    /// Nothing, until something happened elsewhere (S72); what that was is its output. Without a limit it waits for ever.
+    Wait { wait: Wait, timeout: Option<Duration> },
+    /// An endpoint is called; its outputs are `status` and what the answer's members say.
+    Call { call: Call, timeout: Option<Duration> },
+    /// An endpoint is told how the run stands.
+    Notify(Notify),
     /// What the best of a sweep made; only in the template of a run.
     Choose(Choice),
     /// The steps of another template; not in a pipeline.
@@ -60,7 +66,7 @@ pub struct Work {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Approval {
-    pub message: String,
+    pub message: Interpolated,
     /// Who may answer; anybody if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by: Vec<String>,
@@ -135,13 +141,17 @@ pub enum When {
     Artifact { artifact: Reference, condition: Condition },
     /// A value is one of these.
     Value { value: Reference, one_of: Vec<String> },
+    /// The same of a value that is known before the run; not in a file.
+    Said { said: String, value: Reference, one_of: Vec<String> },
 }
 
 impl When {
-    pub fn reference(&self) -> &Reference {
+    /// What has to be looked up to know whether it holds.
+    pub fn reference(&self) -> Option<&Reference> {
         match self {
-            Self::Artifact { artifact, .. } => artifact,
-            Self::Value { value, .. } => value,
+            Self::Artifact { artifact, .. } => Some(artifact),
+            Self::Value { value, .. } => Some(value),
+            Self::Said { .. } => None,
         }
     }
 }
@@ -150,7 +160,9 @@ impl fmt::Display for When {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Artifact { artifact, condition } => write!(f, "{artifact} where {condition}"),
-            Self::Value { value, one_of } => write!(f, "{value} in ({})", one_of.join(", ")),
+            Self::Value { value, one_of } | Self::Said { value, one_of, .. } => {
+                write!(f, "{value} in ({})", one_of.join(", "))
+            }
         }
     }
 }
@@ -205,7 +217,7 @@ impl Step {
 
     /// Every reference the step holds.
     pub fn references(&self) -> Result<Vec<Reference>> {
-        let mut all: Vec<_> = self.when.iter().map(|when| when.reference().clone()).collect();
+        let mut all: Vec<_> = self.when.iter().filter_map(When::reference).cloned().collect();
         match &self.action {
             Action::Build { codeset, .. } => all.push(codeset.clone()),
             Action::Run(work) | Action::Serve(work) => {
@@ -223,7 +235,11 @@ impl Step {
                     all.push(value.parse()?);
                 }
             }
-            Action::Approve(_) | Action::Choose(_) => {}
+            Action::Approve(approval) => all.extend(approval.message.references().cloned()),
+            Action::Wait { wait, .. } => all.extend(wait.references().into_iter().cloned()),
+            Action::Call { call, .. } => all.extend(call.references()),
+            Action::Notify(notify) => all.extend(notify.message.references().cloned()),
+            Action::Choose(_) => {}
         }
         for values in self.sweep.iter().flat_map(|sweep| sweep.each.values()) {
             if let Values::Reference(reference) = values {
@@ -256,21 +272,29 @@ impl Step {
     pub fn work(&self) -> Option<&Work> {
         match &self.action {
             Action::Run(work) | Action::Serve(work) => Some(work),
-            Action::Build { .. } | Action::Approve(_) | Action::Choose(_) | Action::Template(_) => None,
+            _ => None,
         }
+    }
+
+    /// Whether somebody outside its run decides when it goes on: a person, or what happens elsewhere.
+    pub fn is_patient(&self) -> bool {
+        matches!(self.action, Action::Approve(_) | Action::Wait { .. })
     }
 }
 
-/// A step as it stands in the file: exactly one of `build`, `run`, `serve`, `approve` and `template`.
+/// A step as it stands in the file: it does exactly one thing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Step", extend("oneOf" = [{"required": ["build", "codeset"]}, {"required": ["run"]}, {"required": ["serve"]}, {"required": ["approve"]}, {"required": ["template"]}]))]
+#[schemars(rename = "Step", extend("oneOf" = [{"required": ["build", "codeset"]}, {"required": ["run"]}, {"required": ["serve"]}, {"required": ["approve"]}, {"required": ["wait"]}, {"required": ["call"]}, {"required": ["notify"]}, {"required": ["template"]}]))]
 pub(crate) struct StepText {
     build: Option<InstanceChoice>,
     codeset: Option<Reference>,
     run: Option<RunnableChoice>,
     serve: Option<RunnableChoice>,
     approve: Option<Approval>,
+    wait: Option<WaitText>,
+    call: Option<Call>,
+    notify: Option<Notify>,
     /// The name of an installed template, or a file beside this one: its steps stand here.
     template: Option<String>,
     #[serde(default)]
@@ -329,63 +353,93 @@ const MOST_ATTEMPTS: u32 = 100;
 const DEFAULT_DELAY: Duration = Duration::from_secs(10);
 
 impl StepText {
-    pub(crate) fn read(self, name: Name) -> Result<Step> {
-        let refuse = |why: &str| Error::invalid("step", format!("step {name}: {why}"));
+    pub(crate) fn read(mut self, name: Name) -> Result<Step> {
         let here = |error: Error| error.context(format!("step {name}"));
-        let timeout = self.timeout.as_deref().map(read_duration).transpose().map_err(here)?;
-        let when = self
-            .when
-            .map(|when| {
-                when.read().ok_or_else(|| {
-                    refuse("`when` is an `artifact` and a condition `where`, or a `value` and a list `in`")
-                })
-            })
-            .transpose()?;
-        let retry = self.retry.map(RetryText::read).transpose().map_err(here)?;
-        let sweep = match (self.each.is_empty(), self.best) {
+        let refuse = |why: &str| Err(here(Error::invalid("step", why.to_owned())));
+        let when = match self.when.take().map(WhenText::read) {
+            Some(None) => {
+                return refuse("`when` is an `artifact` and a condition `where`, or a `value` and a list `in`");
+            }
+            when => when.flatten(),
+        };
+        let sweep = match (self.each.is_empty(), self.best.take()) {
             (true, None) => None,
-            (true, Some(_)) => return Err(refuse("`best` is the best of `each`, which is not there")),
-            (false, best) => Some(Sweep { each: self.each, best }),
+            (true, Some(_)) => return refuse("`best` is the best of `each`, which is not there"),
+            (false, best) => Some(Sweep { each: std::mem::take(&mut self.each), best }),
         };
-        if let Some(template) = self.template {
-            let alone = (&self.build, &self.run, &self.serve, &self.approve) == (&None, &None, &None, &None);
-            if !alone || sweep.is_some() || retry.is_some() || timeout.is_some() || self.codeset.is_some() {
-                return Err(refuse("a `template` takes `inputs`, `parameters`, `after`, `when` and `agent`"));
+        let retry = self.retry.take().map(RetryText::read).transpose().map_err(here)?;
+        let (after, runs, reuse, agent) = (std::mem::take(&mut self.after), self.runs, self.reuse, self.agent.take());
+        let action = self.action().map_err(here)?;
+        match &action {
+            Action::Template(_) if (runs, reuse) != (Runs::OnSuccess, Reuse::On) || retry.is_some() => {
+                return refuse("`runs`, `reuse` and `retry` are said by the steps of a `template`");
             }
-            if (self.runs, self.reuse) != (Runs::OnSuccess, Reuse::On) {
-                return Err(refuse("`runs` and `reuse` are said by the steps of a `template`"));
+            Action::Approve(_) | Action::Wait { .. } if retry.is_some() => {
+                return refuse("who waits tries nothing: no `retry` here");
             }
-            let action = Action::Template(Nested { template, inputs: self.inputs, parameters: self.parameters });
-            return Ok(Step { after: self.after, when, agent: self.agent, ..Step::new(name, action) });
+            _ => {}
         }
-        let takes_nothing = self.inputs.is_empty() && self.parameters.is_empty();
-        let work = |runnable| Work { runnable, inputs: self.inputs, parameters: self.parameters, timeout };
-        let action = match (self.build, self.run, self.serve, self.approve) {
-            (Some(instance), None, None, None) => {
-                if !takes_nothing {
-                    return Err(refuse("a build step takes a `codeset`, no inputs or parameters"));
-                }
-                let codeset = self.codeset.ok_or_else(|| refuse("a build step needs a `codeset`"))?;
-                Action::Build { instance, codeset }
-            }
-            (None, Some(runnable), None, None) => Action::Run(work(runnable)),
-            (None, None, Some(runnable), None) => Action::Serve(work(runnable)),
-            (None, None, None, Some(_)) if !takes_nothing || retry.is_some() => {
-                return Err(refuse("an approval takes no inputs, parameters or retries"));
-            }
-            (None, None, None, Some(approval)) => Action::Approve(approval),
-            _ => return Err(refuse("a step is exactly one of `build`, `run`, `serve`, `approve` and `template`")),
-        };
         match (&sweep, &action) {
             (None, _) => {}
             (Some(sweep), Action::Run(work)) => sweep.check(work).map_err(here)?,
-            _ => return Err(refuse("only a step with `run` is done for `each` of several values")),
+            _ => return refuse("only a step with `run` is done for `each` of several values"),
         }
-        if self.agent.is_some() && !matches!(action, Action::Run(_)) {
-            return Err(refuse("only a step with `run` goes to an `agent`"));
+        if agent.is_some() && !matches!(action, Action::Run(_) | Action::Template(_)) {
+            return refuse("only a step with `run` goes to an `agent`");
         }
-        let (step, agent) = (Step::new(name, action), self.agent);
-        Ok(Step { after: self.after, runs: self.runs, when, retry, reuse: self.reuse, agent, sweep, ..step })
+        Ok(Step { after, runs, when, retry, reuse, agent, sweep, ..Step::new(name, action) })
+    }
+
+    /// What it does, of which exactly one is said.
+    fn action(self) -> Result<Action> {
+        let refuse = |why: &str| Err(Error::invalid("step", why.to_owned()));
+        let said = [
+            self.build.is_some(),
+            self.run.is_some(),
+            self.serve.is_some(),
+            self.approve.is_some(),
+            self.wait.is_some(),
+            self.call.is_some(),
+            self.notify.is_some(),
+            self.template.is_some(),
+        ];
+        if said.iter().filter(|is| **is).count() != 1 {
+            return refuse(
+                "a step is exactly one of `build`, `run`, `serve`, `approve`, `wait`, `call`, `notify` and `template`",
+            );
+        }
+        let timeout = self.timeout.as_deref().map(read_duration).transpose()?;
+        let takes_nothing = self.inputs.is_empty() && self.parameters.is_empty();
+        if self.codeset.is_some() && self.build.is_none() {
+            return refuse("only a build step takes a `codeset`");
+        }
+        if timeout.is_some() && (self.build.is_some() || self.approve.is_some() || self.notify.is_some()) {
+            return refuse("`timeout` is for what `run`, `serve`, `wait` and `call` do");
+        }
+        if let Some(template) = self.template {
+            if timeout.is_some() {
+                return refuse("`timeout` is said by the steps of a `template`");
+            }
+            return Ok(Action::Template(Nested { template, inputs: self.inputs, parameters: self.parameters }));
+        }
+        if let Some(runnable) = self.run.clone().or(self.serve.clone()) {
+            let work = Work { runnable, inputs: self.inputs, parameters: self.parameters, timeout };
+            return Ok(if self.serve.is_some() { Action::Serve(work) } else { Action::Run(work) });
+        }
+        if !takes_nothing {
+            return refuse("only `run`, `serve` and `template` take inputs and parameters");
+        }
+        match (self.build, self.approve, self.wait, self.call, self.notify) {
+            (Some(instance), ..) => match self.codeset {
+                Some(codeset) => Ok(Action::Build { instance, codeset }),
+                None => refuse("a build step needs a `codeset`"),
+            },
+            (_, Some(approval), ..) => Ok(Action::Approve(approval)),
+            (_, _, Some(wait), ..) => Ok(Action::Wait { wait: wait.read()?, timeout }),
+            (_, _, _, Some(call), _) => Ok(Action::Call { call, timeout }),
+            (.., Some(notify)) => Ok(Action::Notify(notify)),
+            (None, None, None, None, None) => refuse("it does nothing"),
+        }
     }
 }
 

@@ -4,8 +4,8 @@
 //! kinds fit where both ends are declared, and no step waits for itself.
 
 use crate::{
-    Action, Error, InstanceChoice, Kind, Name, Reference, Result, RunnableChoice, Runs, Step, ValueType, Values, When,
-    runnable::list_or_none, step::StepText,
+    Action, Awaited, Error, InstanceChoice, Kind, Name, Reference, Result, RunnableChoice, Runs, Step, ValueType,
+    Values, Wait, WaitArtifact, When, runnable::list_or_none, step::StepText,
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -187,6 +187,9 @@ impl Template {
                 return Err(here(Error::invalid("reference", message)));
             }
         }
+        if let (Some(sweep), Action::Run(work)) = (&step.sweep, &step.action) {
+            sweep.check(work).map_err(here)?;
+        }
         for (parameter, values) in step.sweep.iter().flat_map(|sweep| &sweep.each) {
             if let Values::Reference(reference) = values
                 && !matches!(self.kind_of(reference)?, Leads::Value)
@@ -215,7 +218,16 @@ impl Template {
                 }
                 _ => Ok(()),
             },
-            Action::Approve(_) | Action::Choose(_) | Action::Template(_) => Ok(()),
+            Action::Wait {
+                wait: Wait::Artifact(WaitArtifact { artifact: Awaited::Reference(reference), .. }), ..
+            } => match self.kind_of(reference)? {
+                Leads::Value => {
+                    let message = format!("it waits for {reference} to become something, but that is a value");
+                    Err(here(Error::invalid("type", message)))
+                }
+                Leads::Kind(_) | Leads::Unknown => Ok(()),
+            },
+            _ => Ok(()),
         }
     }
 
@@ -261,9 +273,20 @@ impl Template {
                         "reference",
                         format!("{reference}: a serving step has only the output `url`"),
                     )),
-                    Action::Approve(_) => Err(Error::invalid(
+                    Action::Wait { wait: Wait::Event(_), .. } | Action::Call { .. } => Ok(Leads::Value),
+                    Action::Wait { wait, .. } if output == "artifact" => Ok(match wait {
+                        Wait::Artifact(WaitArtifact { artifact: Awaited::Reference(awaited), .. }) => {
+                            self.kind_of(awaited)?
+                        }
+                        other => other.selected().map_or(Leads::Unknown, Leads::Kind),
+                    }),
+                    Action::Wait { .. } => Err(Error::invalid(
                         "reference",
-                        format!("{reference}: an approval gives nothing; name the step in `after`"),
+                        format!("{reference}: who waits for an artifact has only the output `artifact`"),
+                    )),
+                    Action::Approve(_) | Action::Notify(_) => Err(Error::invalid(
+                        "reference",
+                        format!("{reference}: that step gives nothing; name it in `after`"),
                     )),
                 }
             }

@@ -4,7 +4,7 @@
 //! after a crash begins with the state that the catalog holds.
 
 use crate::{
-    Engine, build, choice, condition, reuse, service, sprint,
+    Engine, build, calling, choice, condition, reuse, service, sprint, waiting,
     work::{self, Job},
 };
 use fuseml_domain::{
@@ -196,8 +196,17 @@ impl Driver {
         let action = &planned.action;
         match (step.state, action) {
             (StepState::Ready, Action::Approve(approval)) => {
-                Ok(StepEvent::ApprovalAsked { message: approval.message.clone() }.into())
+                let message = approval.message.filled(|reference| work::shown(run, reference))?;
+                Ok(StepEvent::ApprovalAsked { message }.into())
             }
+            (StepState::Ready, Action::Wait { wait, .. }) => waiting::begin(&self.engine.ports, run, step, wait).await,
+            (StepState::AwaitingEvent, Action::Wait { wait, timeout }) => {
+                waiting::until_met(self, run, step, wait, *timeout).await
+            }
+            (StepState::Ready, Action::Call { call, timeout }) => {
+                calling::call(&self.engine.ports, run, step, call, *timeout).await
+            }
+            (StepState::Ready, Action::Notify(notify)) => calling::notify(&self.engine.ports, run, step, notify).await,
             (StepState::Ready, Action::Choose(choice)) => choice::collect(&self.engine.ports, run, choice).await,
             (StepState::Ready, Action::Build { .. }) => build::stage(self, run, step).await,
             (StepState::Ready, Action::Run(_)) => reuse::stage(self, run, step, collecting).await,
@@ -209,9 +218,7 @@ impl Driver {
                     Action::Serve(_) => {
                         work::workload(self, run, step, &Job::of(&self.engine.ports, run, step).await?).await?
                     }
-                    Action::Run(_) | Action::Approve(_) | Action::Choose(_) | Action::Template(_) => {
-                        return Err(nothing_to_do(step));
-                    }
+                    _ => return Err(nothing_to_do(step)),
                 };
                 self.engine.ports.agent.submit(&workload).await?;
                 Ok(StepEvent::Submitted.into())

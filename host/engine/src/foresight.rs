@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use fuseml_domain::{
-    Address, Attributes, Descriptor, Digest, Error, Name, Pipeline, Result, Run, RunCommand, Runnable, Selector,
-    StepResult, Unstarted,
+    Address, Attributes, Descriptor, Digest, Error, Name, Pipeline, ReceivedEvent, Result, Run, RunCommand, Runnable,
+    Selector, StepResult, Unstarted,
     port::{ArtifactEvent, Build, Catalog, Change, CodesetFiles, Codesets, Service, Started},
 };
 use jiff::Timestamp;
@@ -115,6 +115,24 @@ impl Catalog for ForeseenCatalog {
 
     async fn pending_events(&self, limit: u32) -> Result<Vec<ArtifactEvent>> {
         self.catalog.pending_events(limit).await
+    }
+
+    async fn pending_received(&self, limit: u32) -> Result<Vec<ReceivedEvent>> {
+        self.catalog.pending_received(limit).await
+    }
+
+    async fn received_since(
+        &self,
+        project: &Name,
+        since: Timestamp,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<ReceivedEvent>> {
+        self.catalog.received_since(project, since, after, limit).await
+    }
+
+    async fn settle_received(&self, _event: i64, _runs: Vec<Run>, _unstarted: Vec<Unstarted>) -> Result<Started> {
+        saves_nothing()
     }
 
     /// What the files of another artifact are is a fact whoever asks.

@@ -5,6 +5,7 @@
 //! workload's key makes a second submission the same workload.
 
 mod build;
+mod calling;
 mod choice;
 mod compose;
 mod condition;
@@ -12,11 +13,13 @@ mod driver;
 mod foresight;
 mod location;
 mod plan;
+mod received;
 mod reuse;
 mod schedule;
 mod service;
 mod sprint;
 mod trigger;
+mod waiting;
 mod work;
 
 pub use location::Kept;
@@ -25,7 +28,7 @@ pub use service::base_path;
 use driver::{Driver, Told};
 use fuseml_domain::{
     Concurrency, Error, Result, Run, RunCommand, RunState, Swap,
-    port::{Catalog, Codesets, ContentStore, Extensions, RuntimeAgent, Started},
+    port::{Catalog, Codesets, ContentStore, Endpoints, Extensions, RuntimeAgent, Started},
 };
 use futures::future::BoxFuture;
 use std::{
@@ -45,6 +48,7 @@ pub struct Ports {
     pub codesets: Arc<dyn Codesets>,
     pub agent: Arc<dyn RuntimeAgent>,
     pub extensions: Arc<dyn Extensions>,
+    pub endpoints: Arc<dyn Endpoints>,
 }
 
 /// What an engine is told at its start.
@@ -82,6 +86,7 @@ pub struct Engine {
     news: Notify,
     /// A schedule is new or gone.
     schedules: Notify,
+    arrivals: waiting::Arrivals,
     drivers: Mutex<HashMap<Uuid, Told>>,
     stopping: CancellationToken,
 }
@@ -95,6 +100,7 @@ impl Engine {
             config,
             news: Notify::new(),
             schedules: Notify::new(),
+            arrivals: waiting::Arrivals::default(),
             drivers: Mutex::new(HashMap::new()),
             stopping: CancellationToken::new(),
         });
@@ -130,6 +136,11 @@ impl Engine {
     /// Something was registered: look now.
     pub fn wake(&self) {
         self.news.notify_one();
+    }
+
+    /// Something of a project became another, such as a label: who waits for that looks now.
+    pub fn arrived(&self, project: &fuseml_domain::Name) {
+        self.arrivals.tell(project);
     }
 
     /// Saves a run that a person asked for and begins it.

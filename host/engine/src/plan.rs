@@ -5,11 +5,12 @@ use crate::{
     foresight::{ForeseenCatalog, ForeseenCodesets},
     reuse::{self, Look},
     trigger::{self, Starter},
-    work,
+    waiting, work,
 };
 use fuseml_domain::{
-    Action, Choice, Descriptor, ErrorKind, Name, Origin, Pipeline, Plan, PlannedStep, Prospect, PushPlan, Result,
-    Reuse, ReuseVerdict, Run, RunState, Runs, Step, StepRun, StepState, Unstarted, Value, followers, port::Codesets,
+    Action, Choice, Concurrency, Descriptor, ErrorKind, Name, Origin, Pipeline, Plan, PlannedStep, Prospect, PushPlan,
+    Result, Reuse, ReuseVerdict, Run, RunState, Runs, Step, StepRun, StepState, Unstarted, Value, followers,
+    port::Codesets,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc};
@@ -50,6 +51,10 @@ impl Engine {
         let starter = Starter::of(&ports, &codeset, None);
         for pipeline in ports.catalog.pipelines(codeset.project()).await? {
             let Some(input) = pipeline.started_by(&codeset) else { continue };
+            if let Some(reason) = skipped(&ports, &pipeline).await? {
+                foreseen.unstarted.push(Unstarted { pipeline: pipeline.name.clone(), reason });
+                continue;
+            }
             let plan = match starter.begin(&pipeline, input).await? {
                 Ok((run, artifacts)) => foresee_run(&ports, &pipeline, &artifacts, run).await?,
                 Err(reason) => {
@@ -61,6 +66,16 @@ impl Engine {
         }
         Ok(foreseen)
     }
+}
+
+/// Why a pipeline starts nothing while an earlier run of it is open.
+async fn skipped(ports: &Ports, pipeline: &Pipeline) -> Result<Option<String>> {
+    if pipeline.starts.concurrency != Concurrency::Skip {
+        return Ok(None);
+    }
+    let mut open = ports.catalog.open_runs().await?;
+    open.retain(|run| run.project == pipeline.project && run.pipeline == pipeline.name);
+    Ok(open.first().map(|run| format!("{} is {} still", run.label(), run.state)))
 }
 
 async fn foresee_run(
@@ -114,8 +129,14 @@ async fn foresee(ports: &Ports, run: &mut Run, step: &Step) -> Result<(Prospect,
     // Only jobs and builds know more than that something before them runs.
     let given: Vec<_> = step.references()?.into_iter().filter(|it| work::resolve(run, it).is_err()).collect();
     if let Some(reference) = given.first() {
-        let is_condition = step.when.as_ref().is_some_and(|when| when.reference() == reference);
-        let prospect = if is_condition { Prospect::Depends } else { Prospect::Runs };
+        let is_condition = step.when.as_ref().is_some_and(|when| when.reference() == Some(reference));
+        let prospect = match step.action {
+            _ if is_condition => Prospect::Depends,
+            Action::Approve(_) => Prospect::Asks,
+            Action::Wait { .. } => Prospect::Waits,
+            Action::Call { .. } | Action::Notify(_) => Prospect::Calls,
+            _ => Prospect::Runs,
+        };
         return Ok((prospect, vec![format!("{reference} would be made anew")]));
     }
     if let Some(when) = &step.when
@@ -128,7 +149,27 @@ async fn foresee(ports: &Ports, run: &mut Run, step: &Step) -> Result<(Prospect,
         Action::Build { instance, codeset } => built(ports, run, step, instance, codeset).await,
         Action::Approve(approval) => {
             let by = if approval.by.is_empty() { "anybody".to_owned() } else { approval.by.join(", ") };
-            Ok((Prospect::Asks, vec![format!("{} (asks {by})", approval.message)]))
+            let message = approval.message.filled(|reference| work::shown(run, reference))?;
+            Ok((Prospect::Asks, vec![format!("{message} (asks {by})")]))
+        }
+        Action::Wait { wait, .. } => {
+            let standing = current(run, &step.name)?;
+            match waiting::look(ports, run, &standing, wait, &mut 0).await? {
+                Some(met) => {
+                    set(run, &step.name, StepState::Succeeded, met.outputs);
+                    Ok((Prospect::Waits, vec![format!("and go on at once: {}", met.note)]))
+                }
+                None => Ok((Prospect::Waits, vec![format!("for {}", waiting::shown(run, wait))])),
+            }
+        }
+        Action::Call { call, .. } => {
+            let path = call.path.as_ref().map(|path| path.filled(|it| work::said(run, it))).transpose()?;
+            let path = path.map(|path| format!(", {path}")).unwrap_or_default();
+            Ok((Prospect::Calls, vec![format!("{} {}{path}", call.method, call.endpoint)]))
+        }
+        Action::Notify(notify) => {
+            let message = notify.message.filled(|reference| work::shown(run, reference))?;
+            Ok((Prospect::Calls, vec![format!("tells {}: {message}", notify.endpoint)]))
         }
         Action::Choose(choice) => {
             let chosen = crate::choice::choose(ports, run, choice).await?;

@@ -1,6 +1,6 @@
 //! From registered artifacts to runs.
 
-use crate::{Engine, Ports, compose};
+use crate::{Engine, Ports, compose, received};
 use fuseml_domain::{
     Binding, Cause, Converter, Descriptor, Error, ErrorKind, Kind, Name, Origin, Pipeline, Result, Run, Unstarted,
     port::{ArtifactEvent, Catalog},
@@ -18,7 +18,8 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Turns every pending event into runs, for ever.
 pub(crate) async fn follow(engine: Arc<Engine>) {
     loop {
-        match settle_pending(&engine).await {
+        let settled = async { Ok(settle_pending(&engine).await? + received::settle_pending(&engine, BATCH).await?) };
+        match settled.await {
             Ok(0) => {
                 tokio::select! {
                     () = engine.stopping.cancelled() => return,
@@ -27,7 +28,7 @@ pub(crate) async fn follow(engine: Arc<Engine>) {
                 }
             }
             Ok(_) => {}
-            Err(error) => {
+            Err::<_, Error>(error) => {
                 tracing::error!(%error, "events could not be settled; trying again");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
@@ -44,6 +45,7 @@ async fn settle_pending(engine: &Arc<Engine>) -> Result<usize> {
             tracing::info!(%pipeline, artifact = %event.artifact.address, %reason, "not started");
         }
         engine.take_up(catalog.settle(event.sequence, runs, unstarted).await?).await;
+        engine.arrived(event.artifact.project());
     }
     Ok(events.len())
 }
@@ -113,6 +115,7 @@ async fn make(
     let values = pipeline.values(artifacts)?;
     let pipeline = compose::completed(ports, pipeline, converters).await?;
     let pipeline = compose::converted(ports, &pipeline, artifacts, converters).await?;
+    let pipeline = pipeline.into_owned().with_attributes_of(artifacts)?;
     Run::new(&pipeline, values, cause, Timestamp::now())
 }
 

@@ -301,6 +301,19 @@ pub(crate) fn resolve(run: &Run, reference: &Reference) -> Result<Value> {
     }
 }
 
+/// The same as a text that others can work with: an address in full.
+pub(crate) fn said(run: &Run, reference: &Reference) -> Result<String> {
+    Ok(match resolve(run, reference)? {
+        Value::Artifact(address) => address.to_string(),
+        Value::Text(text) => text,
+    })
+}
+
+/// The same for people.
+pub(crate) fn shown(run: &Run, reference: &Reference) -> Result<String> {
+    resolve(run, reference).map(|value| value.shown())
+}
+
 pub(crate) async fn inputs_of(ports: &Ports, run: &Run, work: &Work) -> Result<BTreeMap<String, Descriptor>> {
     let mut inputs = BTreeMap::new();
     for (name, reference) in &work.inputs {

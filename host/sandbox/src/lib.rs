@@ -30,6 +30,7 @@ mod run;
 mod sandbox;
 mod tape;
 
+pub use capability::http::{Client as HttpClient, Response as HttpResponse};
 pub use command::Commands;
 pub use compile::{CompilerCommand, compiler_main};
 pub use instance::{InstanceContext, Live, LogLevel, LogLine, LogSink, ReceiptSink};

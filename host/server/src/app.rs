@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub(crate) struct App {
     pub(crate) folder: DataFolder,
     pub(crate) url: String,
+    /// Under which others reach the server, without a slash at its end.
+    pub(crate) public_url: String,
     pub(crate) token: String,
     /// Names under which the server answers, without port.
     pub(crate) hosts: Vec<String>,

@@ -12,24 +12,32 @@ const TOGETHER: u32 = 16;
 
 /// The codesets and stores that are being looked at now: one look each.
 #[derive(Default)]
-pub(crate) struct Following(Mutex<HashSet<(Name, Name)>>);
+pub(crate) struct Following {
+    running: Mutex<HashSet<(Name, Name)>>,
+    news: tokio::sync::Notify,
+}
 
 pub(crate) struct Turn<'a>(&'a Following, (Name, Name));
 
 impl Following {
     pub(crate) fn begin(&self, project: &Name, name: &Name) -> Result<Turn<'_>> {
         let key = (project.clone(), name.clone());
-        let mut running = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut running = self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match running.insert(key.clone()) {
             true => Ok(Turn(self, key)),
             false => Err(Error::conflict("import", format!("{project}/{name} is being looked at already"))),
         }
     }
+
+    /// Something is due earlier than it was.
+    pub(crate) fn wake(&self) {
+        self.news.notify_one();
+    }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&self.1);
+        self.0.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&self.1);
     }
 }
 
@@ -91,6 +99,9 @@ pub(crate) async fn follow_all(app: &App) {
             }
             Err(error) => tracing::warn!(%error, "imports could not be read"),
         }
-        tokio::time::sleep(TICK).await;
+        tokio::select! {
+            () = app.following.news.notified() => {}
+            () = tokio::time::sleep(TICK) => {}
+        }
     }
 }

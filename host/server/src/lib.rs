@@ -7,6 +7,7 @@ mod app;
 mod auth;
 mod contents;
 mod difference;
+mod endpoints;
 mod extension;
 mod folder;
 mod imports;
@@ -22,6 +23,7 @@ mod stores;
 mod suggestions;
 mod trust;
 mod view;
+mod webhook;
 
 pub use folder::DataFolder;
 pub use provenance::{SLSA, check_subject};
@@ -29,9 +31,10 @@ pub use start::{COMPILER, SUPERVISOR, Server, ServerConfig};
 pub use suggestions::{LeftOut, Suggestions};
 pub use view::{
     ActivityView, AuditView, CodesetView, CommandRequest, ComparisonView, ConfigureRequest, DifferenceView,
-    EnableRequest, ExtensionView, FollowRequest, GrantRequest, ImportRequest, ImportView, InstallOptions,
-    InstanceRequest, InstanceView, LogView, LoggedView, MarketplaceRequest, MarketplaceView, PackageView, PageView,
-    PipelineRequest, PipelineUpdate, ProjectView, ProvenanceView, RecoveredView, ReplayView, RerunRequest, RunRequest,
-    SecretRequest, ServiceView, StoreView, SyncRequest, TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView,
-    VerificationView, VerifiedFile, VersionView,
+    EnableRequest, EndpointRequest, EventRequest, EventView, ExtensionView, FollowRequest, GrantRequest, ImportRequest,
+    ImportView, InstallOptions, InstanceRequest, InstanceView, LogView, LoggedView, MarketplaceRequest,
+    MarketplaceView, NewWebhookView, PackageView, PageView, PipelineRequest, PipelineUpdate, ProjectView,
+    ProvenanceView, ReceivedView, RecoveredView, ReplayView, RerunRequest, RunRequest, SecretRequest, ServiceView,
+    StoreView, SyncRequest, TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerificationView, VerifiedFile,
+    VersionView, WebhookRequest, WebhookView,
 };

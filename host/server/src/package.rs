@@ -61,7 +61,11 @@ pub(crate) fn read(folder: &Path) -> Result<Package> {
     let templates = manifest
         .templates
         .iter()
-        .map(|template| Template::parse(&text(folder, &template.file)?, &template.file))
+        .map(|template| {
+            let read = Template::parse(&text(folder, &template.file)?, &template.file)?;
+            read.check_installed().map_err(|error| error.context(&template.file))?;
+            Ok(read)
+        })
         .collect::<Result<_>>()?;
     let components = manifest
         .components

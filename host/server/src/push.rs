@@ -3,10 +3,23 @@
 use crate::app::App;
 use fuseml_contents::Repositories;
 use fuseml_domain::{
-    Address, Attributes, Descriptor, ErrorKind, Kind, Location, Name, Origin, Result, Store, port::Catalog as _,
+    Address, Attributes, Descriptor, Error, ErrorKind, Kind, Location, Name, Origin, Result, Store, port::Catalog as _,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+
+/// Refuses a push to a codeset that follows an outside repository.
+///
+/// # Errors
+/// `conflict`, saying where to push.
+pub(crate) async fn check_not_followed(app: &App, project: &Name, name: &Name) -> Result<()> {
+    let Some((import, _)) = app.catalog.import(project, name).await? else { return Ok(()) };
+    let message = format!(
+        "{project}/{name} follows {}: push there, or end that with `fuseml codeset import --end {name}`",
+        import.url
+    );
+    Err(Error::conflict("import", message))
+}
 
 /// Registers the tip of every branch that is not registered yet, and lets the engine see them. The note that a
 /// push was under way goes only afterwards, so a server that dies in between finishes it at its next start.

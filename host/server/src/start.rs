@@ -3,6 +3,7 @@
 use crate::{
     app::App,
     contents,
+    endpoints::Endpoints,
     extension::{Registry, Vault},
     folder::DataFolder,
     imports,
@@ -144,13 +145,16 @@ async fn audit(app: &App) {
     }
 }
 
-/// Deletes contents that nothing names, daily. Never ends.
+/// Deletes contents that nothing names and events of long ago, daily. Never ends.
 async fn collect(app: &App) {
     loop {
         tokio::time::sleep(contents::COLLECT_EVERY).await;
         match contents::collect(app, contents::YOUNG).await {
             Ok(collected) => tracing::info!(?collected, "contents were collected"),
             Err(error) => tracing::warn!(%error, "contents could not be collected"),
+        }
+        if let Err(error) = app.catalog.forget_received().await {
+            tracing::warn!(%error, "events of long ago could not be forgotten");
         }
     }
 }
@@ -212,6 +216,7 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
             codesets: repositories.clone(),
             agent: agent.clone(),
             extensions: registry.clone(),
+            endpoints: Arc::new(Endpoints { catalog: catalog.clone(), vault: registry.vault().clone() }),
         },
         EngineConfig { public_url: url.to_owned(), jobs: config.jobs.unwrap_or(defaults.jobs), ..defaults },
     )
@@ -223,6 +228,7 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
     Ok(App {
         folder: folder.clone(),
         url: url.to_owned(),
+        public_url: workers.trim_end_matches('/').to_owned(),
         token,
         hosts,
         catalog,

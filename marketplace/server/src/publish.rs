@@ -338,6 +338,7 @@ fn kinds(folder: &Path, manifest: &Manifest) -> Result<(BTreeSet<String>, BTreeS
         let path = folder.join(&file.file);
         let text = std::fs::read_to_string(&path).map_err(|error| Error::io(&file.file, &error))?;
         let template = Template::parse(&text, &file.file)?;
+        template.check_installed().map_err(|error| error.context(&file.file))?;
         takes.extend(template.inputs.values().filter_map(|input| input.kind.as_ref()).map(ToString::to_string));
         makes.extend(template.outputs.values().filter_map(|output| output.kind.as_ref()).map(ToString::to_string));
     }

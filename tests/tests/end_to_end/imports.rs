@@ -1,6 +1,6 @@
 //! Codesets that follow an outside repository (S109–S110), and a codeset's history.
 
-use fuseml_tests::{World, until};
+use fuseml_tests::{World, tool, until};
 use std::{fs, path::Path, process::Command};
 
 fn git(folder: &Path, arguments: &[&str]) -> String {
@@ -146,4 +146,35 @@ fn a_history_is_shown_in_pages_and_says_which_commits_are_artifacts() {
     let refused = host.fuseml(&["codeset", "log", "app", "nothing"]).bad(3);
     assert!(refused.stderr().contains("no branch or commit nothing"), "{}", refused.stderr());
     host.fuseml(&["codeset", "log", "app", "--page-token", "x"]).bad(2);
+}
+
+#[test]
+fn a_webhook_of_the_git_host_brings_what_was_pushed_at_once() {
+    let (host, world) = hosts();
+    let url = format!("{}/git/team/app.git", host.url());
+    world.fuseml_reading(&["codeset", "import", &url, "--token-stdin", "--every", "never"], &host.token()).good();
+    let added = world.fuseml(&["webhook", "add", "git", "--proof", "hub-signature", "--codeset", "app"]).good();
+    let secret = added.stdout().trim().to_owned();
+    let head = commit(&host.folder.path().join("app"), "four");
+    git(&host.folder.path().join("app"), &["push", "--quiet", "origin", "main"]);
+
+    let body = serde_json::json!({"ref": "refs/heads/main", "after": head}).to_string();
+    fs::write(world.folder.path().join("body"), &body).expect("file");
+    let mac = Command::new(tool("FUSEML_TEST_OPENSSL"))
+        .args(["dgst", "-sha256", "-hmac", &secret, "-r", "body"])
+        .current_dir(world.folder.path())
+        .output()
+        .expect("openssl");
+    let mac = String::from_utf8_lossy(&mac.stdout).split(' ').next().unwrap_or_default().to_owned();
+    let post = |signature: &str| {
+        let request = reqwest::blocking::Client::new().post(format!("{}/hooks/ml/git", world.url()));
+        let request = request.header("X-Gitea-Event", "push").header("X-Hub-Signature-256", signature);
+        request.body(body.clone()).send().expect("answer").status().as_u16()
+    };
+    assert_eq!(post(&format!("sha256={}", "0".repeat(64))), 401);
+    assert_eq!(post(&format!("sha256={mac}")), 202);
+
+    until("the commit is registered", || world.json(&["codeset", "show", "app"])["newest"]["id"] == head.as_str());
+    let list = world.fuseml(&["webhook", "list"]).good();
+    insta::assert_snapshot!("webhooks", world.steady(&format!("{}{}", list.stderr(), list.stdout())));
 }

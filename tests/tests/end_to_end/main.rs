@@ -21,6 +21,7 @@ mod marketplace;
 mod marketplace_operation;
 mod mirror;
 mod oci_clients;
+mod outside;
 mod provenance;
 mod recovery;
 mod runnables;

@@ -307,7 +307,8 @@ fn what_a_push_would_start_is_said_before_it_and_nothing_of_it_stays() {
     world.fuseml(&[&["pipeline", "add", &example("train-and-publish")][..], &watching].concat()).good();
     push(&world, 8);
     world.code("app", &[("train.py", "print('a third model')\n")]);
-    insta::assert_snapshot!("dry_run_with_what_would_not_start", dry_run());
+    // Both pipelines trained at once: of which of them the last result is, is chance.
+    insta::assert_snapshot!("dry_run_with_what_would_not_start", dry_run().replace("(in publish/1)", "(in publish/2)"));
     assert_eq!(world.json(&["run", "list"]).as_array().map(Vec::len), Some(5), "dry runs started nothing");
 }
 

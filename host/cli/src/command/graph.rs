@@ -1,7 +1,7 @@
 //! Steps and what they wait for, as DOT or Mermaid.
 
 use clap::ValueEnum;
-use fuseml_domain::{Action, Run, Template};
+use fuseml_domain::{Run, Template};
 use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -21,7 +21,7 @@ pub(crate) fn draw(template: &Template, run: Option<&Run>, notation: Notation) -
         let state = run.and_then(|run| run.step(&step.name)).map(|step| format!(" ({})", step.state));
         // A name has no character that would end the label.
         let label = format!("{}{}", step.name, state.unwrap_or_default());
-        let is_question = matches!(step.action, Action::Approve(_));
+        let is_question = step.is_patient();
         text += &match (notation, is_question) {
             (Notation::Dot, true) => format!("  s{at} [label=\"{label}\", shape=diamond];\n"),
             (Notation::Dot, false) => format!("  s{at} [label=\"{label}\"];\n"),

@@ -7,6 +7,7 @@ pub(crate) mod extension;
 mod graph;
 pub(crate) mod lineage;
 pub(crate) mod marketplace;
+pub(crate) mod outside;
 pub(crate) mod pipeline;
 pub(crate) mod project;
 pub(crate) mod run;

@@ -9,7 +9,11 @@ use crate::{
 use clap::{Args, Subcommand};
 use fuseml_domain::{Action, Approval, Choice, Error, RunnableChoice, Runs, Step, Template};
 use fuseml_server::TemplateView;
-use std::{collections::BTreeMap, path::Path, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    process::ExitCode,
+};
 
 #[derive(Subcommand)]
 pub(crate) enum TemplateCommand {
@@ -49,23 +53,44 @@ fn read_file(path: &str) -> Result<String, Error> {
 /// The text of a template file, and by the names that stand in them those of the files that are parts of it.
 pub(crate) fn read_files(path: &str) -> Result<(String, BTreeMap<String, String>), Error> {
     let text = read_file(path)?;
-    let (mut texts, mut open) = (BTreeMap::new(), vec![(path.to_owned(), text.clone())]);
+    let (mut texts, mut seen) = (BTreeMap::new(), BTreeSet::new());
+    let mut open = vec![(path.to_owned(), text.clone())];
     while let Some((path, text)) = open.pop() {
         let folder = Path::new(&path).parent().unwrap_or(Path::new(""));
         for part in Template::parse(&text, &path)?.parts().filter(|part| is_file(part)) {
             let file = folder.join(part).display().to_string();
             let text = read_file(&file)?;
-            match texts.insert(part.to_owned(), text.clone()) {
-                None => open.push((file, text)),
-                Some(before) if before == text => {}
-                Some(_) => {
-                    let message = format!("two files are called {part} where they are parts; name one otherwise");
-                    return Err(Error::invalid("template", message));
-                }
+            if texts.insert(part.to_owned(), text.clone()).is_some_and(|before| before != text) {
+                let message = format!("two files are called {part} where they are parts; name one otherwise");
+                return Err(Error::invalid("template", message));
+            }
+            // Each where it lies: what it names lies beside it.
+            let place = std::fs::canonicalize(&file).map_err(|error| Error::io(&file, &error))?;
+            if seen.insert(place) {
+                open.push((file, text));
             }
         }
     }
     Ok((text, texts))
+}
+
+/// Reads a template with the files that are parts of it, and takes it apart where all of them are files.
+fn check(file: &str) -> Result<(), Error> {
+    let (text, parts) = read_files(file)?;
+    let template = Template::parse(&text, file)?;
+    let parse = |(name, text): (String, String)| Ok((name.clone(), Template::parse(&text, &name)?));
+    let parts: BTreeMap<_, _> = parts.into_iter().map(parse).collect::<Result<_, Error>>()?;
+    let all = parts.values().chain([&template]).flat_map(Template::parts);
+    let installed: BTreeSet<_> = all.filter(|part| !is_file(part)).collect();
+    if installed.is_empty() {
+        template.flattened(&parts)?;
+    }
+    eprintln!("{file} is a sound template: {} with {} steps.", template.name, template.steps.len());
+    if !installed.is_empty() {
+        let names: Vec<_> = installed.into_iter().collect();
+        eprintln!("What it takes of {} is checked when a pipeline is added.", names.join(", "));
+    }
+    Ok(())
 }
 
 pub(crate) async fn execute(command: TemplateCommand, options: &Options) -> anyhow::Result<ExitCode> {
@@ -81,10 +106,7 @@ pub(crate) async fn execute(command: TemplateCommand, options: &Options) -> anyh
             }
             options.output.print(&template, steps)?;
         }
-        TemplateCommand::Check { file } => {
-            let template = Template::parse(&read_files(&file)?.0, &file)?;
-            eprintln!("{file} is a sound template: {} with {} steps.", template.name, template.steps.len());
-        }
+        TemplateCommand::Check { file } => check(&file)?,
         TemplateCommand::Schema => crate::output::print_schema(&Template::schema())?,
         TemplateCommand::Graph(arguments) => {
             let template = find(&arguments.template, options).await?;
@@ -185,6 +207,12 @@ fn does(step: &Step) -> String {
             Some(best) => format!("takes {best} of {}", among.len()),
             None => format!("waits for {}", among.len()),
         },
+        Action::Wait { wait, .. } => format!("waits for {wait}"),
+        Action::Call { call, .. } => {
+            let path: String = call.path.iter().map(|path| format!(", {path}")).collect();
+            format!("calls {}: {}{path}", call.endpoint, call.method)
+        }
+        Action::Notify(notify) => format!("tells {}: {}", notify.endpoint, notify.message),
         Action::Approve(Approval { message, by }) if by.is_empty() => format!("asks: {message}"),
         Action::Approve(Approval { message, by }) => format!("asks {}: {message}", by.join(", ")),
     }

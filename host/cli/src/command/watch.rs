@@ -44,14 +44,24 @@ pub(super) async fn artifact(client: &Client, project: &Name, root: &Address) ->
     }
 }
 
-/// Follows one run.
+/// Follows one run, until nothing of it moves by itself.
 pub(super) async fn run(client: &Client, project: &Name, run: &Run) -> anyhow::Result<ExitCode> {
+    follow(client, project, run, false).await
+}
+
+/// The same, also while it waits for what happens elsewhere.
+pub(super) async fn run_to_its_end(client: &Client, project: &Name, run: &Run) -> anyhow::Result<ExitCode> {
+    follow(client, project, run, true).await
+}
+
+async fn follow(client: &Client, project: &Name, run: &Run, is_patient: bool) -> anyhow::Result<ExitCode> {
     let mut display = Display::new();
     let path = format!("/api/v1/projects/{project}/runs/{}/{}", run.pipeline, run.number);
     loop {
         let run: Run = client.get(&path, &[]).await?;
         display.show(client, project, &run).await;
-        if all_stand(client, project, std::slice::from_ref(&run)).await? {
+        let awaits = matches!(run.waits_for(Timestamp::now()), Some(WaitsFor::Event(_)));
+        if !(is_patient && awaits) && all_stand(client, project, std::slice::from_ref(&run)).await? {
             display.clear();
             return Ok(verdict(&[run]));
         }
@@ -94,6 +104,7 @@ fn verdict(runs: &[Run]) -> ExitCode {
                     eprintln!("  fuseml run approve {label} {step}   or   fuseml run reject {label} {step}");
                 }
             }
+            Some(WaitsFor::Event(_)) => eprintln!("`fuseml run watch {label}` shows how it goes on."),
             Some(WaitsFor::Resume) => eprintln!("{label} is paused; `fuseml run resume {label}` lets it go on."),
             None => {}
         }
@@ -168,11 +179,18 @@ impl Display {
         if step.attempt > 1 {
             key += &format!(", try {}", step.attempt);
         }
-        if matches!(step.state, StepState::Waiting | StepState::Ready | StepState::AwaitingApproval) {
+        if matches!(
+            step.state,
+            StepState::Waiting | StepState::Ready | StepState::AwaitingApproval | StepState::AwaitingEvent
+        ) {
             return;
         }
         let before = self.said.insert(key.clone(), step.state);
         if before == Some(step.state) {
+            return;
+        }
+        if step.state == StepState::AwaitingEvent {
+            self.say(&format!("{key} {}", step.note.as_deref().unwrap_or("waits")));
             return;
         }
         // Plain lines tell of beginning and end, whichever states between them were seen.

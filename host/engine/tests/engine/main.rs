@@ -2,5 +2,6 @@
 
 mod commands;
 mod memory;
+mod outside;
 mod runs;
 mod sweeps;

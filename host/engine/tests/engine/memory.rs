@@ -3,10 +3,11 @@
 
 use async_trait::async_trait;
 use fuseml_domain::{
-    Address, Admission, Attributes, BuildPlan, CollectedOutput, Contents, Delivery, Descriptor, Digest, Environment,
-    Error, InstanceChoice, Kind, Location, LogChunk, Name, Origin, OutputReport, OutputSlot, Parameter, Phase,
-    Pipeline, Result, Run, RunCommand, RunState, Runnable, Selector, Series, ServiceSpec, StepResult, Store, Template,
-    Tree, TreeFile, Unstarted, Value, ValueType, Workload, WorkloadStatus, admit,
+    Address, Admission, Attributes, BuildPlan, CallAnswer, CollectedOutput, Contents, Delivery, Descriptor, Digest,
+    Environment, Error, Event, InstanceChoice, Kind, Location, LogChunk, Name, Origin, OutgoingCall, OutputReport,
+    OutputSlot, Parameter, Phase, Pipeline, ReceivedEvent, Result, Run, RunCommand, RunState, Runnable, Selector,
+    Series, ServiceSpec, StepResult, Store, Template, Tree, TreeFile, Unstarted, Value, ValueType, Workload,
+    WorkloadStatus, admit,
     port::{self, *},
 };
 use fuseml_engine::{Engine, EngineConfig, Ports};
@@ -45,6 +46,7 @@ pub async fn server(disk: &Arc<Disk>, agent: &Arc<MemoryAgent>, crash: Crash) ->
         codesets: Arc::new(MemoryCodesets),
         agent: agent.clone(),
         extensions: Arc::new(MemoryExtensions { jobs: agent.jobs }),
+        endpoints: disk.endpoints.clone(),
     };
     let start = Engine::start(ports, EngineConfig { retry: Duration::from_millis(1), ..EngineConfig::default() });
     // A crash in the middle of the start leaves nothing that runs.
@@ -106,6 +108,8 @@ struct Records {
     results: Vec<StepResult>,
     unstarted: Vec<Unstarted>,
     services: HashMap<(Name, Name), Service>,
+    /// And whether they are settled.
+    received: Vec<(ReceivedEvent, bool)>,
 }
 
 /// What survives a crash.
@@ -113,6 +117,26 @@ struct Records {
 pub struct Disk {
     records: Mutex<Records>,
     writes: AtomicUsize,
+    /// Outside, where no crash reaches.
+    pub endpoints: Arc<MemoryEndpoints>,
+}
+
+/// Remembers what it was sent, and answers the same to the same key.
+#[derive(Default)]
+pub struct MemoryEndpoints(Mutex<Vec<OutgoingCall>>);
+
+impl MemoryEndpoints {
+    pub fn calls(&self) -> Vec<OutgoingCall> {
+        self.0.lock().expect("calls").clone()
+    }
+}
+
+#[async_trait]
+impl port::Endpoints for MemoryEndpoints {
+    async fn call(&self, _: &Name, call: &OutgoingCall, _: Duration) -> Result<CallAnswer> {
+        self.0.lock().expect("calls").push(call.clone());
+        Ok(CallAnswer { status: 200, body: serde_json::json!({"ticket": call.key}) })
+    }
 }
 
 impl Disk {
@@ -122,6 +146,13 @@ impl Disk {
 
     pub fn register(&self, artifact: Descriptor) {
         insert(&mut self.records(), artifact, None);
+    }
+
+    pub fn receive(&self, event: Event) {
+        let mut records = self.records();
+        let sequence = records.received.len() as i64 + 1;
+        let received = Timestamp::now();
+        records.received.push((ReceivedEvent { sequence, project: name("p"), webhook: None, received, event }, false));
     }
 
     pub fn add(&self, pipeline: Pipeline) {
@@ -155,7 +186,9 @@ impl Disk {
 
     pub fn quiet(&self) -> bool {
         let records = self.records();
-        records.events.iter().all(|(_, _, settled)| *settled) && records.runs.iter().all(|run| run.state.ended())
+        records.events.iter().all(|(_, _, settled)| *settled)
+            && records.received.iter().all(|(_, settled)| *settled)
+            && records.runs.iter().all(|run| run.state.ended())
     }
 
     pub fn writes(&self) -> usize {
@@ -272,6 +305,34 @@ impl port::Catalog for MemoryCatalog {
             }
         })
         .await
+    }
+
+    async fn pending_received(&self, limit: u32) -> Result<Vec<ReceivedEvent>> {
+        let records = self.disk.records();
+        let pending = records.received.iter().filter(|(_, settled)| !settled).take(limit as usize);
+        Ok(pending.map(|(event, _)| event.clone()).collect())
+    }
+
+    async fn settle_received(&self, event: i64, runs: Vec<Run>, unstarted: Vec<Unstarted>) -> Result<Started> {
+        self.write(|records| {
+            let mut started = Started::default();
+            let (_, settled) = records.received.iter_mut().find(|(it, _)| it.sequence == event).expect("event");
+            if !std::mem::replace(settled, true) {
+                records.unstarted.extend(unstarted);
+                for run in runs {
+                    start(records, run, &mut started)?;
+                }
+            }
+            Ok(started)
+        })
+        .await
+    }
+
+    async fn received_since(&self, _: &Name, since: Timestamp, after: i64, limit: u32) -> Result<Vec<ReceivedEvent>> {
+        let records = self.disk.records();
+        let found = records.received.iter().map(|(event, _)| event);
+        let found = found.filter(|event| event.received >= since && event.sequence > after);
+        Ok(found.take(limit as usize).cloned().collect())
     }
 
     async fn start_scheduled(&self, run: Run, _: Timestamp) -> Result<Started> {

@@ -3,7 +3,7 @@
 //! once, the addresses are judged, and exactly those are dialled. Redirects are answers. Secrets stay here.
 
 mod client;
-pub(crate) use client::Client;
+pub use client::Client;
 
 use crate::{
     call::Call,
@@ -36,10 +36,11 @@ pub(crate) struct SecretHeader {
     pub(crate) secret: String,
 }
 
-pub(crate) struct Response {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+/// What came back.
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
 }
 
 /// Headers that belong to the connection, to the host, or would smuggle a second request: dropped from

@@ -74,13 +74,13 @@ impl Vault {
         self.catalog.put_secret(&seal(&keys[0], instance, name, value)?).await
     }
 
-    /// Seals the token of a codeset's import.
-    pub(crate) async fn seal_import(&self, project: &Name, name: &Name, token: &SecretText) -> Result<SealedSecret> {
-        let token = token.expose();
-        if token.is_empty() || token.len() > MAX_SECRET || token.iter().any(|byte| byte.is_ascii_control()) {
-            return Err(Error::invalid("token", format!("a token is one line of 1 to {MAX_SECRET} bytes")));
+    /// Seals a secret of something that a project has, bound to what it is for: `import/app`, `webhook/labels`.
+    pub(crate) async fn seal_for(&self, project: &Name, purpose: &str, secret: &SecretText) -> Result<SealedSecret> {
+        let secret = secret.expose();
+        if secret.is_empty() || secret.len() > MAX_SECRET || secret.iter().any(|byte| byte.is_ascii_control()) {
+            return Err(Error::invalid("secret", format!("a secret is one line of 1 to {MAX_SECRET} bytes")));
         }
-        seal(&self.keys.read().await[0], project, &format!("import/{name}"), token)
+        seal(&self.keys.read().await[0], project, purpose, secret)
     }
 
     pub(crate) async fn open(&self, sealed: &SealedSecret) -> Result<SecretText> {

@@ -140,7 +140,9 @@ pub(super) async fn label(
 ) -> Answer<Json<Descriptor>> {
     let labels: Vec<_> = request.labels.into_iter().collect();
     let author = Author { by: request.by, reason: request.reason };
-    Ok(Json(app.catalog.label(&query.address, &labels, &author).await?))
+    let artifact = app.catalog.label(&query.address, &labels, &author).await?;
+    app.engine.arrived(artifact.project());
+    Ok(Json(artifact))
 }
 
 /// Who moves a tag, and why.
@@ -159,6 +161,7 @@ pub(super) async fn tag(
 ) -> Answer<Json<Descriptor>> {
     let author = Author { by: request.by, reason: request.reason };
     let artifact = app.catalog.tag(&query.address, &tag, &author).await?;
+    app.engine.arrived(artifact.project());
     app.trees.point(&artifact, &tag).await?;
     Ok(Json(artifact))
 }
@@ -171,6 +174,7 @@ pub(super) async fn untag(
 ) -> Answer<Json<Descriptor>> {
     let author = Author { by: request.by, reason: request.reason };
     let artifact = app.catalog.untag(&query.address, &tag, &author).await?;
+    app.engine.arrived(artifact.project());
     app.trees.unpoint(&Series::of(&artifact), &tag).await?;
     Ok(Json(artifact))
 }

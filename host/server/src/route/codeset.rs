@@ -103,6 +103,7 @@ pub(super) async fn plan(
     body: Body,
 ) -> Answer<Json<PushPlan>> {
     app.catalog.check_project(&project).await?;
+    push::check_not_followed(&app, &project, &name).await?;
     let unpushed = app.repositories.unpushed((&project, &name, &commit), body.into_data_stream()).await?;
     let codeset = push::describe(unpushed.repositories(), &project, &name, &branch, &commit).await?;
     Ok(Json(app.engine.plan_push(codeset, Arc::new(unpushed)).await?))
@@ -136,7 +137,10 @@ pub(super) async fn import(
     };
     import.check()?;
     let secret = match token {
-        Some(token) => Some(app.registry.vault().seal_import(&project, &name, &SecretText::new(token)).await?),
+        Some(token) => Some({
+            let vault = app.registry.vault();
+            vault.seal_for(&project, &format!("import/{name}"), &SecretText::new(token)).await?
+        }),
         None => None,
     };
     app.catalog.put_import(&import, secret.as_ref()).await?;

@@ -35,14 +35,8 @@ async fn answer(app: &Arc<App>, project: &str, name: &str, service: String, requ
     app.catalog.check_project(&project).await?;
     let pushes = service == "git-receive-pack"
         || request.uri().query().is_some_and(|query| query.contains("service=git-receive-pack"));
-    if pushes && let Some((import, _)) = app.catalog.import(&project, &name).await? {
-        let message = format!(
-            "{project}/{name} follows {}: push there, or end that with `fuseml codeset import --end {name}`",
-            import.url
-        );
-        return Err(Error::conflict("import", message));
-    }
     if pushes {
+        push::check_not_followed(app, &project, &name).await?;
         app.repositories.create_if_missing(&project, &name).await?;
     } else if !app.repositories.exists(&project, &name) {
         return Err(Error::not_found("unknown-codeset", format!("the project {project} has no codeset {name}")));

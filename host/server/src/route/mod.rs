@@ -3,6 +3,7 @@
 mod artifact;
 mod codeset;
 mod contents;
+mod event;
 mod extension;
 mod gateway;
 mod git;
@@ -23,6 +24,8 @@ use std::sync::Arc;
 
 /// The largest request to the REST interface but for packages, in bytes.
 const MAX_BODY: usize = 4 << 20;
+/// What a webhook takes in one request, in bytes.
+const MAX_EVENTS: usize = 1 << 20;
 const MAX_PACKAGE: usize = 512 << 20;
 /// A list of a million files with long paths.
 const MAX_TREE: usize = 256 << 20;
@@ -80,6 +83,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/projects/{project}/runs/{pipeline}/{number}/commands", post(run::command))
         .route("/projects/{project}/runs/{pipeline}/{number}/rerun", post(run::rerun))
         .route("/projects/{project}/services", get(run::services))
+        .route("/projects/{project}/webhooks", get(event::webhooks).post(event::add_webhook))
+        .route("/projects/{project}/webhooks/{name}", delete(event::remove_webhook))
+        .route("/projects/{project}/endpoints", get(event::endpoints).post(event::add_endpoint))
+        .route("/projects/{project}/endpoints/{name}", delete(event::remove_endpoint))
+        .route("/projects/{project}/events", get(event::list).post(event::send))
         .route("/extensions", get(extension::list))
         .route("/extensions-audit", post(extension::audit))
         .route("/extensions-lock", get(extension::lock))
@@ -113,13 +121,18 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/extensions/{name}/upgrade", post(extension::upgrade).layer(DefaultBodyLimit::max(MAX_PACKAGE)));
     let pushes = Pushes::new(app.catalog.clone(), app.trees.clone(), app.engine.clone());
     let registry = fuseml_registry::router(app.blobs.clone(), Arc::new(pushes), MAX_BLOB);
-    let work = Router::new()
+    // What asks with a token or a proof of its own.
+    let others = Router::new()
         .route("/work/{key}", get(work::order))
         .route("/work/{key}/worker.py", get(work::worker))
         .route("/work/{key}/inputs/{name}/{*path}", get(work::input))
         .route("/work/{key}/files/{*path}", put(work::put).layer(DefaultBodyLimit::disable()))
         .route("/work/{key}/begin", post(work::begin))
         .route("/work/{key}/end", post(work::end))
+        .route(
+            "/hooks/{project}/{name}",
+            post(event::receive).options(event::handshake).layer(DefaultBodyLimit::max(MAX_EVENTS)),
+        )
         .with_state(app.clone())
         .layer(middleware::from_fn_with_state(app.clone(), auth::guard_names));
     let guarded = Router::new()
@@ -129,5 +142,5 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .with_state(app.clone())
         .merge(registry)
         .layer(middleware::from_fn_with_state(app, auth::guard));
-    Router::new().route("/healthz", get(|| async { "ok\n" })).merge(work).merge(guarded)
+    Router::new().route("/healthz", get(|| async { "ok\n" })).merge(others).merge(guarded)
 }

@@ -79,7 +79,7 @@ pub(super) async fn add(
     let pipeline = Pipeline::new(project, request.name, connected, inputs, parameters, Timestamp::now())?
         .starting(request.starts)?
         .at(request.agent.as_ref(), &request.agents)?;
-    check_agents(&app, &pipeline).await?;
+    check_agents(&app, &pipeline, None).await?;
     app.catalog.add_pipeline(&pipeline).await?;
     app.engine.wake_schedules();
     Ok((StatusCode::CREATED, Json(pipeline)))
@@ -102,10 +102,13 @@ async fn connect(
     app.engine.connect(project, &template).await
 }
 
-/// Refuses agents that are not there.
-async fn check_agents(app: &App, pipeline: &Pipeline) -> fuseml_domain::Result<()> {
-    let agents: BTreeSet<_> = pipeline.template.steps.iter().filter_map(|step| step.agent.as_ref()).collect();
-    for agent in agents {
+/// Refuses agents that are not there; those that the pipeline had before are looked for when a job goes there.
+async fn check_agents(app: &App, pipeline: &Pipeline, before: Option<&Pipeline>) -> fuseml_domain::Result<()> {
+    let of = |pipeline: &Pipeline| {
+        pipeline.template.steps.iter().filter_map(|step| step.agent.clone()).collect::<BTreeSet<_>>()
+    };
+    let before = before.map(of).unwrap_or_default();
+    for agent in of(pipeline).difference(&before) {
         app.registry.engine(agent).await?;
     }
     Ok(())
@@ -122,7 +125,8 @@ pub(super) async fn update(
         let message = format!("{name} was changed meanwhile: it is version {} now", before.version);
         return Err(Error::conflict("stale-pipeline", message).into());
     }
-    let edited = Edited { at: Timestamp::now(), by: request.by, reason: request.reason };
+    request.check()?;
+    let edited = Edited { at: Timestamp::now(), by: request.by.clone(), reason: request.reason.clone() };
     let pipeline = match request.as_version {
         Some(version) => {
             let all = app.catalog.pipeline_versions(&project, &name).await?;
@@ -139,14 +143,15 @@ pub(super) async fn update(
                 }
                 None => None,
             };
-            let PipelineUpdate { inputs, parameters, starts, agent, agents, .. } = request;
-            before.changed_by(PipelineChange { template, inputs, parameters, starts, agent, agents }, edited)?
+            let PipelineUpdate { inputs, parameters, unset, starts, agent, agents, .. } = request;
+            let change = PipelineChange { template, inputs, parameters, unset, starts, agent, agents };
+            before.changed_by(change, edited)?
         }
     };
     if pipeline.is_as(&before) {
         return Ok(Json(before));
     }
-    check_agents(&app, &pipeline).await?;
+    check_agents(&app, &pipeline, Some(&before)).await?;
     let pipeline = app.catalog.update_pipeline(&pipeline).await?;
     app.engine.wake_schedules();
     Ok(Json(pipeline))

@@ -104,11 +104,17 @@ pub(super) async fn rerun(
 async fn same_inputs(app: &App, run: &Run) -> fuseml_domain::Result<(Pipeline, BTreeMap<Name, Descriptor>)> {
     let pipeline = app.catalog.pipeline(&run.project, &run.pipeline).await?;
     let (mut artifacts, mut values) = (BTreeMap::new(), BTreeMap::new());
-    for (name, input) in run.inputs.iter().filter(|(name, _)| pipeline.template.inputs.contains_key(*name)) {
+    for (name, input) in &run.inputs {
+        // What is another thing now is what the pipeline says.
+        let Some(now) = pipeline.template.inputs.get(name) else { continue };
         match &input.value {
-            Value::Artifact(address) => drop(artifacts.insert(name.clone(), app.catalog.artifact(address).await?)),
-            Value::Text(text) if !input.is_default => drop(values.insert(name.clone(), text.clone())),
-            Value::Text(_) => {}
+            Value::Artifact(address) if now.kind == Some(address.kind) => {
+                artifacts.insert(name.clone(), app.catalog.artifact(address).await?);
+            }
+            Value::Text(text) if !input.is_default && now.value_type.is_some() => {
+                values.insert(name.clone(), text.clone());
+            }
+            Value::Artifact(_) | Value::Text(_) => {}
         }
     }
     Ok((pipeline.with(values, BTreeMap::new())?, artifacts))

@@ -16,7 +16,9 @@ use crate::{
     output::{Format, Rows},
 };
 use clap::{Args, Subcommand};
-use fuseml_domain::{Binding, Concurrency, Connection, Descriptor, Error, Name, Pipeline, Run, RunState, Starts};
+use fuseml_domain::{
+    Binding, Concurrency, Connection, Descriptor, Error, EventStart, Name, Pipeline, Run, RunState, Starts,
+};
 use fuseml_server::PipelineRequest;
 use reqwest::Method;
 use serde_json::json;
@@ -79,9 +81,25 @@ pub(crate) struct AddArguments {
     /// What becomes of a start while an earlier run is open: parallel, queue, replace or skip
     #[arg(long, default_value = "parallel", value_parser = read_concurrency)]
     concurrency: Concurrency,
+    /// Start also with events of this type, such as com.example.labelled or 'com.example.*'
+    #[arg(long, value_name = "TYPE")]
+    on: Vec<String>,
+    /// The value that an input takes of the event, such as alpha=data.alpha
+    #[arg(long, value_name = "INPUT=FIELD", requires = "on")]
+    on_value: Vec<String>,
     /// Run jobs on the engine of this extension's instance: all, or one step's
     #[arg(long = "agent", value_name = "[STEP=]INSTANCE")]
     agents: Vec<String>,
+}
+
+/// Which events start it, if any do.
+fn event_start(on: &[String], values: &[String]) -> anyhow::Result<Option<EventStart>> {
+    if on.is_empty() {
+        return Ok(None);
+    }
+    let types = on.iter().map(|text| text.parse()).collect::<fuseml_domain::Result<_>>()?;
+    let values = pairs(values, "a value")?.into_iter().map(|(input, field)| Ok((input.parse()?, field)));
+    Ok(Some(EventStart { types, values: values.collect::<fuseml_domain::Result<_>>()? }))
 }
 
 fn read_concurrency(text: &str) -> Result<Concurrency, String> {
@@ -154,7 +172,8 @@ async fn add(client: &Client, project: &Name, arguments: AddArguments) -> anyhow
     let watch = watched(&arguments.watch)?;
     let (agent, agents) = agents(&arguments.agents)?;
     let schedule = arguments.schedule.map(|text| text.parse()).transpose()?;
-    let starts = Starts { watch, schedule, concurrency: arguments.concurrency };
+    let events = event_start(&arguments.on, &arguments.on_value)?;
+    let starts = Starts { watch, schedule, concurrency: arguments.concurrency, events };
     let (text, parts) = texts(&arguments.template)?;
     let request = PipelineRequest {
         text,
@@ -211,6 +230,7 @@ fn say_added(project: &Name, pipeline: &Pipeline) {
         let next = schedule.next(jiff::Timestamp::now()).map(|next| schedule.shown(next)).unwrap_or_default();
         starts.push(format!("the clock, next at {next}"));
     }
+    starts.extend(pipeline.starts.events.iter().map(events));
     eprintln!("{project} has the pipeline {}, started by {}.", pipeline.name, starts.join(" and "));
     for Connection { step, input, from } in &pipeline.connections {
         eprintln!("  {step} takes {input} from {from}, which alone fits");
@@ -229,6 +249,11 @@ async fn show(client: &Client, project: &Name, name: &Name, options: &Options) -
         eprintln!("{step} takes {input} from {from}, which alone fits.");
     }
     Ok(())
+}
+
+fn events(start: &EventStart) -> String {
+    let types: Vec<_> = start.types.iter().map(ToString::to_string).collect();
+    format!("events {}", types.join(" or "))
 }
 
 fn selector(binding: &Binding) -> Option<String> {
@@ -258,7 +283,7 @@ fn list(pipelines: &[Pipeline]) -> Rows {
 
 /// When it starts, beside what its inputs select.
 fn starts(pipeline: &Pipeline) -> String {
-    let Starts { watch, schedule, concurrency } = &pipeline.starts;
+    let Starts { watch, schedule, concurrency, events: on } = &pipeline.starts;
     let watch = watch.iter().map(|(input, globs)| format!("{input} changed in {}", globs.join(" or ")));
     let schedule = schedule.iter().map(|schedule| format!("at {schedule}"));
     let concurrency = match concurrency {
@@ -267,7 +292,8 @@ fn starts(pipeline: &Pipeline) -> String {
         Concurrency::Replace => Some("the newest alone"),
         Concurrency::Skip => Some("unless it runs"),
     };
-    watch.chain(schedule).chain(concurrency.map(ToOwned::to_owned)).collect::<Vec<_>>().join("\n")
+    let on = on.iter().map(|start| format!("on {}", events(start)));
+    watch.chain(schedule).chain(on).chain(concurrency.map(ToOwned::to_owned)).collect::<Vec<_>>().join("\n")
 }
 
 async fn results(client: &Client, project: &Name, arguments: &ResultsArguments) -> anyhow::Result<Vec<Run>> {

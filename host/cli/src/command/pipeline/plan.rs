@@ -41,7 +41,8 @@ pub(super) async fn plan(
     let plan: Plan = client.send(Method::POST, &path, &request).await?;
     if options.output == Format::Table {
         let with: Vec<_> = plan.inputs.iter().map(|(name, input)| format!("{name} {}", input.value.shown())).collect();
-        eprintln!("A run of {pipeline} with {} would:", with.join(", "));
+        let with = if with.is_empty() { String::new() } else { format!(" with {}", with.join(", ")) };
+        eprintln!("A run of {pipeline}{with} would:");
     }
     options.output.print(&plan, |plan| {
         let mut rows = Rows::new(&STEP);
@@ -97,7 +98,7 @@ fn say_what_follows(plans: &[Plan]) {
     }
     // One after the other: what runs beside what is not known before.
     let seconds: Option<f64> = plans.iter().map(Plan::seconds).sum();
-    if let Some(seconds) = seconds.filter(|_| !plans.is_empty()) {
+    if let Some(seconds) = seconds.filter(|seconds| *seconds > 0.0) {
         eprintln!("About {} as it went before.", shown(Duration::from_secs_f64(seconds)));
     }
 }
@@ -109,6 +110,8 @@ fn foreseen(step: &PlannedStep) -> [String; 4] {
         Prospect::Runs => "run",
         Prospect::Reused => "be reused",
         Prospect::Asks => "ask",
+        Prospect::Waits => "wait",
+        Prospect::Calls => "call",
         Prospect::Chooses => "choose",
         Prospect::Skipped => "be skipped",
         Prospect::Depends => "depend",

@@ -1,6 +1,6 @@
 //! `fuseml pipeline update` and `history`: what becomes of a pipeline, and what it was.
 
-use super::{agents, read_concurrency, texts, watched};
+use super::{agents, event_start, read_concurrency, texts, watched};
 use crate::{
     Options,
     client::Client,
@@ -8,9 +8,10 @@ use crate::{
     output::{Rows, moment},
 };
 use clap::Args;
-use fuseml_domain::{Concurrency, Name, Pipeline, Schedule, Starts};
+use fuseml_domain::{Concurrency, Error, Name, Pipeline, Schedule, Starts};
 use fuseml_server::PipelineUpdate;
 use reqwest::Method;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Args)]
 pub(crate) struct UpdateArguments {
@@ -24,6 +25,9 @@ pub(crate) struct UpdateArguments {
     /// A parameter of a step's runnable
     #[arg(long = "param", value_name = "STEP.NAME=VALUE")]
     parameters: Vec<String>,
+    /// A parameter that is again what the runnable says
+    #[arg(long = "no-param", value_name = "STEP.NAME")]
+    unset: Vec<String>,
     /// What is watched, instead of all that was
     #[arg(long, value_name = "INPUT=GLOB|CHANGE")]
     watch: Vec<String>,
@@ -33,14 +37,21 @@ pub(crate) struct UpdateArguments {
     /// Start by the clock, such as '0 3 * * MON-FRI Europe/Berlin'; `none` to do so no more
     #[arg(long, value_name = "CRON ZONE|none")]
     schedule: Option<String>,
+    /// Start with events of this type, instead of those that did; `none` with no event any more
+    #[arg(long, value_name = "TYPE|none")]
+    on: Vec<String>,
+    /// The value that an input takes of the event, such as alpha=data.alpha
+    #[arg(long, value_name = "INPUT=FIELD", requires = "on")]
+    on_value: Vec<String>,
     /// What becomes of a start while an earlier run is open: parallel, queue, replace or skip
     #[arg(long, value_parser = read_concurrency)]
     concurrency: Option<Concurrency>,
-    /// Run jobs on the engine of this extension's instance: all that go nowhere yet, or one step's
+    /// Run jobs on the engine of this extension's instance: all that go nowhere yet, or one step's; `STEP=none` brings one
+    /// back to the server
     #[arg(long = "agent", value_name = "[STEP=]INSTANCE")]
     agents: Vec<String>,
     /// Make it again what it was in this version
-    #[arg(long, value_name = "VERSION", conflicts_with_all = ["template", "inputs", "parameters", "watch", "no_watch", "schedule", "concurrency", "agents"])]
+    #[arg(long, value_name = "VERSION", conflicts_with_all = ["template", "inputs", "parameters", "unset", "watch", "no_watch", "schedule", "on", "concurrency", "agents"])]
     as_version: Option<u32>,
     /// A line for whoever reads its history
     #[arg(long)]
@@ -62,9 +73,13 @@ pub(super) async fn update(client: &Client, project: &Name, arguments: UpdateArg
         as_version: arguments.as_version,
         inputs: pairs(&arguments.inputs, "an input")?,
         parameters: parameters(&arguments.parameters)?,
+        unset: unset(&arguments.unset)?,
         starts,
         agent,
-        agents,
+        agents: agents
+            .into_iter()
+            .map(|(step, agent)| (step, Some(agent).filter(|agent| **agent != *"none")))
+            .collect(),
         by: person(),
         reason: arguments.reason,
     };
@@ -80,6 +95,19 @@ pub(super) async fn update(client: &Client, project: &Name, arguments: UpdateArg
     Ok(())
 }
 
+/// `STEP.NAME`, by step.
+fn unset(arguments: &[String]) -> anyhow::Result<BTreeMap<Name, BTreeSet<String>>> {
+    let mut by_step = BTreeMap::<_, BTreeSet<_>>::new();
+    for argument in arguments {
+        let (step, parameter) = argument.split_once('.').ok_or_else(|| {
+            let message = format!("`{argument}` does not say whose parameter it is; write step.parameter");
+            Error::invalid("argument", message)
+        })?;
+        by_step.entry(step.parse()?).or_default().insert(parameter.to_owned());
+    }
+    Ok(by_step)
+}
+
 /// When it starts from now on, if anything is said of that.
 fn starts(before: &Starts, arguments: &UpdateArguments) -> anyhow::Result<Option<Starts>> {
     let mut starts = before.clone();
@@ -92,6 +120,11 @@ fn starts(before: &Starts, arguments: &UpdateArguments) -> anyhow::Result<Option
         Some("none") => starts.schedule = None,
         Some(text) => starts.schedule = Some(text.parse::<Schedule>()?),
         None => {}
+    }
+    match arguments.on.as_slice() {
+        [] => {}
+        [none] if none == "none" => starts.events = None,
+        on => starts.events = event_start(on, &arguments.on_value)?,
     }
     starts.concurrency = arguments.concurrency.unwrap_or(starts.concurrency);
     Ok((starts != *before).then_some(starts))

@@ -156,7 +156,7 @@ pub(crate) async fn execute(command: RunCommand, options: &Options) -> anyhow::R
         RunCommand::Logs(arguments) => logs(&client, &project, arguments).await?,
         RunCommand::Watch { run } => {
             let run: Run = client.get(&Label::parse(&run)?.path(&project), &[]).await?;
-            return watch::run(&client, &project, &run).await;
+            return watch::run_to_its_end(&client, &project, &run).await;
         }
         RunCommand::Explain { run } => {
             let run: Run = client.get(&Label::parse(&run)?.path(&project), &[]).await?;
@@ -229,6 +229,7 @@ fn list(runs: &Vec<Run>) -> Rows {
 fn standing(run: &Run) -> String {
     match run.waits_for(Timestamp::now()) {
         Some(WaitsFor::Approval(_)) => StepState::AwaitingApproval.to_string(),
+        Some(WaitsFor::Event(_)) => StepState::AwaitingEvent.to_string(),
         Some(WaitsFor::Resume) | None => run.state.to_string(),
     }
 }

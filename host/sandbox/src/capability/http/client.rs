@@ -22,8 +22,8 @@ use std::{
 };
 use url::Url;
 
-/// Of one instance: its connections are reused by its calls and by nobody else's.
-pub(crate) struct Client {
+/// Of one instance, or one endpoint: its connections are reused by its calls and by nobody else's.
+pub struct Client {
     http: reqwest::Client,
 }
 
@@ -36,9 +36,16 @@ impl Client {
         if let Some(client) = slot.get() {
             return Ok(client);
         }
-        let names = granted.iter().map(|host| host.host().to_owned()).collect();
-        let client = Self::with_lookup(names, lookup)?;
+        let client = Self::to(granted.iter().map(|host| host.host().to_owned()))?;
         Ok(slot.get_or_init(|| client))
+    }
+
+    /// One that dials these hosts and no other.
+    ///
+    /// # Errors
+    /// `internal` when the system's certificates cannot be read.
+    pub fn to(names: impl IntoIterator<Item = String>) -> Result<Self> {
+        Self::with_lookup(names.into_iter().collect(), lookup)
     }
 
     fn with_lookup(names: BTreeSet<String>, lookup: Lookup) -> Result<Self> {
@@ -56,7 +63,10 @@ impl Client {
     }
 
     /// Sends once. An answer with more than `most` bytes is an error, found out without holding more.
-    pub(crate) async fn send(
+    ///
+    /// # Errors
+    /// `unavailable` where nobody answers in time, `denied` for a name that leads where none may.
+    pub async fn send(
         &self,
         method: Method,
         url: Url,

@@ -1,5 +1,9 @@
 //! The JSON of the REST interface where it is not a domain record: shared by server and CLI.
 
+mod event;
+
+pub use event::{EndpointRequest, EventRequest, EventView, NewWebhookView, ReceivedView, WebhookRequest, WebhookView};
+
 use fuseml_catalog::RefusalCount;
 use fuseml_contents::LoggedCommit;
 use fuseml_domain::{
@@ -202,15 +206,40 @@ pub struct PipelineUpdate {
     pub inputs: BTreeMap<String, String>,
     #[serde(default)]
     pub parameters: BTreeMap<Name, Attributes>,
+    /// Parameters, by step, that are what the runnable says again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unset: BTreeMap<Name, BTreeSet<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts: Option<Starts>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<Name>,
+    /// By step; null for one that runs on the server again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub agents: BTreeMap<Name, Name>,
+    pub agents: BTreeMap<Name, Option<Name>>,
     pub by: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+impl PipelineUpdate {
+    /// Refuses what would be said for nothing.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let refuse = |why: &str| Err(Error::invalid("update", why.to_owned()));
+        if self.template.is_none() && (self.text.is_some() || !self.parts.is_empty()) {
+            return refuse("`text` and `parts` are those of a `template`, which is not named");
+        }
+        let says_more = self.template.is_some()
+            || self.starts.is_some()
+            || self.agent.is_some()
+            || !(self.inputs.is_empty()
+                && self.parameters.is_empty()
+                && self.unset.is_empty()
+                && self.agents.is_empty());
+        if self.as_version.is_some() && says_more {
+            return refuse("a pipeline that becomes what it was in `as_version` can take nothing else");
+        }
+        Ok(())
+    }
 }
 
 /// To start a run by hand, or to ask what one would do.
