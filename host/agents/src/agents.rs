@@ -2,7 +2,7 @@
 
 use crate::{EnginesAgent, ProcessAgent, WasmAgent};
 use async_trait::async_trait;
-use fuseml_domain::{CollectedOutput, LogChunk, Result, Workload, WorkloadStatus, port::RuntimeAgent};
+use fuseml_domain::{CollectedOutput, LogChunk, Machine, Result, Workload, WorkloadStatus, port::RuntimeAgent};
 use std::{sync::Arc, time::Duration};
 
 /// What names an engine goes there, components go to the sandbox, everything else becomes a process.
@@ -38,6 +38,10 @@ impl Agents {
 impl RuntimeAgent for Agents {
     async fn submit(&self, workload: &Workload) -> Result<()> {
         self.for_workload(workload).submit(workload).await
+    }
+
+    fn machine(&self) -> Option<Machine> {
+        self.process.machine()
     }
 
     async fn status(&self, key: &str) -> Result<WorkloadStatus> {

@@ -18,6 +18,7 @@
 
 mod agents;
 mod engines;
+mod machine;
 mod process;
 mod quota;
 mod sdk;
@@ -25,6 +26,7 @@ mod wasm;
 
 pub use agents::Agents;
 pub use engines::{Ending, EnginesAgent, Order, WORKER};
+pub use machine::this_machine;
 pub use process::{OwnRegistry, ProcessAgent, ProcessAgentConfig, SupervisorCommand, supervise};
 pub use sdk::write_python_sdk;
 pub use wasm::{WasmAgent, WasmAgentConfig};

@@ -255,6 +255,7 @@ impl Inner {
             variables,
             mounts,
             timeout: workload.timeout.unwrap_or(self.config.default_timeout),
+            memory_bytes: workload.resources.memory_bytes,
         })
     }
 

@@ -6,8 +6,7 @@ use crate::{
     suite::{Suite, Trouble, failed, nothing, seen},
 };
 use fuseml_domain::{
-    Attributes, Capability, EngineResources, EngineWorkload, ErrorKind, Location, Phase, WorkloadKind,
-    port::EngineAgent,
+    Attributes, Capability, EngineWorkload, ErrorKind, Location, Phase, Resources, WorkloadKind, port::EngineAgent,
 };
 use std::time::Duration;
 
@@ -138,7 +137,7 @@ fn workload(sample: &WorkloadSample) -> EngineWorkload {
         outputs: Vec::new(),
         port: None,
         readiness_path: None,
-        resources: EngineResources::default(),
+        resources: Resources::default(),
         timeout: Some(PATIENCE),
         labels: Attributes::from([("fuseml-check".to_owned(), "yes".to_owned())]),
     }

@@ -27,6 +27,8 @@ pub struct Command {
     pub mounts: Vec<Mount>,
     /// From its start until it is stopped.
     pub timeout: Duration,
+    /// Of all its memories; what the sandbox gives if `None`.
+    pub memory_bytes: Option<u64>,
 }
 
 /// Whether an import is one that every component finds here: `wasi:cli/environment@0.2.6`.

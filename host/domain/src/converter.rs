@@ -223,6 +223,7 @@ impl Conversion {
                         inputs: IndexMap::from([(converter.input.0.clone(), reference.clone())]),
                         parameters: IndexMap::new(),
                         timeout: None,
+                        resources: crate::Attributes::new(),
                     };
                     let step = Step::new(name.clone(), Action::Run(work));
                     let why = format!("turns {reference}, {}, into {gives}", form.as_asked(&converter.input.1));

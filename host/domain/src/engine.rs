@@ -1,7 +1,7 @@
 //! What the host and an engine behind a runtime-agent component say to each other (S113–S116). Other than the
 //! host's own agents, such an engine stages contents itself, so everything is a location here.
 
-use crate::{Attributes, Location, WorkloadKind, WorkloadStatus};
+use crate::{Attributes, Location, Resources, WorkloadKind, WorkloadStatus};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -14,18 +14,6 @@ pub struct EngineInfo {
     pub writes: Vec<String>,
     /// `gpu`, `arch=amd64`, …
     pub capabilities: Vec<String>,
-}
-
-/// `None` leaves it to the engine.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EngineResources {
-    /// Thousandths of a processor.
-    pub cpu_millis: Option<u32>,
-    pub memory_bytes: Option<u64>,
-    pub storage_bytes: Option<u64>,
-    pub gpus: Option<u32>,
-    /// Capabilities that must be there (S31).
-    pub requires: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +53,7 @@ pub struct EngineWorkload {
     /// Services: where they listen, and the path that answers once ready.
     pub port: Option<u16>,
     pub readiness_path: Option<String>,
-    pub resources: EngineResources,
+    pub resources: Resources,
     pub timeout: Option<Duration>,
     /// Project, pipeline, run, step.
     pub labels: Attributes,

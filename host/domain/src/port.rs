@@ -111,6 +111,10 @@ pub trait RuntimeAgent: Send + Sync {
     async fn tidy(&self, key: &str) -> Result<()>;
     /// Removes what an ended workload left.
     async fn delete(&self, key: &str) -> Result<()>;
+    /// What the jobs share that it runs on its own machine; `None` for who does not care.
+    fn machine(&self) -> Option<crate::Machine> {
+        None
+    }
 }
 
 /// Gets what a program prints, as it comes.

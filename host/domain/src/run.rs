@@ -281,16 +281,24 @@ impl Run {
         self.steps.iter().filter(move |step| match step.state {
             StepState::AwaitingEvent | StepState::Staging | StepState::Running | StepState::Collecting => true,
             StepState::Ready if self.cancel_requested => true,
-            StepState::Ready => !self.holds(step) && step.not_before.is_none_or(|due| due <= now),
+            StepState::Ready => !self.holds(step) && self.due(step, now).is_none(),
             StepState::AwaitingApproval => self.cancel_requested,
             _ => false,
         })
     }
 
-    /// When the next step is due that still waits before it is tried again.
+    /// When the next step is due that may not begin yet.
     pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
         let waiting = self.steps.iter().filter(|step| step.state == StepState::Ready && !self.holds(step));
-        waiting.filter_map(|step| step.not_before).filter(|due| *due > now).min()
+        waiting.filter_map(|step| self.due(step, now)).min()
+    }
+
+    /// When a ready step may begin, if that is not now: it failed a moment ago, or its window is closed. Whom a person
+    /// told to begin does not wait for the latter.
+    pub fn due(&self, step: &StepRun, now: Timestamp) -> Option<Timestamp> {
+        let again = step.not_before.filter(|due| *due > now);
+        let window = self.template.step(&step.name).and_then(|step| step.window.as_ref()).filter(|_| !step.released);
+        again.into_iter().chain(window.and_then(|window| window.next(now))).max()
     }
 
     /// Whether the run's pause, or that it has to wait for another, is why the step does not begin.

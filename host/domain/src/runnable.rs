@@ -2,7 +2,7 @@
 
 use crate::{
     Address, Attributes, Comparison, Condition, Descriptor, Digest, Error, Field, Image, Kind, Location, Name, Origin,
-    Result, Store, Test, external::check_facts,
+    Resources, Result, Store, Test, external::check_facts,
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -247,6 +247,7 @@ impl Runnable {
         if self.kind.parse::<Name>().is_err() {
             return Err(refuse(format!("is of the kind `{}`, which is no name", self.kind.escape_debug())));
         }
+        Resources::read(&self.resources).map_err(|error| error.context(&self.name))?;
         let files = self.parameters.values().filter(|p| p.delivery == Delivery::File).map(|p| &p.target);
         let paths = self.inputs.values().map(|slot| &slot.path);
         let outputs = self.outputs.values().flat_map(|slot| slot.report.iter().chain([&slot.path]));

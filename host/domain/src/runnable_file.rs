@@ -34,7 +34,7 @@ struct RunnableText {
     parameters: IndexMap<String, ParameterText>,
     service: Option<ServiceText>,
     #[serde(default)]
-    resources: Attributes,
+    resources: IndexMap<String, crate::scalar::Scalar>,
     #[serde(default)]
     labels: Attributes,
 }
@@ -155,7 +155,7 @@ impl Runnable {
             service: read
                 .service
                 .map(|service| ServiceSpec { readiness_path: service.ready, predict_path: service.predict }),
-            resources: read.resources,
+            resources: read.resources.into_iter().map(|(name, text)| (name, text.0)).collect(),
             labels: read.labels,
             instance: None,
         };

@@ -1,8 +1,8 @@
 //! The steps of templates: what each does, when, and how often it is tried.
 
 use crate::{
-    Address, Best, Call, Choice, Combination, Condition, Error, InstanceChoice, Interpolated, Name, Nested, Notify,
-    Reference, Result, Sweep, Wait, sweep::Values, wait::WaitText,
+    Address, Attributes, Best, Call, Choice, Combination, Condition, Error, InstanceChoice, Interpolated, Name, Nested,
+    Notify, Reference, Resources, Result, Runnable, Sweep, Wait, Window, scalar::Scalar, sweep::Values, wait::WaitText,
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -60,6 +60,21 @@ pub struct Work {
     /// Literals or references.
     pub parameters: IndexMap<String, String>,
     pub timeout: Option<Duration>,
+    /// Instead of what the runnable says it needs, name by name.
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub resources: Attributes,
+}
+
+impl Work {
+    /// What it needs where this is what it runs.
+    ///
+    /// # Errors
+    /// `invalid` for what is no resource.
+    pub fn needs(&self, runnable: &Runnable) -> Result<Resources> {
+        let mut all = runnable.resources.clone();
+        all.extend(self.resources.clone());
+        Resources::read(&all)
+    }
 }
 
 /// What is asked of whom.
@@ -177,6 +192,9 @@ pub struct Step {
     pub runs: Runs,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
+    /// It begins only at such times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
     #[serde(default, skip_serializing_if = "Reuse::is_on")]
@@ -205,6 +223,7 @@ impl Step {
             after: Vec::new(),
             runs: Runs::OnSuccess,
             when: None,
+            window: None,
             retry: None,
             reuse: Reuse::On,
             agent: None,
@@ -301,6 +320,9 @@ pub(crate) struct StepText {
     inputs: IndexMap<String, Reference>,
     #[serde(default)]
     parameters: IndexMap<String, String>,
+    /// What it needs, instead of what the runnable says: `cpu`, `memory`, `gpu`, `storage`, `requires`.
+    #[serde(default)]
+    resources: IndexMap<String, Scalar>,
     /// The job is done for each of these values, or for each combination of several lists.
     #[serde(default)]
     each: IndexMap<String, Values>,
@@ -312,6 +334,8 @@ pub(crate) struct StepText {
     #[serde(default)]
     runs: Runs,
     when: Option<WhenText>,
+    /// It begins only at such times.
+    window: Option<WindowText>,
     retry: Option<RetryText>,
     #[serde(default)]
     reuse: Reuse,
@@ -332,6 +356,18 @@ struct WhenText {
     value: Option<Reference>,
     #[serde(rename = "in")]
     one_of: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Window")]
+struct WindowText {
+    /// Five cron fields and a time zone, such as `0 22 * * MON-FRI Europe/Berlin`.
+    opens: String,
+    /// How long it is open each time, such as 90s, 30m or 8h.
+    #[serde(rename = "for")]
+    #[schemars(extend("pattern" = "^[1-9][0-9]*[smh]$"))]
+    stays: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -368,9 +404,13 @@ impl StepText {
             (false, best) => Some(Sweep { each: std::mem::take(&mut self.each), best }),
         };
         let retry = self.retry.take().map(RetryText::read).transpose().map_err(here)?;
+        let window = self.window.take().map(WindowText::read).transpose().map_err(here)?;
         let (after, runs, reuse, agent) = (std::mem::take(&mut self.after), self.runs, self.reuse, self.agent.take());
         let action = self.action().map_err(here)?;
         match &action {
+            Action::Template(_) if window.is_some() => {
+                return refuse("a `window` is that of the steps of a `template`");
+            }
             Action::Template(_) if (runs, reuse) != (Runs::OnSuccess, Reuse::On) || retry.is_some() => {
                 return refuse("`runs`, `reuse` and `retry` are said by the steps of a `template`");
             }
@@ -387,7 +427,7 @@ impl StepText {
         if agent.is_some() && !matches!(action, Action::Run(_) | Action::Template(_)) {
             return refuse("only a step with `run` goes to an `agent`");
         }
-        Ok(Step { after, runs, when, retry, reuse, agent, sweep, ..Step::new(name, action) })
+        Ok(Step { after, runs, when, window, retry, reuse, agent, sweep, ..Step::new(name, action) })
     }
 
     /// What it does, of which exactly one is said.
@@ -417,17 +457,21 @@ impl StepText {
             return refuse("`timeout` is for what `run`, `serve`, `wait` and `call` do");
         }
         if let Some(template) = self.template {
-            if timeout.is_some() {
-                return refuse("`timeout` is said by the steps of a `template`");
+            if timeout.is_some() || !self.resources.is_empty() {
+                return refuse("`timeout` and `resources` are said by the steps of a `template`");
             }
             return Ok(Action::Template(Nested { template, inputs: self.inputs, parameters: self.parameters }));
         }
         if let Some(runnable) = self.run.clone().or(self.serve.clone()) {
-            let work = Work { runnable, inputs: self.inputs, parameters: self.parameters, timeout };
+            let resources = self.resources.into_iter().map(|(name, text)| (name, text.0)).collect();
+            Resources::read(&resources)?;
+            let work = Work { runnable, inputs: self.inputs, parameters: self.parameters, timeout, resources };
             return Ok(if self.serve.is_some() { Action::Serve(work) } else { Action::Run(work) });
         }
-        if !takes_nothing {
-            return refuse("only `run`, `serve` and `template` take inputs and parameters");
+        if !takes_nothing || !self.resources.is_empty() {
+            return refuse(
+                "only `run`, `serve` and `template` take inputs and parameters, and the first two resources",
+            );
         }
         match (self.build, self.approve, self.wait, self.call, self.notify) {
             (Some(instance), ..) => match self.codeset {
@@ -450,6 +494,12 @@ impl WhenText {
             (None, None, Some(value), Some(one_of)) => Some(When::Value { value, one_of }),
             _ => None,
         }
+    }
+}
+
+impl WindowText {
+    fn read(self) -> Result<Window> {
+        Window::new(self.opens.parse()?, read_duration(&self.stays)?)
     }
 }
 

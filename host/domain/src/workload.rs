@@ -1,6 +1,6 @@
 //! What runtime agents run: runnable + inputs + parameters = workload (S113).
 
-use crate::{Attributes, Digest, Environment, Image, Location, Name, OutputReport, Tree};
+use crate::{Attributes, Digest, Environment, Image, Location, Name, OutputReport, Resources, Tree};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
@@ -69,6 +69,9 @@ pub struct Workload {
     pub readiness_path: Option<String>,
     /// Jobs: killed after this long; services: must be ready within it.
     pub timeout: Option<Duration>,
+    /// What it needs, and may use at most.
+    #[serde(default)]
+    pub resources: Resources,
     /// Project, pipeline, run, step.
     pub labels: Attributes,
 }

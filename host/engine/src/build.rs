@@ -45,6 +45,7 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Resu
         outputs: Vec::new(),
         readiness_path: None,
         timeout: Some(ENVIRONMENT_TIMEOUT),
+        resources: Default::default(),
         labels: crate::work::labels(run, step),
     })
 }

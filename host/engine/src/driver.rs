@@ -4,11 +4,14 @@
 //! after a crash begins with the state that the catalog holds.
 
 use crate::{
-    Engine, build, calling, choice, condition, reuse, service, sprint, waiting,
+    Engine, build, calling, choice, condition,
+    pool::Share,
+    reuse, service, sprint, waiting,
     work::{self, Job},
 };
 use fuseml_domain::{
-    Action, Error, ErrorKind, Name, Phase, Result, Run, StepEvent, StepRun, StepState, WorkloadStatus, port::Change,
+    Action, Error, ErrorKind, Name, Phase, Resources, Result, Run, StepEvent, StepRun, StepState, WorkloadStatus,
+    port::Change,
 };
 use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
@@ -23,6 +26,8 @@ use std::{
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
+/// How long nobody looks whether a clock was set.
+const LONGEST: Duration = Duration::from_secs(60);
 /// How long one question to an agent may hang before it is asked again.
 const WATCH: Duration = Duration::from_secs(3600);
 
@@ -124,16 +129,24 @@ impl Driver {
     async fn advance(&self, name: &Name) -> Result<()> {
         let step_kind = self.snapshot().template.step(name).filter(|it| it.agent.is_none()).map(|it| it.action.clone());
         // Jobs and environments share the machine, unless an engine has them elsewhere; a service that waits to be ready does not hold others up.
-        let _permit = match step_kind {
-            Some(Action::Run(_) | Action::Build { .. }) => tokio::select! {
-                permit = self.engine.jobs.clone().acquire_owned() => permit.ok(),
-                () = self.told.cancelled.cancelled() => None,
-            },
+        let is_job = matches!(step_kind, Some(Action::Run(_)));
+        let mut _share = match step_kind {
+            Some(Action::Run(_) | Action::Build { .. }) => self.share(&Resources::default()).await,
             _ => None,
         };
+        let mut has_all = !is_job;
         loop {
             let run = self.snapshot();
             let Some(step) = run.active(Timestamp::now()).find(|step| step.name == *name) else { return Ok(()) };
+            // What it runs is chosen: it takes all that needs, at once, having let go of what it had.
+            if !has_all && step.state != StepState::Ready {
+                has_all = true;
+                let needed = work::needed(&self.engine.ports, &run, step).await?;
+                if needed != Resources::default() {
+                    drop(_share.take());
+                    _share = self.share(&needed).await;
+                }
+            }
             let collecting = AtomicBool::new(step.state == StepState::Collecting);
             let outcome = tokio::select! {
                 biased;
@@ -145,6 +158,14 @@ impl Driver {
             };
             self.transition(step, outcome).await?;
             service::retire_replaced(self, name).await;
+        }
+    }
+
+    /// What a job has of the machine, once it is free; nothing for a run that is cancelled.
+    async fn share(&self, needed: &Resources) -> Option<Share> {
+        tokio::select! {
+            share = self.engine.pool.take(needed) => Some(share),
+            () = self.told.cancelled.cancelled() => None,
         }
     }
 
@@ -312,7 +333,7 @@ async fn until(due: Option<Timestamp>) {
         // A moment later, so that it is due for whoever looks at the clock then.
         Some(due) => {
             let left = due.duration_since(Timestamp::now()) + jiff::SignedDuration::from_millis(1);
-            tokio::time::sleep(left.try_into().unwrap_or_default()).await;
+            tokio::time::sleep(Duration::try_from(left).unwrap_or_default().min(LONGEST)).await;
         }
         None => std::future::pending().await,
     }

@@ -13,6 +13,7 @@ mod driver;
 mod foresight;
 mod location;
 mod plan;
+mod pool;
 mod received;
 mod reuse;
 mod schedule;
@@ -36,7 +37,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -82,7 +83,7 @@ impl Default for EngineConfig {
 pub struct Engine {
     ports: Ports,
     config: EngineConfig,
-    jobs: Arc<Semaphore>,
+    pool: pool::Pool,
     news: Notify,
     /// A schedule is new or gone.
     schedules: Notify,
@@ -95,7 +96,7 @@ impl Engine {
     /// Takes up every open run and service, then follows new artifacts.
     pub async fn start(ports: Ports, config: EngineConfig) -> Result<Arc<Self>> {
         let engine = Arc::new(Self {
-            jobs: Arc::new(Semaphore::new(config.jobs)),
+            pool: pool::Pool::new(config.jobs, ports.agent.machine().as_ref()),
             ports,
             config,
             news: Notify::new(),

@@ -86,10 +86,15 @@ async fn foresee_run(
 ) -> Result<Plan> {
     let mut steps = Vec::new();
     for step in run.template.steps.clone() {
-        let (prospect, why) = match foresee(ports, &mut run, &step).await {
+        let (prospect, mut why) = match foresee(ports, &mut run, &step).await {
             Ok(found) => found,
             Err(error) => (Prospect::Fails, vec![error.message]),
         };
+        if let Some((window, opens)) = step.window.as_ref().and_then(|it| Some((it, it.next(Timestamp::now())?)))
+            && !matches!(prospect, Prospect::Reused | Prospect::Skipped | Prospect::Fails)
+        {
+            why.push(format!("not before {}", window.opens.shown(opens)));
+        }
         let results = ports.catalog.results(&run.project, &run.pipeline, &step.name, HISTORY).await?;
         let mut times: Vec<_> = results.iter().map(|result| result.seconds).collect();
         times.sort_by(f64::total_cmp);

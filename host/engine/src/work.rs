@@ -7,8 +7,8 @@ use crate::{
 };
 use fuseml_domain::{
     Address, Attributes, CollectedOutput, DEFAULT_TIMEOUT, Delivery, Descriptor, Error, InputSlot, Kind, Location,
-    Name, Origin, OutputSlot, Reference, Result, Run, Runnable, RunnableChoice, Series, Step, StepEvent, StepRun,
-    Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, fill_setting,
+    Name, Origin, OutputSlot, Reference, Resources, Result, Run, Runnable, RunnableChoice, Series, Step, StepEvent,
+    StepRun, Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, fill_setting,
     port::{Participation, Role, StoreDraft},
     result_name,
 };
@@ -35,8 +35,29 @@ pub(crate) async fn prepare(ports: &Ports, run: &Run, step: &StepRun) -> Result<
     let runnable = ports.catalog.runnable(&address).await?;
     check_inputs(&runnable, &inputs)?;
     let parameters = runnable.bind(&parameters(run, step, work)?)?;
+    let needed = work.needs(&runnable)?;
+    // What an engine has, the engine says itself.
+    if let (true, Some(machine)) = (is_here(run, step, &runnable)?, ports.agent.machine()) {
+        machine.check(&needed)?;
+    }
     let variables = variables(ports, &runnable).await?;
     Ok(Chosen { address, runnable, inputs, parameters, variables })
+}
+
+/// Whether this server's machine runs it. What a component does is no business of an engine: it runs in the sandbox.
+fn is_here(run: &Run, step: &StepRun, runnable: &Runnable) -> Result<bool> {
+    Ok(planned(run, step)?.agent.is_none() || runnable.component.is_some())
+}
+
+/// What a job that is staged needs.
+pub(crate) async fn needed(ports: &Ports, run: &Run, step: &StepRun) -> Result<Resources> {
+    let Some(address) = &step.runnable else { return Ok(Resources::default()) };
+    match ports.catalog.runnable(address).await {
+        Ok(runnable) => work_of(run, step)?.needs(&runnable),
+        // Deleted meanwhile: that is said by who runs it.
+        Err(error) if error.kind == fuseml_domain::ErrorKind::NotFound => Ok(Resources::default()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Variables with the settings of the runnable's instance filled in.
@@ -78,7 +99,6 @@ impl Job {
 pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun, job: &Job) -> Result<Workload> {
     let ports = &driver.engine.ports;
     let (work, Job { runnable, inputs }) = (work_of(run, step)?, job);
-    // What a component does is no business of an engine: it runs in the sandbox.
     let agent = planned(run, step)?.agent.clone().filter(|_| runnable.component.is_none());
     let mut workload = Workload {
         key: key_of(run, step),
@@ -97,6 +117,7 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun, job: &J
             Some(_) => driver.engine.config.service_start,
             None => work.timeout.unwrap_or(DEFAULT_TIMEOUT),
         }),
+        resources: work.needs(runnable)?,
         labels: labels(run, step),
     };
     let given = runnable.bind(&parameters(run, step, work)?)?;

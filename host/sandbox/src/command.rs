@@ -3,7 +3,9 @@
 //! A program has no instance, no grant and no receipt: it reaches nothing but its mounts. It may take as long as its
 //! workload may, so it runs on a thread of its own, and pauses a hundred times a second for whoever would stop it.
 
-use crate::{Limits, capability::wasi::MAX_RANDOM, failure, growth::Growth, printer::Printer, sandbox::Sandbox};
+use crate::{
+    Limits, MAX_MEMORY, capability::wasi::MAX_RANDOM, failure, growth::Growth, printer::Printer, sandbox::Sandbox,
+};
 use async_trait::async_trait;
 use fuseml_domain::{
     Command, Digest, Error, Result,
@@ -66,8 +68,16 @@ impl Commands {
 impl CommandRunner for Commands {
     async fn run(&self, command: &Command, print: Print) -> Result<i32> {
         let program = self.load(&command.component).await?;
-        let store = Program::store(&self.sandbox, command, print)?;
-        let (timeout, limits) = (command.timeout, self.sandbox.limits.clone());
+        let mut limits = self.sandbox.limits.clone();
+        if let Some(bytes) = command.memory_bytes {
+            let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes <= MAX_MEMORY).ok_or_else(|| {
+                let message = format!("a component can have at most {} MiB of memory", MAX_MEMORY >> 20);
+                Error::unsupported("resources", message)
+            })?;
+            Arc::make_mut(&mut limits).memory = bytes;
+        }
+        let store = Program::store(&self.sandbox, &limits, command, print)?;
+        let timeout = command.timeout;
         // The other end goes when nobody waits for the answer any more.
         let (_awaited, given_up) = oneshot::channel::<()>();
         let runtime = self.sandbox.runtime().clone();
@@ -116,8 +126,7 @@ struct Program {
 }
 
 impl Program {
-    fn store(sandbox: &Sandbox, command: &Command, print: Print) -> Result<Store<Self>> {
-        let limits = &sandbox.limits;
+    fn store(sandbox: &Sandbox, limits: &Limits, command: &Command, print: Print) -> Result<Store<Self>> {
         let printed = Printer(print);
         let mut context = WasiCtx::builder();
         context

@@ -15,6 +15,7 @@ use crate::{
 use axum::serve::ListenerExt as _;
 use fuseml_agents::{
     Agents, EnginesAgent, OwnRegistry, ProcessAgent, ProcessAgentConfig, SupervisorCommand, WasmAgent, WasmAgentConfig,
+    this_machine,
 };
 use fuseml_catalog::{Catalog, DatabasePlace};
 use fuseml_contents::{Contents, Repositories, TreeStore};
@@ -48,8 +49,10 @@ pub struct ServerConfig {
     pub public_url: Option<reqwest::Url>,
     /// This program, which also knows the hidden commands of supervisor and compiler.
     pub program: PathBuf,
-    /// Jobs at one time.
+    /// Jobs at one time: so many processors are for them.
     pub jobs: Option<usize>,
+    /// What this machine has besides, for jobs that require it: `gpu=a100`.
+    pub capabilities: Vec<String>,
     /// The program `uv`, which makes environments; looked for on the PATH if not given.
     pub uv: Option<PathBuf>,
     /// Its cache; in the data folder if not given.
@@ -196,7 +199,10 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
     let registry =
         Arc::new(Registry::new(catalog.clone(), sandbox, folder.clone(), vault, policy(folder)?, marketplaces.clone()));
     let supervisor = SupervisorCommand { program: config.program.clone(), arguments: vec![OsString::from(SUPERVISOR)] };
+    let defaults = EngineConfig::default();
+    let jobs = config.jobs.unwrap_or(defaults.jobs);
     let process = ProcessAgent::new(ProcessAgentConfig {
+        machine: Some(this_machine(jobs, &config.capabilities)),
         uv: config.uv.clone(),
         uv_cache: config.uv_cache.clone(),
         podman: config.podman.clone(),
@@ -208,7 +214,6 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
     let engines = EnginesAgent::new(&folder.engines_agent(), workers, contents.clone(), registry.clone())?;
     let engines = Arc::new(engines);
     let agent = Arc::new(Agents::new(process, wasm, engines.clone()));
-    let defaults = EngineConfig::default();
     let engine = Engine::start(
         Ports {
             catalog: Arc::new(catalog.clone()),
@@ -218,7 +223,7 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
             extensions: registry.clone(),
             endpoints: Arc::new(Endpoints { catalog: catalog.clone(), vault: registry.vault().clone() }),
         },
-        EngineConfig { public_url: url.to_owned(), jobs: config.jobs.unwrap_or(defaults.jobs), ..defaults },
+        EngineConfig { public_url: url.to_owned(), jobs, ..defaults },
     )
     .await?;
     let mut hosts: Vec<String> = ["127.0.0.1", "localhost", "[::1]"].map(ToOwned::to_owned).into();

@@ -99,6 +99,16 @@ fn one_template_gives_the_same_as_processes_and_on_a_cluster() {
     assert!(failed.contains("exited with code 1"), "{failed}");
     let log = world.fuseml(&["run", "logs", "there/3"]).good().stdout();
     assert!(log.contains("alpha must not be 0"), "{log}");
+
+    // What a job needs is the cluster's to judge, not this machine's.
+    let text = fs::read_to_string(TRAINING).expect("template");
+    let needy = text.replace("{kind: trainer}}", "{kind: trainer}, resources: {cpu: 64, requires: gpu=a100}}");
+    assert_ne!(needy, text);
+    write(&world, "needy.yaml", &needy);
+    let needy = ["pipeline", "add", "needy.yaml", "--name", "needy", "--input", "code=code://*", "--agent", "ray-jobs"];
+    world.fuseml(&needy).good();
+    let failed = world.fuseml(&["run", "start", "needy", "--reuse", "off", "--wait"]).bad(7).stderr();
+    assert!(failed.contains("ray-jobs cannot run it: nothing says that the cluster has `gpu=a100`"), "{failed}");
 }
 
 #[test]

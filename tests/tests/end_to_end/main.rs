@@ -24,6 +24,7 @@ mod oci_clients;
 mod outside;
 mod provenance;
 mod recovery;
+mod resources;
 mod runnables;
 mod schemas;
 mod sdk;

@@ -18,8 +18,8 @@ use crate::process::{
 };
 use async_trait::async_trait;
 use fuseml_domain::{
-    CollectedOutput, EngineResources, EngineWorkload, Error, ErrorKind, Location, LogChunk, Name, Phase, Result,
-    Workload, WorkloadKind, WorkloadStatus,
+    CollectedOutput, EngineWorkload, Error, ErrorKind, Location, LogChunk, Name, Phase, Result, Workload, WorkloadKind,
+    WorkloadStatus,
     port::{ContentStore, EngineAgent, Engines, RuntimeAgent},
 };
 use jiff::Timestamp;
@@ -160,7 +160,7 @@ impl EnginesAgent {
             outputs: Vec::new(),
             port: None,
             readiness_path: None,
-            resources: EngineResources::default(),
+            resources: workload.resources.clone(),
             // The worker keeps the time of the command; fetching and handing over come on top.
             timeout: None,
             labels: workload.labels.clone(),

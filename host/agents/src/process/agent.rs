@@ -12,7 +12,8 @@ use super::{
 use crate::sdk;
 use async_trait::async_trait;
 use fuseml_domain::{
-    CollectedOutput, Environment, Error, Image, LogChunk, Phase, Result, Workload, WorkloadKind, WorkloadStatus,
+    CollectedOutput, Environment, Error, Image, LogChunk, Machine, Phase, Result, Workload, WorkloadKind,
+    WorkloadStatus,
     port::{ContentStore, RuntimeAgent},
 };
 use nix::sys::signal::Signal;
@@ -53,6 +54,8 @@ pub struct ProcessAgentConfig {
     pub podman: Option<PathBuf>,
     /// Where images lie that this server keeps.
     pub registry: Option<OwnRegistry>,
+    /// What jobs share; they are not held back if `None`.
+    pub machine: Option<Machine>,
     /// For workloads that come without one.
     pub default_timeout: Duration,
     /// Between asking processes to end and killing them.
@@ -71,6 +74,7 @@ impl ProcessAgentConfig {
             uv_cache: None,
             podman: None,
             registry: None,
+            machine: None,
             default_timeout: fuseml_domain::DEFAULT_TIMEOUT,
             grace: Duration::from_secs(10),
             log_limit: 256 * 1024 * 1024,
@@ -252,6 +256,10 @@ impl ProcessAgent {
 
 #[async_trait]
 impl RuntimeAgent for ProcessAgent {
+    fn machine(&self) -> Option<Machine> {
+        self.config.machine.clone()
+    }
+
     async fn submit(&self, workload: &Workload) -> Result<()> {
         let folder = self.folder(&workload.key)?;
         if matches!(self.state(&folder).await?, State::Unknown) {

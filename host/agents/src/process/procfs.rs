@@ -107,6 +107,18 @@ pub(crate) fn descendants(of: i32) -> Vec<i32> {
     found
 }
 
+/// Bytes of memory that these processes have of their own: what they share with others, such as programs and
+/// libraries, is not counted.
+pub(crate) fn memory_of(processes: &[i32]) -> u64 {
+    let page = rustix::param::page_size() as u64;
+    let own = |pid: &i32| {
+        let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+        let mut pages = text.split_ascii_whitespace().skip(1).map(|count| count.parse::<u64>().unwrap_or_default());
+        Some(pages.next()?.saturating_sub(pages.next()?) * page)
+    };
+    processes.iter().filter_map(own).sum()
+}
+
 /// Processes started in the workload of this folder, as long as they kept their environment.
 fn marked(folder: &Path) -> Vec<i32> {
     let mark = [MARK.as_bytes(), b"=", folder.as_os_str().as_bytes()].concat();

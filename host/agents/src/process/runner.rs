@@ -42,7 +42,18 @@ pub(crate) struct Runner {
     stop_asked: bool,
     /// No process is left below this one.
     alone: bool,
+    memory: Option<MemoryLimit>,
 }
+
+/// How much memory all processes together may use, and when that is looked at next.
+struct MemoryLimit {
+    most: u64,
+    look: Instant,
+    exceeded: bool,
+}
+
+/// Between two looks at the memory of a workload that may use only so much.
+const LOOK_AT_MEMORY: Duration = Duration::from_millis(250);
 
 /// The process that was started, as opposed to those that it starts.
 struct Main {
@@ -85,6 +96,7 @@ pub(crate) enum Verdict {
     /// This process was asked to end.
     Stopped,
     OutOfTime,
+    OutOfMemory,
     /// No such program, not executable and the like.
     NotStarted(io::Error),
 }
@@ -101,7 +113,17 @@ pub(crate) fn listen() -> io::Result<SignalFd> {
 
 impl Runner {
     pub(crate) fn new(signals: SignalFd, log: LogWriter, grace: Duration) -> Self {
-        Self { signals, log, grace, main: None, stop_asked: false, alone: true }
+        Self { signals, log, grace, main: None, stop_asked: false, alone: true, memory: None }
+    }
+
+    /// All that is started from here on is killed once it uses more bytes of memory.
+    pub(crate) fn limit_memory(&mut self, most: u64) {
+        self.memory = Some(MemoryLimit { most, look: Instant::now() + LOOK_AT_MEMORY, exceeded: false });
+    }
+
+    /// Whether what was started last was killed for that.
+    pub(crate) fn exceeded_memory(&self) -> bool {
+        self.memory.as_ref().is_some_and(|memory| memory.exceeded)
     }
 
     pub(crate) fn stop_asked(&self) -> bool {
@@ -126,7 +148,7 @@ impl Runner {
             if let Some(ending) = self.ending() {
                 // What outlives the main process was forgotten by it: there is nothing to wait for.
                 self.kill_rest()?;
-                return Ok(Verdict::Ended(ending));
+                return Ok(if self.exceeded_memory() { Verdict::OutOfMemory } else { Verdict::Ended(ending) });
             }
             if self.stop_asked || Instant::now() >= until {
                 self.end()?;
@@ -168,12 +190,16 @@ impl Runner {
         let child = command.spawn()?;
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
         self.alone = false;
+        if let Some(memory) = &mut self.memory {
+            memory.exceeded = false;
+        }
         self.main = Some(Main { pid: Pid::from_raw(pid), output: Some(output), ending: None });
         Ok(())
     }
 
     /// Waits until something happens or `until`, and takes note of it: output, ended processes, a wish to end.
     pub(crate) fn turn(&mut self, until: Instant, also: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        let until = self.memory.as_ref().map_or(until, |memory| until.min(memory.look));
         let left = until.saturating_duration_since(Instant::now());
         // Rounded up, so that the last millisecond is not spent turning.
         let milliseconds = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
@@ -189,7 +215,18 @@ impl Runner {
         self.read_signals()?;
         self.reap()?;
         self.read_output(READS_A_TURN);
+        self.look_at_memory();
         Ok(())
+    }
+
+    fn look_at_memory(&mut self) {
+        let Some(memory) = self.memory.as_mut().filter(|memory| memory.look <= Instant::now()) else { return };
+        memory.look = Instant::now() + LOOK_AT_MEMORY;
+        let all = procfs::descendants(getpid().as_raw());
+        if procfs::memory_of(&all) > memory.most {
+            memory.exceeded = true;
+            procfs::signal_all(&all, Signal::SIGKILL);
+        }
     }
 
     /// Asks every process to end, kills those that do not, and returns when none is left.

@@ -12,7 +12,7 @@ use super::{
     service,
     spec::Spec,
 };
-use fuseml_domain::{Phase, WorkloadKind, WorkloadStatus};
+use fuseml_domain::{Phase, Resources, WorkloadKind, WorkloadStatus};
 use jiff::Timestamp;
 use nix::sys::signalfd::SignalFd;
 use std::{
@@ -87,12 +87,19 @@ impl Outcome {
             }
             Verdict::Ended(ending) => Self::failed(ending.to_string(), ending.code()),
             Verdict::Stopped => Self::stopped(folder),
+            Verdict::OutOfMemory => Self::failed(format!("killed: {}", used_too_much(spec)), None),
             Verdict::OutOfTime => {
                 Self::failed(format!("stopped after its time limit of {}", seconds(spec.timeout)), None)
             }
             Verdict::NotStarted(error) => Self::not_started(&spec.workload.command, error),
         }
     }
+}
+
+/// For messages.
+pub(crate) fn used_too_much(spec: &Spec) -> String {
+    let most = Resources { memory_bytes: spec.workload.resources.memory_bytes, ..Resources::default() };
+    format!("it used more than it may ({most})")
 }
 
 /// For messages: `30 s`, `1.5 s`.
@@ -158,6 +165,9 @@ impl Supervisor {
 }
 
 fn start(runner: &mut Runner, folder: &Folder, spec: &Spec) -> io::Result<Outcome> {
+    if let Some(most) = spec.workload.resources.memory_bytes {
+        runner.limit_memory(most);
+    }
     if spec.workload.kind == WorkloadKind::Service {
         return service::serve(runner, folder, spec);
     }

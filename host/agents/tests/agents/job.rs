@@ -115,6 +115,22 @@ async fn the_time_limit_ends_a_job() {
 }
 
 #[tokio::test]
+async fn all_processes_of_a_job_together_have_the_memory_that_is_said() {
+    let world = World::new();
+    let resources = fuseml_domain::Resources { memory_bytes: Some(96 << 20), ..Default::default() };
+    let hold = |mebibytes: u32| format!("python3 -c 'import time; held = bytearray({mebibytes} << 20); time.sleep(2)'");
+    let modest = Workload { resources: resources.clone(), ..job("modest", &hold(20)) };
+    assert_eq!(world.run(&modest).await.phase, Phase::Succeeded);
+
+    let script = format!("echo $$ >pid; {0} & {0} & {0} & wait; sleep 1000", hold(60));
+    let greedy = Workload { resources, ..job("greedy", &script) };
+    let status = world.run(&greedy).await;
+    assert_eq!(status.phase, Phase::Failed);
+    assert_eq!(status.message.unwrap(), "killed: it used more than it may (memory 96 MiB)");
+    assert!(!lives(world.number("greedy", "pid").await));
+}
+
+#[tokio::test]
 async fn cancelling_ends_daemons_and_the_stubborn() {
     let world = World::new();
     let agent = ProcessAgent::new(fuseml_agents::ProcessAgentConfig {

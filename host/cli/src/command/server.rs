@@ -58,6 +58,9 @@ pub(crate) struct StartArguments {
     /// Jobs at one time; as many as the machine has cores if not given
     #[arg(long)]
     jobs: Option<usize>,
+    /// What this machine has for jobs that require it, such as gpu=a100; more than once for more
+    #[arg(long = "capability", value_name = "NAME=VALUE")]
+    capabilities: Vec<String>,
     /// The program uv, which makes environments; looked for on the PATH if not given
     #[arg(long, env = "FUSEML_UV")]
     uv: Option<PathBuf>,
@@ -144,6 +147,7 @@ fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCod
         public_url: arguments.public_url,
         program: std::env::current_exe().context("this program cannot find itself")?,
         jobs: arguments.jobs,
+        capabilities: arguments.capabilities,
         uv: arguments.uv,
         uv_cache: arguments.uv_cache,
         podman: arguments.podman,

@@ -225,6 +225,12 @@ fn only(step: &Step) -> Vec<String> {
         Runs::Always => Some("always".to_owned()),
     };
     let when = step.when.as_ref().map(|when| format!("when {when}"));
+    let window = step.window.as_ref().map(|window| format!("from {window}"));
+    let resources = step.work().map(|work| &work.resources).filter(|resources| !resources.is_empty());
+    let resources = resources.map(|resources| {
+        let all: Vec<_> = resources.iter().map(|(name, text)| format!("{name} {text}")).collect();
+        format!("with {}", all.join(", "))
+    });
     let retry = step.retry.map(|retry| format!("up to {} tries", retry.attempts));
-    runs.into_iter().chain(when).chain(retry).collect()
+    runs.into_iter().chain(when).chain(window).chain(resources).chain(retry).collect()
 }

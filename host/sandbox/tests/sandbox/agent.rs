@@ -2,7 +2,7 @@
 
 use crate::common::{AGENT, entry, guest, limits, rights, world};
 use fuseml_domain::{
-    Attributes, Capability, EngineInput, EngineResources, EngineWorkload, ErrorKind, Location, Phase, WorkloadKind,
+    Attributes, Capability, EngineInput, EngineWorkload, ErrorKind, Location, Phase, Resources, WorkloadKind,
     port::EngineAgent,
 };
 use std::sync::Arc;
@@ -30,7 +30,7 @@ fn workload(kind: WorkloadKind) -> EngineWorkload {
         outputs: Vec::new(),
         port: None,
         readiness_path: None,
-        resources: EngineResources { cpu_millis: Some(500), ..EngineResources::default() },
+        resources: Resources { cpu_millis: Some(500), ..Resources::default() },
         timeout: None,
         labels: Attributes::new(),
     }

@@ -82,6 +82,7 @@ async fn run_with(body: &str, timeout: Duration, limits: Limits) -> Ran {
             Mount { source: path("data"), path: "/data".to_owned(), writable: false },
         ],
         timeout,
+        memory_bytes: None,
     };
     let printed = Arc::new(Mutex::new(Vec::new()));
     let to = printed.clone();
@@ -164,6 +165,7 @@ async fn a_program_that_nobody_waits_for_is_stopped() {
         variables: Attributes::new(),
         mounts: Vec::new(),
         timeout: Duration::from_secs(600),
+        memory_bytes: None,
     };
     let commands = Commands::new(world.sandbox.clone(), Arc::new(One(bytes)));
     let print: Print = Arc::new(|_: &[u8]| {});
@@ -179,6 +181,29 @@ async fn a_program_that_nobody_waits_for_is_stopped() {
 }
 
 #[tokio::test]
+async fn a_program_has_the_memory_that_is_said_and_no_more() {
+    let world = world(limits());
+    // A mebibyte is sixteen pages.
+    let bytes = program("(if (i32.eq (memory.grow (i32.const 160)) (i32.const -1)) (then unreachable))");
+    let commands = Commands::new(world.sandbox.clone(), Arc::new(One(bytes.clone())));
+    let run = async |memory_bytes| {
+        let command = Command {
+            component: Digest::of(&bytes),
+            arguments: Vec::new(),
+            variables: Attributes::new(),
+            mounts: Vec::new(),
+            timeout: Duration::from_secs(10),
+            memory_bytes,
+        };
+        commands.run(&command, Arc::new(|_: &[u8]| {})).await
+    };
+    assert_eq!(run(None).await.expect("ten mebibytes are there"), 0);
+    let error = run(Some(4 << 20)).await.expect_err("too much");
+    assert_eq!(error.code, "memory-limit", "{error}");
+    assert_eq!(run(Some(1 << 50)).await.expect_err("nobody has that").kind, ErrorKind::Unsupported);
+}
+
+#[tokio::test]
 async fn what_is_no_program_is_refused_before_it_is_compiled() {
     let world = world(limits());
     let bytes = wat::parse_str("(component)").expect("component");
@@ -188,6 +213,7 @@ async fn what_is_no_program_is_refused_before_it_is_compiled() {
         variables: Attributes::new(),
         mounts: Vec::new(),
         timeout: Duration::from_secs(1),
+        memory_bytes: None,
     };
     let commands = Commands::new(world.sandbox.clone(), Arc::new(One(bytes)));
     let error = commands.run(&command, Arc::new(|_: &[u8]| {})).await.expect_err("no program");

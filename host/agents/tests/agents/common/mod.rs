@@ -154,6 +154,7 @@ pub fn job(key: &str, script: &str) -> Workload {
         outputs: Vec::new(),
         readiness_path: None,
         timeout: None,
+        resources: Default::default(),
         labels: Attributes::new(),
     }
 }

@@ -253,7 +253,13 @@ fn steps(run: &Run) -> Rows {
 fn remarks(run: &Run, step: &StepRun) -> Vec<String> {
     let combination = run.combination(step).map(|combination| combination.to_string());
     let conversion = run.template.step(&step.name).and_then(|step| step.conversion.clone());
-    combination.into_iter().chain(conversion).chain(step.note.clone()).collect()
+    let due = run.due(step, Timestamp::now()).filter(|_| step.state == StepState::Ready);
+    let window = run.template.step(&step.name).and_then(|step| step.window.as_ref());
+    let due = due.map(|due| match window {
+        Some(window) => format!("begins at {}", window.opens.shown(due)),
+        None => format!("begins again at {}", moment(due)),
+    });
+    combination.into_iter().chain(conversion).chain(due).chain(step.note.clone()).collect()
 }
 
 async fn logs(client: &Client, project: &Name, arguments: LogsArguments) -> anyhow::Result<()> {

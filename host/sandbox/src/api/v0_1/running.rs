@@ -6,8 +6,7 @@ use super::{
 };
 use crate::failure::clean;
 use fuseml_domain::{
-    EngineInfo, EngineLog, EngineResources, EngineStatus, EngineWorkload, Error, Phase, Result, WorkloadKind,
-    WorkloadStatus,
+    EngineInfo, EngineLog, EngineStatus, EngineWorkload, Error, Phase, Resources, Result, WorkloadKind, WorkloadStatus,
 };
 use jiff::Timestamp;
 
@@ -55,7 +54,7 @@ pub(crate) fn workload(workload: &EngineWorkload) -> Result<agent::Workload> {
     })
 }
 
-fn resources(resources: &EngineResources) -> agent::Resources {
+fn resources(resources: &Resources) -> agent::Resources {
     agent::Resources {
         cpu_millis: resources.cpu_millis,
         memory_bytes: resources.memory_bytes,
