@@ -336,7 +336,10 @@ pub(crate) async fn insert_run(
     mut run: Run,
     started: &mut Started,
 ) -> Result<Option<String>> {
-    if run.concurrency != Concurrency::Parallel {
+    if let Some(reason) = over_quota(&mut *connection, &run).await? {
+        return Ok(Some(reason));
+    }
+    if run.concurrency != Concurrency::Parallel || run.debounced.is_some() {
         let before = open_runs_of(&mut *connection, &run.project, &run.pipeline).await?;
         let (mut open, concurrency) = (before.clone(), run.concurrency);
         if let Admission::Refused(reason) = admit(&mut run, concurrency, &mut open, Timestamp::now())? {
@@ -367,6 +370,27 @@ pub(crate) async fn insert_run(
     insert_event(connection, &run).await?;
     started.runs.push(run);
     Ok(None)
+}
+
+/// Why a pipeline that may start so often does not start once more. A run's id says when it was made.
+async fn over_quota(connection: &mut AnyConnection, run: &Run) -> Result<Option<String>> {
+    let Some(quota) = run.quota else { return Ok(None) };
+    let select = "SELECT id FROM runs WHERE project = $1 AND pipeline = $2 ORDER BY number DESC LIMIT 1 OFFSET $3";
+    let id: Option<String> = sqlx::query_scalar(select)
+        .bind(&*run.project)
+        .bind(&*run.pipeline)
+        .bind(i64::from(quota.runs) - 1)
+        .fetch_optional(connection)
+        .await
+        .map_err(failed)?;
+    let began = match id.as_deref().map(read_id).transpose()?.and_then(|id| id.get_timestamp()) {
+        Some(made) => {
+            let (seconds, nanoseconds) = made.to_unix();
+            Timestamp::new(seconds.cast_signed(), nanoseconds.cast_signed()).unwrap_or_default()
+        }
+        None => return Ok(None),
+    };
+    Ok(quota.refusal(began, run.created))
 }
 
 /// Notes with which artifact of its series a pipeline runs.

@@ -1,7 +1,9 @@
 //! The REST client: one place that sends requests and reads problems.
 
 use crate::Options;
+use eventsource_stream::{Event, Eventsource as _};
 use fuseml_domain::{Error, ErrorKind, Result};
+use futures::{StreamExt as _, stream::BoxStream};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -49,6 +51,17 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T> {
         self.read(self.request(method, path).json(body)).await
+    }
+
+    /// What server-sent events say, until the server says no more or goes away.
+    pub(crate) async fn follow<T: DeserializeOwned + Send + 'static>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<BoxStream<'static, T>> {
+        let answer = self.succeeded(self.request(Method::GET, path).query(query)).await?;
+        let read = |event: std::result::Result<Event, _>| serde_json::from_str(&event.ok()?.data).ok();
+        Ok(answer.bytes_stream().eventsource().scan((), move |(), event| std::future::ready(read(event))).boxed())
     }
 
     fn gone(&self, error: &reqwest::Error) -> Error {

@@ -4,8 +4,8 @@
 //! and works out what follows for the other steps and for the run. Persisting the result is one transaction.
 
 use crate::{
-    Address, Concurrency, Error, Identity, InputValue, Intervention, Name, Result, Reuse, ReuseVerdict, Runs, Starts,
-    StepRun, Template, Value, pipeline::Pipeline, step_run::first,
+    Address, Concurrency, Error, Identity, InputValue, Intervention, Name, Quota, Result, Reuse, ReuseVerdict, Runs,
+    Starts, StepRun, Template, Value, pipeline::Pipeline, step_run::first,
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -158,9 +158,15 @@ pub struct Run {
     /// What becomes of it while an earlier run of its pipeline is open.
     #[serde(default)]
     pub concurrency: Concurrency,
+    /// It begins a while after it was started, unless another start of this like comes first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debounced: Option<String>,
     /// Inputs whose last artifact its pipeline wants to know.
     #[serde(skip)]
     pub watched: Vec<Name>,
+    /// How often its pipeline may start by itself; `None` for one that a person started.
+    #[serde(skip)]
+    pub quota: Option<Quota>,
     /// What people told it, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interventions: Vec<Intervention>,
@@ -194,9 +200,29 @@ impl Run {
             round: 1,
             reuse: None,
             concurrency: pipeline.starts.concurrency,
+            debounced: None,
+            quota: None,
             watched: pipeline.starts.watch.keys().cloned().collect(),
             interventions: Vec::new(),
         })
+    }
+
+    /// The same as the pipeline starts it by itself, for something of this like: counted, and held back as its starts say.
+    pub fn by_itself(mut self, starts: &Starts, like: &str) -> Self {
+        self.quota = starts.quota;
+        if let Some(pause) = starts.debounce {
+            self.debounced = Some(like.to_owned());
+            let begins = self.created.saturating_add(pause).unwrap_or(Timestamp::MAX);
+            for step in self.steps.iter_mut().filter(|step| step.state == StepState::Ready) {
+                step.not_before = Some(begins);
+            }
+        }
+        self
+    }
+
+    /// Whether something of it was done.
+    pub fn has_begun(&self) -> bool {
+        self.steps.iter().any(|step| step.started.is_some() || !step.earlier.is_empty())
     }
 
     /// A new run of the same template with the same inputs and parameters.
@@ -256,6 +282,7 @@ impl Run {
             parameters: self.parameters.clone(),
             outputs: self.outputs.clone(),
             interventions: self.interventions.clone(),
+            debounced: self.debounced.clone(),
             watched: Vec::new(),
             ..*self
         }

@@ -1,11 +1,14 @@
 //! When a pipeline starts, beside what its selectors say: watched files, a schedule, and what becomes of a start while
 //! it runs already (S27, S64, S74).
 
-use crate::{Error, Event, EventPattern, Name, Result, Run, RunCommand, RunState, Template, wait::is_field, watched};
+use crate::{
+    Error, Event, EventPattern, Name, Result, Run, RunCommand, RunState, Template, step::read_duration, wait::is_field,
+    watched,
+};
 use croner::Cron;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +24,46 @@ pub struct Starts {
     /// Events from outside that start it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<EventStart>,
+    /// A start waits so long, and is given up for the next one of its like that comes meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debounce: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
+}
+
+/// How often a pipeline may start by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quota {
+    pub runs: u32,
+    pub within: Duration,
+}
+
+impl Quota {
+    /// Why another run does not begin, if the earliest of the last [`Quota::runs`] began then.
+    pub fn refusal(&self, began: Timestamp, now: Timestamp) -> Option<String> {
+        let again = began.saturating_add(self.within).unwrap_or(Timestamp::MAX);
+        (again > now).then(|| format!("it may start {self}, and did"))
+    }
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let within = jiff::SignedDuration::try_from(self.within).unwrap_or(jiff::SignedDuration::MAX);
+        let times = if self.runs == 1 { "time" } else { "times" };
+        write!(f, "{} {times} within {within:#}", self.runs)
+    }
+}
+
+/// `10/1h`.
+impl FromStr for Quota {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let refuse = || Error::invalid("quota", format!("`{text}` is not how often it may start, such as 10/1h"));
+        let (runs, within) = text.split_once('/').ok_or_else(refuse)?;
+        let runs = runs.trim().parse().ok().filter(|runs| (1..=10_000).contains(runs)).ok_or_else(refuse)?;
+        Ok(Self { runs, within: read_duration(within.trim()).map_err(|_| refuse())? })
+    }
 }
 
 /// Which events start a pipeline, and which of its values they bring.
@@ -140,6 +183,14 @@ pub enum Admission {
 /// # Errors
 /// Never for runs that are open.
 pub fn admit(run: &mut Run, concurrency: Concurrency, open: &mut [Run], now: Timestamp) -> Result<Admission> {
+    // Those that wait for what comes, as this one does, are no more in its way.
+    let is_overtaken =
+        |earlier: &Run| run.debounced.is_some() && earlier.debounced == run.debounced && !earlier.has_begun();
+    for earlier in open.iter_mut().filter(|earlier| is_overtaken(earlier) && !earlier.cancel_requested) {
+        let reason = Some(format!("overtaken: {}", run.cause.reason));
+        earlier.command(RunCommand::Cancel, "fuseml", reason, now)?;
+    }
+    let mut open: Vec<_> = open.iter_mut().filter(|earlier| !is_overtaken(earlier)).collect();
     let Some(first) = open.first() else { return Ok(Admission::Begins) };
     match concurrency {
         Concurrency::Parallel => {}
@@ -269,6 +320,20 @@ mod tests {
         assert_eq!(schedule.last(at("2026-01-11T01:29:59Z")), Some(at("2026-01-10T01:30:00Z")));
         assert_eq!(schedule.shown(at("2026-01-11T01:30:00Z")), "2026-01-11 02:30 Europe/Berlin");
         assert_eq!("0 3 * * MON-FRI".parse::<Schedule>().expect("schedule").to_string(), "0 3 * * MON-FRI UTC");
+    }
+
+    #[test]
+    fn a_quota_is_so_many_runs_within_some_time() {
+        let quota: Quota = "2/1h".parse().expect("quota");
+        let now = at("2026-01-10T12:00:00Z");
+        assert_eq!(
+            quota.refusal(at("2026-01-10T11:00:01Z"), now).as_deref(),
+            Some("it may start 2 times within 1h, and did")
+        );
+        assert_eq!(quota.refusal(at("2026-01-10T11:00:00Z"), now), None);
+        for wrong in ["", "2", "0/1h", "2/", "2/0h", "x/1h", "2/soon"] {
+            assert!(wrong.parse::<Quota>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

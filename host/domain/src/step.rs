@@ -516,7 +516,7 @@ impl RetryText {
 }
 
 /// `90s`, `30m`, `2h`.
-fn read_duration(text: &str) -> Result<Duration> {
+pub(crate) fn read_duration(text: &str) -> Result<Duration> {
     let refuse = || Error::invalid("duration", format!("`{text}` is not a length of time such as 90s, 30m or 2h"));
     let unit = match text.chars().last() {
         Some('s') => 1,

@@ -292,6 +292,7 @@ impl Driver {
                     if !change.artifacts.is_empty() || !change.released.is_empty() {
                         self.engine.wake();
                     }
+                    self.engine.moved(&change.run);
                     self.know(change.run);
                     self.tidy(&before, step, &outcome.event);
                     return Ok(());

@@ -4,6 +4,7 @@
 //! that dies is replaced, [`Engine::start`] takes up every open run where its last transition left it, and a
 //! workload's key makes a second submission the same workload.
 
+mod arrivals;
 mod build;
 mod calling;
 mod choice;
@@ -26,9 +27,10 @@ mod work;
 pub use location::Kept;
 pub use service::base_path;
 
+use arrivals::Arrivals;
 use driver::{Driver, Told};
 use fuseml_domain::{
-    Concurrency, Error, Result, Run, RunCommand, RunState, Swap,
+    Concurrency, Error, Name, Result, Run, RunCommand, RunState, Swap,
     port::{Catalog, Codesets, ContentStore, Endpoints, Extensions, RuntimeAgent, Started},
 };
 use futures::future::BoxFuture;
@@ -87,7 +89,10 @@ pub struct Engine {
     news: Notify,
     /// A schedule is new or gone.
     schedules: Notify,
-    arrivals: waiting::Arrivals,
+    /// By project: something came that a step may wait for.
+    arrivals: Arrivals<Name>,
+    /// By run, and by project: one of its runs is not as it was.
+    moves: (Arrivals<Uuid>, Arrivals<Name>),
     drivers: Mutex<HashMap<Uuid, Told>>,
     stopping: CancellationToken,
 }
@@ -101,7 +106,8 @@ impl Engine {
             config,
             news: Notify::new(),
             schedules: Notify::new(),
-            arrivals: waiting::Arrivals::default(),
+            arrivals: Arrivals::default(),
+            moves: Default::default(),
             drivers: Mutex::new(HashMap::new()),
             stopping: CancellationToken::new(),
         });
@@ -140,8 +146,24 @@ impl Engine {
     }
 
     /// Something of a project became another, such as a label: who waits for that looks now.
-    pub fn arrived(&self, project: &fuseml_domain::Name) {
+    pub fn arrived(&self, project: &Name) {
         self.arrivals.tell(project);
+    }
+
+    /// A run is not as it was.
+    fn moved(&self, run: &Run) {
+        self.moves.0.tell(&run.id);
+        self.moves.1.tell(&run.project);
+    }
+
+    /// Is notified whenever the run is not as it was, if this server moves it.
+    pub fn moves_of_run(&self, run: Uuid) -> Arc<Notify> {
+        self.moves.0.of(&run)
+    }
+
+    /// Is notified whenever a run of the project is not as it was, or what an artifact starts is known.
+    pub fn moves_of_project(&self, project: &Name) -> Arc<Notify> {
+        self.moves.1.of(project)
     }
 
     /// Saves a run that a person asked for and begins it.
@@ -163,6 +185,7 @@ impl Engine {
             self.let_know(run).await;
         }
         for run in started.runs {
+            self.moves.1.tell(&run.project);
             tracing::info!(run = %run.label(), project = %run.project, reason = %run.cause.reason, "run started");
             self.drive(run).await;
         }
@@ -181,6 +204,7 @@ impl Engine {
 
     /// Somebody changed a run beside its driver.
     async fn let_know(self: &Arc<Self>, run: Run) {
+        self.moved(&run);
         // A driver that is about to go looks once more under the same lock.
         let drivers = self.drivers.lock().await;
         match drivers.get(&run.id) {

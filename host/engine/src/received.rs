@@ -40,7 +40,9 @@ async fn begin(
     let subject = event.subject.iter().map(|subject| format!(" about {subject}")).collect::<String>();
     let reason = format!("the event {} came from {}{subject}", event.event_type, event.source);
     let run = match start.values_of(event).and_then(|values| pipeline.clone().with(values, BTreeMap::new())) {
-        Ok(pipeline) => trigger::newest(ports, &pipeline, reason).await,
+        Ok(pipeline) => {
+            trigger::newest(ports, &pipeline, reason).await.map(|run| run.by_itself(&pipeline.starts, "event"))
+        }
         Err(error) => Err(error),
     };
     Ok(Some(run.map_err(|error| error.message)))

@@ -1,7 +1,7 @@
 //! Runs that the clock starts (S74). What was missed while no server ran is made up for once.
 
 use crate::{Engine, trigger};
-use fuseml_domain::{Pipeline, Result};
+use fuseml_domain::{Pipeline, Result, Run};
 use jiff::{SignedDuration, Timestamp};
 use std::{sync::Arc, time::Duration};
 
@@ -55,7 +55,10 @@ async fn start(engine: &Arc<Engine>, pipeline: &Pipeline, due: Timestamp) -> Res
     let shown = pipeline.starts.schedule.as_ref().map(|schedule| schedule.shown(due)).unwrap_or_default();
     let reason = format!("it was due at {shown}");
     match trigger::newest(&engine.ports, pipeline, reason).await {
-        Ok(run) => engine.take_up(catalog.start_scheduled(run, due).await?).await,
+        // Held back by nothing: the clock says when.
+        Ok(run) => {
+            engine.take_up(catalog.start_scheduled(Run { quota: pipeline.starts.quota, ..run }, due).await?).await
+        }
         Err(error) => return pass(&error.message).await,
     }
     Ok(())

@@ -46,6 +46,7 @@ async fn settle_pending(engine: &Arc<Engine>) -> Result<usize> {
         }
         engine.take_up(catalog.settle(event.sequence, runs, unstarted).await?).await;
         engine.arrived(event.artifact.project());
+        engine.moves.1.tell(event.artifact.project());
     }
     Ok(events.len())
 }
@@ -101,7 +102,8 @@ impl<'a> Starter<'a> {
         let given = BTreeMap::from([(input.clone(), self.artifact.clone())]);
         let artifacts = bind_inputs(catalog, pipeline, given).await?;
         let converters = self.converters.get_or_try_init(|| compose::converters(catalog, &pipeline.project)).await?;
-        Ok((make(self.ports, pipeline, &artifacts, self.cause.clone(), converters).await?, artifacts))
+        let run = make(self.ports, pipeline, &artifacts, self.cause.clone(), converters).await?;
+        Ok((run.by_itself(&pipeline.starts, &format!("{input} {}", self.artifact.name)), artifacts))
     }
 }
 

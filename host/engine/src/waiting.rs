@@ -7,38 +7,17 @@ use crate::{
     work,
 };
 use fuseml_domain::{
-    Address, Awaited, Descriptor, Error, ErrorKind, Name, ReceivedEvent, Result, Run, Selector, StepEvent, StepRun,
-    Value, Wait, WaitArtifact, WaitEvent,
+    Address, Awaited, Descriptor, Error, ErrorKind, ReceivedEvent, Result, Run, Selector, StepEvent, StepRun, Value,
+    Wait, WaitArtifact, WaitEvent,
     port::{Participation, Role},
 };
 use jiff::{SignedDuration, Timestamp};
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-use tokio::sync::Notify;
+use std::{collections::BTreeMap, time::Duration};
 
 /// How long nobody looks without being told: only another server on the same catalog makes this needed.
 const IDLE: Duration = Duration::from_secs(30);
 /// Events looked at in one go.
 const BATCH: u32 = 500;
-
-/// Tells those who wait that something came in their project.
-#[derive(Default)]
-pub(crate) struct Arrivals(Mutex<HashMap<Name, Arc<Notify>>>);
-
-impl Arrivals {
-    pub(crate) fn tell(&self, project: &Name) {
-        if let Some(waiting) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(project) {
-            waiting.notify_waiters();
-        }
-    }
-
-    fn of(&self, project: &Name) -> Arc<Notify> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(project.clone()).or_default().clone()
-    }
-}
 
 /// Succeeds at once where it happened already.
 pub(crate) async fn begin(ports: &Ports, run: &Run, step: &StepRun, wait: &Wait) -> Result<Outcome> {

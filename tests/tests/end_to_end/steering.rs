@@ -407,3 +407,85 @@ fn a_template_is_a_part_of_another_and_its_steps_run_in_its_place() {
     world.fuseml(&["pipeline", "add", "gone.yaml", "--name", "gone", "--input", "src=code://*"]).bad(3);
     assert_eq!(world.json(&["pipeline", "list"]).as_array().map(Vec::len), Some(1));
 }
+
+#[test]
+fn whoever_follows_a_run_is_told_of_each_move_and_misses_nothing_that_was_before() {
+    let world = shop();
+    push(&world, 8);
+    let path = format!("{}/api/v1/projects/shop/runs/publish/1/events", world.url());
+    let follow = |known: Option<&str>| {
+        let request = reqwest::blocking::Client::new().get(&path).bearer_auth(world.token());
+        let request = known.into_iter().fold(request, |request, known| request.header("Last-Event-ID", known));
+        let answer = request.send().expect("answer");
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        answer
+    };
+    // It asks a person: what is now is told at once, and the rest once somebody answers.
+    let told = std::thread::spawn({
+        let answer = follow(None);
+        move || answer.text().expect("events")
+    });
+    world.fuseml(&["run", "approve", "publish/1"]).good();
+    let told = told.join().expect("told");
+    let of = |name: &str| -> Vec<String> {
+        told.lines().filter_map(|line| line.strip_prefix(name)).map(|it| it.trim().to_owned()).collect()
+    };
+    let states: Vec<serde_json::Value> = of("data:").iter().map(|it| serde_json::from_str(it).expect("JSON")).collect();
+    let revisions: Vec<u64> = of("id:").iter().map(|id| id.parse().expect("number")).collect();
+    assert!(states.len() >= 2 && revisions.is_sorted(), "{told}");
+    assert_eq!(states[0]["steps"][1]["state"], "awaiting-approval");
+    assert_eq!(states.last().map(|run| run["state"].clone()), Some("succeeded".into()));
+
+    // Whoever comes back after its end is told how it ended, and no more.
+    let last = revisions.last().expect("revision").to_string();
+    let again = follow(Some(&last)).text().expect("events");
+    assert_eq!(again.matches("event: run").count(), 1, "{again}");
+    let unknown =
+        reqwest::blocking::Client::new().get(path.replace("publish/1", "publish/9")).bearer_auth(world.token());
+    assert_eq!(unknown.send().expect("answer").status(), 404);
+}
+
+#[test]
+fn the_last_of_several_pushes_counts_and_a_pipeline_starts_by_itself_only_so_often() {
+    let world = shop();
+    let template = format!("{EXAMPLE}/training.yaml");
+    let add = |name: &str, more: &[&str]| {
+        let arguments = ["pipeline", "add", &template, "--name", name, "--input", "code=code://*"];
+        world.fuseml(&[&arguments[..], more].concat())
+    };
+    world.fuseml(&["pipeline", "remove", "publish"]).good();
+    add("last", &["--debounce", "2s"]).good();
+    add("rare", &["--at-most", "1/24h"]).good();
+    insta::assert_snapshot!("held_back", world.fuseml(&["pipeline", "list"]).good().stdout());
+    add("wrong", &["--at-most", "many"]).bad(2);
+
+    for text in ["one", "two", "three"] {
+        world.code("app", &[("train.py", text)]);
+        world.fuseml(&["codeset", "push", "app"]).good();
+    }
+    // Another codeset is none of their like.
+    world.code("other", &[("train.py", "other")]);
+    let other = world.fuseml(&["codeset", "push", "other"]).good();
+    assert!(other.stderr().contains("code://shop/other"), "{}", other.stderr());
+    let runs = || world.json(&["run", "list"]).as_array().expect("runs").clone();
+    until("all have ended", || {
+        let runs = runs();
+        runs.len() == 5 && runs.iter().all(|run| ["succeeded", "cancelled"].contains(&run["state"].as_str().unwrap()))
+    });
+    let ended = |pipeline: &str| -> Vec<String> {
+        let mut of = runs().into_iter().filter(|run| run["pipeline"] == pipeline).collect::<Vec<_>>();
+        of.sort_by_key(|run| run["number"].as_u64());
+        of.iter().map(|run| run["state"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ended("last"), ["cancelled", "cancelled", "succeeded", "succeeded"]);
+    assert_eq!(ended("rare"), ["succeeded"]);
+    let why = explained(&world, "last/1");
+    assert!(why.contains("overtaken: code://shop/app/[code] was pushed to main"), "{why}");
+
+    world.code("app", &[("train.py", "four")]);
+    world.fuseml(&["pipeline", "update", "last", "--debounce", "none"]).good();
+    let said = world.fuseml(&["codeset", "push", "app", "--wait"]).good().stderr();
+    assert!(said.contains("rare was not started: it may start 1 time within 24h, and did."), "{said}");
+    // Whoever starts it by hand is not counted.
+    world.fuseml(&["run", "start", "rare", "--wait"]).good();
+}

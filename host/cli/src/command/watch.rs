@@ -8,40 +8,79 @@ use crate::{
 };
 use fuseml_domain::{Address, Name, Run, RunState, StepRun, StepState, WaitsFor};
 use fuseml_server::ActivityView;
+use futures::StreamExt as _;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use std::{
     collections::{HashMap, VecDeque},
     process::ExitCode,
     time::Duration,
 };
 
-/// How often the server is asked.
-const PERIOD: Duration = Duration::from_millis(250);
+/// How long nobody looks without being told: whether a queued run stands is decided by others.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Between two streams: a server that was stopped may be there again.
+const PAUSE: Duration = Duration::from_millis(250);
 /// Lines of a failed step's log that are shown.
 const TAIL: usize = 20;
+
+/// What somebody follows: told again whenever it is another.
+struct Followed<'a> {
+    client: &'a Client,
+    path: String,
+    query: Vec<(&'a str, String)>,
+}
+
+impl Followed<'_> {
+    /// Hands over each state until that has an answer.
+    async fn until<T: DeserializeOwned + Send + 'static>(
+        &self,
+        mut judge: impl AsyncFnMut(&T) -> anyhow::Result<Option<ExitCode>>,
+    ) -> anyhow::Result<ExitCode> {
+        loop {
+            let mut states = self.client.follow::<T>(&self.path, &self.query).await?;
+            let mut last = None;
+            loop {
+                match tokio::time::timeout(AGAIN, states.next()).await {
+                    Ok(Some(state)) => last = Some(state),
+                    Ok(None) => break,
+                    Err(_) => {}
+                }
+                if let Some(state) = &last
+                    && let Some(code) = judge(state).await?
+                {
+                    return Ok(code);
+                }
+            }
+            // If the server is gone, the next request says so.
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
 
 /// Follows everything that an artifact starts.
 pub(super) async fn artifact(client: &Client, project: &Name, root: &Address) -> anyhow::Result<ExitCode> {
     let mut display = Display::new();
-    loop {
-        let query = [("root", root.to_string())];
-        let activity: ActivityView = client.get("/api/v1/activity", &query).await?;
+    let query = vec![("root", root.to_string())];
+    let followed = Followed { client, path: "/api/v1/activity/events".to_owned(), query };
+    let judge = async |activity: &ActivityView| {
         for run in &activity.runs {
             display.show(client, project, run).await;
         }
-        if activity.settled || activity.quiet && all_stand(client, project, &activity.runs).await? {
-            display.clear();
-            for unstarted in &activity.unstarted {
-                eprintln!("{} was not started: {}.", unstarted.pipeline, unstarted.reason);
-            }
-            if activity.runs.is_empty() && activity.unstarted.is_empty() {
-                eprintln!("Nothing in {project} is started by {}.", root.short());
-            }
-            return Ok(verdict(&activity.runs));
+        if !(activity.settled || activity.quiet && all_stand(client, project, &activity.runs).await?) {
+            return Ok(None);
         }
-        tokio::time::sleep(PERIOD).await;
-    }
+        display.clear();
+        for unstarted in &activity.unstarted {
+            eprintln!("{} was not started: {}.", unstarted.pipeline, unstarted.reason);
+        }
+        if activity.runs.is_empty() && activity.unstarted.is_empty() {
+            eprintln!("Nothing in {project} is started by {}.", root.short());
+        }
+        Ok(Some(verdict(&activity.runs)))
+    };
+    followed.until(judge).await
 }
 
 /// Follows one run, until nothing of it moves by itself.
@@ -56,17 +95,18 @@ pub(super) async fn run_to_its_end(client: &Client, project: &Name, run: &Run) -
 
 async fn follow(client: &Client, project: &Name, run: &Run, is_patient: bool) -> anyhow::Result<ExitCode> {
     let mut display = Display::new();
-    let path = format!("/api/v1/projects/{project}/runs/{}/{}", run.pipeline, run.number);
-    loop {
-        let run: Run = client.get(&path, &[]).await?;
-        display.show(client, project, &run).await;
+    let path = format!("/api/v1/projects/{project}/runs/{}/{}/events", run.pipeline, run.number);
+    let followed = Followed { client, path, query: Vec::new() };
+    let judge = async |run: &Run| {
+        display.show(client, project, run).await;
         let awaits = matches!(run.waits_for(Timestamp::now()), Some(WaitsFor::Event(_)));
-        if !(is_patient && awaits) && all_stand(client, project, std::slice::from_ref(&run)).await? {
-            display.clear();
-            return Ok(verdict(&[run]));
+        if is_patient && awaits || !all_stand(client, project, std::slice::from_ref(run)).await? {
+            return Ok(None);
         }
-        tokio::time::sleep(PERIOD).await;
-    }
+        display.clear();
+        Ok(Some(verdict(std::slice::from_ref(run))))
+    };
+    followed.until(judge).await
 }
 
 /// Whether nothing of them moves by itself.

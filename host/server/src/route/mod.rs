@@ -5,6 +5,7 @@ mod codeset;
 mod contents;
 mod event;
 mod extension;
+mod follow;
 mod gateway;
 mod git;
 mod instance;
@@ -77,8 +78,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/lineage", get(artifact::lineage))
         .route("/lineage/openlineage", get(artifact::openlineage))
         .route("/activity", get(run::activity))
+        .route("/activity/events", get(follow::activity))
         .route("/projects/{project}/runs", get(run::list))
         .route("/projects/{project}/runs/{pipeline}/{number}", get(run::show))
+        .route("/projects/{project}/runs/{pipeline}/{number}/events", get(follow::run))
         .route("/projects/{project}/runs/{pipeline}/{number}/logs", get(run::logs))
         .route("/projects/{project}/runs/{pipeline}/{number}/commands", post(run::command))
         .route("/projects/{project}/runs/{pipeline}/{number}/rerun", post(run::rerun))

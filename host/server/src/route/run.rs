@@ -34,7 +34,7 @@ pub(super) struct LogsQuery {
 
 #[derive(Deserialize)]
 pub(super) struct ActivityQuery {
-    root: Address,
+    pub(super) root: Address,
 }
 
 pub(super) async fn list(
@@ -178,14 +178,19 @@ pub(super) async fn activity(
     State(app): State<Arc<App>>,
     Query(query): Query<ActivityQuery>,
 ) -> Answer<Json<ActivityView>> {
-    let root = app.catalog.artifact(&query.root).await?;
+    Ok(Json(activity_of(&app, &query.root).await?))
+}
+
+/// What followed from an artifact so far.
+pub(super) async fn activity_of(app: &App, root: &Address) -> fuseml_domain::Result<ActivityView> {
+    let root = app.catalog.artifact(root).await?;
     // Settled is read first: a run that begins in between is then still in the list.
     let (quiet, settled) = app.catalog.settled(&root.address, &root.id).await?;
     let filter = RunFilter { pipeline: None, root: Some(root.address.clone()), limit: MAX_LIMIT };
     let mut runs = app.catalog.list_runs(root.project(), &filter).await?;
     runs.reverse();
     let unstarted = app.catalog.unstarted(&root.address, &root.id).await?;
-    Ok(Json(ActivityView { settled, quiet, runs, unstarted }))
+    Ok(ActivityView { settled, quiet, runs, unstarted })
 }
 
 pub(super) async fn services(State(app): State<Arc<App>>, Path(project): Path<Name>) -> Answer<Json<Vec<ServiceView>>> {

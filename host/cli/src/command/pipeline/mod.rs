@@ -10,19 +10,19 @@ use crate::{
     Options,
     client::Client,
     command::{
-        pairs, parameters,
+        interval, pairs, parameters,
         template::{is_file, read_files, steps},
     },
     output::{Format, Rows},
 };
 use clap::{Args, Subcommand};
 use fuseml_domain::{
-    Binding, Concurrency, Connection, Descriptor, Error, EventStart, Name, Pipeline, Run, RunState, Starts,
+    Binding, Concurrency, Connection, Descriptor, Error, EventStart, Name, Pipeline, Quota, Run, RunState, Starts,
 };
 use fuseml_server::PipelineRequest;
 use reqwest::Method;
 use serde_json::json;
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 #[derive(Subcommand)]
 pub(crate) enum PipelineCommand {
@@ -87,6 +87,12 @@ pub(crate) struct AddArguments {
     /// The value that an input takes of the event, such as alpha=data.alpha
     #[arg(long, value_name = "INPUT=FIELD", requires = "on")]
     on_value: Vec<String>,
+    /// Wait so long after a start, such as 30s, and give it up for a later one of its like
+    #[arg(long, value_name = "TIME", value_parser = read_pause)]
+    debounce: Option<Duration>,
+    /// Start by itself at most so often, such as 10/1h
+    #[arg(long, value_name = "RUNS/TIME")]
+    at_most: Option<Quota>,
     /// Run jobs on the engine of this extension's instance: all, or one step's
     #[arg(long = "agent", value_name = "[STEP=]INSTANCE")]
     agents: Vec<String>,
@@ -100,6 +106,11 @@ fn event_start(on: &[String], values: &[String]) -> anyhow::Result<Option<EventS
     let types = on.iter().map(|text| text.parse()).collect::<fuseml_domain::Result<_>>()?;
     let values = pairs(values, "a value")?.into_iter().map(|(input, field)| Ok((input.parse()?, field)));
     Ok(Some(EventStart { types, values: values.collect::<fuseml_domain::Result<_>>()? }))
+}
+
+fn read_pause(text: &str) -> fuseml_domain::Result<Duration> {
+    let pause = interval(text)?;
+    Duration::try_from(pause).map_err(|_| Error::invalid("argument", format!("`{text}` is no time to wait")))
 }
 
 fn read_concurrency(text: &str) -> Result<Concurrency, String> {
@@ -173,7 +184,8 @@ async fn add(client: &Client, project: &Name, arguments: AddArguments) -> anyhow
     let (agent, agents) = agents(&arguments.agents)?;
     let schedule = arguments.schedule.map(|text| text.parse()).transpose()?;
     let events = event_start(&arguments.on, &arguments.on_value)?;
-    let starts = Starts { watch, schedule, concurrency: arguments.concurrency, events };
+    let (debounce, quota) = (arguments.debounce, arguments.at_most);
+    let starts = Starts { watch, schedule, concurrency: arguments.concurrency, events, debounce, quota };
     let (text, parts) = texts(&arguments.template)?;
     let request = PipelineRequest {
         text,
@@ -283,7 +295,7 @@ fn list(pipelines: &[Pipeline]) -> Rows {
 
 /// When it starts, beside what its inputs select.
 fn starts(pipeline: &Pipeline) -> String {
-    let Starts { watch, schedule, concurrency, events: on } = &pipeline.starts;
+    let Starts { watch, schedule, concurrency, events: on, debounce, quota } = &pipeline.starts;
     let watch = watch.iter().map(|(input, globs)| format!("{input} changed in {}", globs.join(" or ")));
     let schedule = schedule.iter().map(|schedule| format!("at {schedule}"));
     let concurrency = match concurrency {
@@ -293,7 +305,16 @@ fn starts(pipeline: &Pipeline) -> String {
         Concurrency::Skip => Some("unless it runs"),
     };
     let on = on.iter().map(|start| format!("on {}", events(start)));
-    watch.chain(schedule).chain(on).chain(concurrency.map(ToOwned::to_owned)).collect::<Vec<_>>().join("\n")
+    let debounce = debounce.map(|pause| format!("{pause:?} after the last start of its like"));
+    let quota = quota.map(|quota| format!("at most {quota}"));
+    watch
+        .chain(schedule)
+        .chain(on)
+        .chain(debounce)
+        .chain(quota)
+        .chain(concurrency.map(ToOwned::to_owned))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 async fn results(client: &Client, project: &Name, arguments: &ResultsArguments) -> anyhow::Result<Vec<Run>> {

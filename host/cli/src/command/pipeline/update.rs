@@ -1,6 +1,6 @@
 //! `fuseml pipeline update` and `history`: what becomes of a pipeline, and what it was.
 
-use super::{agents, event_start, read_concurrency, texts, watched};
+use super::{agents, event_start, read_concurrency, read_pause, texts, watched};
 use crate::{
     Options,
     client::Client,
@@ -43,6 +43,12 @@ pub(crate) struct UpdateArguments {
     /// The value that an input takes of the event, such as alpha=data.alpha
     #[arg(long, value_name = "INPUT=FIELD", requires = "on")]
     on_value: Vec<String>,
+    /// Wait so long after a start, such as 30s; `none` to begin at once again
+    #[arg(long, value_name = "TIME|none")]
+    debounce: Option<String>,
+    /// Start by itself at most so often, such as 10/1h; `none` as often as it may
+    #[arg(long, value_name = "RUNS/TIME|none")]
+    at_most: Option<String>,
     /// What becomes of a start while an earlier run is open: parallel, queue, replace or skip
     #[arg(long, value_parser = read_concurrency)]
     concurrency: Option<Concurrency>,
@@ -51,7 +57,7 @@ pub(crate) struct UpdateArguments {
     #[arg(long = "agent", value_name = "[STEP=]INSTANCE")]
     agents: Vec<String>,
     /// Make it again what it was in this version
-    #[arg(long, value_name = "VERSION", conflicts_with_all = ["template", "inputs", "parameters", "unset", "watch", "no_watch", "schedule", "on", "concurrency", "agents"])]
+    #[arg(long, value_name = "VERSION", conflicts_with_all = ["template", "inputs", "parameters", "unset", "watch", "no_watch", "schedule", "on", "debounce", "at_most", "concurrency", "agents"])]
     as_version: Option<u32>,
     /// A line for whoever reads its history
     #[arg(long)]
@@ -125,6 +131,16 @@ fn starts(before: &Starts, arguments: &UpdateArguments) -> anyhow::Result<Option
         [] => {}
         [none] if none == "none" => starts.events = None,
         on => starts.events = event_start(on, &arguments.on_value)?,
+    }
+    match arguments.debounce.as_deref() {
+        Some("none") => starts.debounce = None,
+        Some(text) => starts.debounce = Some(read_pause(text)?),
+        None => {}
+    }
+    match arguments.at_most.as_deref() {
+        Some("none") => starts.quota = None,
+        Some(text) => starts.quota = Some(text.parse()?),
+        None => {}
     }
     starts.concurrency = arguments.concurrency.unwrap_or(starts.concurrency);
     Ok((starts != *before).then_some(starts))
