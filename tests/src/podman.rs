@@ -55,9 +55,7 @@ impl Podman {
     pub fn push(&self, world: &World, name: &str, label: &str, files: &[(&str, &str)]) {
         let context = self.folder.path().join(name);
         let root = context.join("root");
-        for program in PROGRAMS {
-            put_program(&root, program);
-        }
+        Self::programs(&root);
         for (path, text) in files {
             put(&root.join(path), text.as_bytes());
         }
@@ -68,6 +66,21 @@ impl Podman {
         let login = format!("ada:{}", world.token());
         self.good(&["push", "--quiet", "--tls-verify=false", "--creds", &login, &image]);
         self.good(&["rmi", &image]);
+    }
+
+    /// A shell and what it needs, in this folder.
+    pub fn programs(root: &Path) {
+        PROGRAMS.iter().for_each(|program| put_program(root, program));
+    }
+
+    /// Digests of the images that there are here.
+    pub fn images(&self) -> Vec<String> {
+        self.good(&["images", "--all", "--quiet", "--no-trunc"]).lines().map(str::to_owned).collect()
+    }
+
+    /// Forgets all images.
+    pub fn forget_images(&self) {
+        self.good(&["rmi", "--all", "--force"]);
     }
 
     /// Names of the containers that there are, running or not.

@@ -91,6 +91,10 @@ impl ContentStore for Contents {
         end(staging, filled).await
     }
 
+    async fn keep_image(&self, series: &Series, image: &fuseml_domain::Image) -> Result<fuseml_domain::Image> {
+        self.trees.adopt_image(series, image).await
+    }
+
     async fn store_tree(&self, series: &Series, directory: &Path) -> Result<Tree> {
         self.trees.store(series, directory).await
     }

@@ -136,5 +136,6 @@ pub use watched::unchanged;
 pub use webhook::{Proof, Webhook};
 pub use window::Window;
 pub use workload::{
-    CollectedOutput, Contents, LogChunk, Phase, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, WorkloadStatus,
+    CollectedOutput, Contents, ImageBuild, LogChunk, Phase, Workload, WorkloadInput, WorkloadKind, WorkloadOutput,
+    WorkloadStatus,
 };

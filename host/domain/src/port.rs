@@ -33,6 +33,11 @@ pub trait ContentStore: Send + Sync {
     async fn missing(&self, tree: &Tree) -> Result<Vec<String>>;
     /// The tree of a digest that one of these stored.
     async fn tree(&self, digest: &crate::Digest) -> Result<Tree>;
+    /// An image of this server, in the repository of this series of runnables from here on.
+    ///
+    /// # Errors
+    /// `not-found` when it is not there.
+    async fn keep_image(&self, series: &Series, image: &crate::Image) -> Result<crate::Image>;
     /// Where the built-in store keeps a stored tree.
     fn location(&self, tree: &Tree) -> Location;
 }
@@ -306,6 +311,9 @@ pub struct Participation {
 pub struct Build {
     pub codeset: Address,
     pub environment_digest: crate::Digest,
+    /// The image that the environment is, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<crate::Image>,
     pub runnables: Vec<(String, Address)>,
 }
 

@@ -109,6 +109,13 @@ pub struct Environment {
     pub digest: Digest,
 }
 
+impl Environment {
+    /// Whether only an image can be it: its Dockerfile says more than a Python and packages.
+    pub fn is_image(&self) -> bool {
+        self.python.is_none() && self.requirements.is_empty() && !self.dockerfile.trim().is_empty()
+    }
+}
+
 /// The immutable description of one runnable version; its digest is the runnable's identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Runnable {

@@ -48,6 +48,9 @@ pub struct Workload {
     pub key: String,
     pub kind: WorkloadKind,
     pub environment: Option<Environment>,
+    /// For a workload that makes an environment: the image that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builds: Option<ImageBuild>,
     /// The extension's instance whose engine runs it; this server if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<Name>,
@@ -74,6 +77,22 @@ pub struct Workload {
     pub resources: Resources,
     /// Project, pipeline, run, step.
     pub labels: Attributes,
+}
+
+/// An image to be built of a codeset (S46): its context is the input [`ImageBuild::CONTEXT`], its output
+/// [`ImageBuild::IMAGE`] reports where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageBuild {
+    /// Of this server's registry.
+    pub repository: String,
+    pub dockerfile: String,
+}
+
+impl ImageBuild {
+    pub const CONTEXT: &str = "context";
+    pub const IMAGE: &str = "image";
+    /// The report of the output, beside it.
+    pub const REPORT: &str = "image.json";
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,10 +3,12 @@
 use crate::{
     Engine, Ports,
     driver::{Driver, Outcome, key_of},
+    location,
 };
 use fuseml_domain::{
-    Action, Address, Attributes, BuildPlan, Descriptor, Environment, Error, InstanceChoice, Name, Origin, Reference,
-    Result, Run, StepEvent, StepRun, Value, Workload, WorkloadKind,
+    Action, Address, Attributes, BuildPlan, Descriptor, Environment, Error, ErrorKind, Image, ImageBuild,
+    InstanceChoice, Kind, Name, Origin, Reference, Result, Run, Runnable, Series, StepEvent, StepRun, Value, Workload,
+    WorkloadInput, WorkloadKind, WorkloadOutput,
     port::{Build, CodesetToBuild, Participation, PreviousBuild, Role},
 };
 use jiff::Timestamp;
@@ -18,26 +20,75 @@ const ENVIRONMENT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 pub(crate) struct Planned {
     pub(crate) plan: BuildPlan,
     codeset: Descriptor,
+    /// The image that the environment is, made for an earlier version of the codeset.
+    image: Option<Image>,
+}
+
+impl Planned {
+    /// What the step gives, where this is the image that they run in.
+    fn runnables(&self, image: Option<&Image>) -> impl Iterator<Item = Runnable> {
+        self.plan.runnables.iter().map(move |runnable| match image {
+            Some(image) => Runnable { environment: None, image: Some(image.clone()), ..runnable.clone() },
+            None => runnable.clone(),
+        })
+    }
+
+    /// The same as far as it is known before.
+    pub(crate) fn foreseen(&self) -> impl Iterator<Item = Runnable> {
+        self.runnables(self.image.as_ref())
+    }
+
+    /// The series of the first runnable: a new image is pushed there, and each other takes it from there.
+    fn series(&self, project: &Name) -> Result<Series> {
+        let first =
+            self.plan.runnables.first().ok_or_else(|| {
+                Error::invalid("build-plan", "an environment that is an image has at least one runnable")
+            })?;
+        Ok(Series::new(project, Kind::Runnable, &first.name))
+    }
+
+    /// The image, if it is there still.
+    async fn kept(&self, ports: &Ports, project: &Name) -> Result<Option<Image>> {
+        let Some(image) = &self.image else { return Ok(None) };
+        match ports.contents.keep_image(&self.series(project)?, image).await {
+            Ok(image) => Ok(Some(image)),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
-    let Planned { plan, .. } = plan_of(driver, run, step).await?;
-    let environment = environment(&plan)?;
-    let verb = if plan.rebuild { "environment built" } else { "environment reused" };
-    let note = format!("{verb}: {} ({})", plan.reason, &environment.digest.hex()[..12]);
+    let planned = plan_of(driver, run, step).await?;
+    let environment = environment(&planned.plan)?;
+    let verb = if planned.plan.rebuild { "environment built" } else { "environment reused" };
+    let note = format!("{verb}: {} ({})", planned.plan.reason, &environment.digest.hex()[..12]);
     Ok(StepEvent::Staged { workload: key_of(run, step), runnable: None, note: Some(note), reuse: None }.into())
 }
 
-/// Makes sure that the environment is on the agent: a moment's work when it already is.
-pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Result<Workload> {
-    let Planned { plan, .. } = plan_of(driver, run, step).await?;
-    Ok(Workload {
+/// Makes sure that the environment is on the agent: a moment's work when it already is, and nothing for an image that
+/// the store has.
+pub(crate) async fn submit(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
+    let planned = plan_of(driver, run, step).await?;
+    if planned.kept(&driver.engine.ports, &run.project).await?.is_some() {
+        let submitted = (StepEvent::Submitted, Timestamp::now());
+        return Ok(Outcome { earlier: vec![submitted], ..StepEvent::Ended.into() });
+    }
+    let workload = workload(&driver.engine.ports, run, step, &planned).await?;
+    driver.engine.ports.agent.submit(&workload).await?;
+    Ok(StepEvent::Submitted.into())
+}
+
+async fn workload(ports: &Ports, run: &Run, step: &StepRun, planned: &Planned) -> Result<Workload> {
+    let environment = environment(&planned.plan)?;
+    let mut workload = Workload {
         agent: None,
         image: None,
         component: None,
+        builds: None,
         key: key_of(run, step),
         kind: WorkloadKind::Environment,
-        environment: Some(environment(&plan)?.clone()),
+        environment: Some(environment.clone()),
         command: Vec::new(),
         variables: Attributes::new(),
         files: Vec::new(),
@@ -47,19 +98,50 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun) -> Resu
         timeout: Some(ENVIRONMENT_TIMEOUT),
         resources: Default::default(),
         labels: crate::work::labels(run, step),
-    })
+    };
+    if environment.is_image() {
+        let text = |text: &str| text.to_owned();
+        let repository = planned.series(&run.project)?.repository();
+        workload.builds = Some(ImageBuild { repository, dockerfile: environment.dockerfile.clone() });
+        let contents = location::locate(ports, &planned.codeset).await?;
+        let (name, path) = (text(ImageBuild::CONTEXT), text(ImageBuild::CONTEXT));
+        workload.inputs.push(WorkloadInput { name, path, contents });
+        let (name, path) = (text(ImageBuild::IMAGE), text(ImageBuild::IMAGE));
+        workload.outputs.push(WorkloadOutput { name, path, report: Some(text(ImageBuild::REPORT)) });
+    }
+    Ok(workload)
+}
+
+/// The image that the step made, or found; `None` for an environment that is none.
+async fn image(ports: &Ports, run: &Run, step: &StepRun, planned: &Planned) -> Result<Option<Image>> {
+    if !environment(&planned.plan)?.is_image() {
+        return Ok(None);
+    }
+    if let Some(kept) = planned.kept(ports, &run.project).await? {
+        return Ok(Some(kept));
+    }
+    let left = ports.agent.outputs(&workload(ports, run, step, planned).await?).await?;
+    let location = left.into_iter().find_map(|output| output.report.location);
+    let missing = || Error::internal("image", "nobody said where the image is that was built");
+    location.ok_or_else(missing)?.parse().map(Some)
 }
 
 pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
-    let Planned { plan, codeset } = plan_of(driver, run, step).await?;
+    let ports = &driver.engine.ports;
+    let planned = plan_of(driver, run, step).await?;
+    let image = image(ports, run, step, &planned).await?;
     let mut artifacts = Vec::new();
     let mut outputs = BTreeMap::new();
-    for runnable in &plan.runnables {
-        let origin = Origin::Run { run: run.label(), step: step.name.clone() };
-        let mut artifact = runnable.clone().describe(&run.project, origin, Timestamp::now())?;
-        artifact.attributes.insert("codeset".to_owned(), codeset.name.to_string());
-        outputs.insert(runnable.kind.clone(), Value::Artifact(artifact.address.clone()));
-        artifacts.push(artifact);
+    for mut runnable in planned.runnables(image.as_ref()) {
+        if let Some(image) = &mut runnable.image {
+            let series = Series::new(&run.project, Kind::Runnable, &runnable.name);
+            *image = ports.contents.keep_image(&series, image).await?;
+        }
+        let (kind, origin) = (runnable.kind.clone(), Origin::Run { run: run.label(), step: step.name.clone() });
+        let mut artifact = runnable.describe(&run.project, origin, Timestamp::now())?;
+        artifact.attributes.insert("codeset".to_owned(), planned.codeset.name.to_string());
+        outputs.insert(kind.clone(), Value::Artifact(artifact.address.clone()));
+        artifacts.push((kind, artifact));
     }
     let part = |slot: &str, role, artifact: &Address| Participation {
         step: step.name.clone(),
@@ -67,13 +149,13 @@ pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Resul
         role,
         artifact: artifact.clone(),
     };
-    let mut lineage = vec![part("codeset", Role::Used, &codeset.address)];
-    lineage.extend(
-        plan.runnables.iter().zip(&artifacts).map(|(runnable, made)| part(&runnable.kind, Role::Made, &made.address)),
-    );
+    let mut lineage = vec![part("codeset", Role::Used, &planned.codeset.address)];
+    lineage.extend(artifacts.iter().map(|(kind, made)| part(kind, Role::Made, &made.address)));
+    let artifacts: Vec<_> = artifacts.into_iter().map(|(_, made)| made).collect();
     let build = Build {
-        codeset: codeset.address.clone(),
-        environment_digest: environment(&plan)?.digest.clone(),
+        codeset: planned.codeset.address.clone(),
+        environment_digest: environment(&planned.plan)?.digest.clone(),
+        image,
         runnables: artifacts.iter().map(|made| (made.name.to_string(), made.address.clone())).collect(),
     };
     Ok(Outcome {
@@ -108,6 +190,7 @@ pub(crate) async fn plan(ports: &Ports, run: &Run, instance: &InstanceChoice, co
             format!("{} is nothing that {instance} can build: {reason}", codeset.address.short()),
         ));
     }
+    let image = last.as_ref().and_then(|build| Some((build.environment_digest.clone(), build.image.clone()?)));
     let previous =
         last.map(|build| PreviousBuild { environment_digest: build.environment_digest, runnables: build.runnables });
     let mut plan = builder.plan(&question, previous.as_ref()).await?;
@@ -115,7 +198,8 @@ pub(crate) async fn plan(ports: &Ports, run: &Run, instance: &InstanceChoice, co
         runnable.instance = Some(instance.clone());
         runnable.check()?;
     }
-    Ok(Planned { plan, codeset })
+    let image = image.filter(|(of, _)| environment(&plan).is_ok_and(|now| now.digest == *of)).map(|(_, image)| image);
+    Ok(Planned { plan, codeset, image })
 }
 
 async fn question(ports: &Ports, codeset: &Descriptor, last: Option<&Build>) -> Result<CodesetToBuild> {

@@ -233,14 +233,10 @@ impl Driver {
             (StepState::Ready, Action::Run(_)) => reuse::stage(self, run, step, collecting).await,
             (StepState::Ready, Action::Serve(_)) => service::stage(self, run, step).await,
             (StepState::Staging, Action::Run(_)) => sprint::from_staging(self, run, step, collecting).await,
-            (StepState::Staging, _) => {
-                let workload = match action {
-                    Action::Build { .. } => build::workload(self, run, step).await?,
-                    Action::Serve(_) => {
-                        work::workload(self, run, step, &Job::of(&self.engine.ports, run, step).await?).await?
-                    }
-                    _ => return Err(nothing_to_do(step)),
-                };
+            (StepState::Staging, Action::Build { .. }) => build::submit(self, run, step).await,
+            (StepState::Staging, Action::Serve(_)) => {
+                let job = Job::of(&self.engine.ports, run, step).await?;
+                let workload = work::workload(self, run, step, &job).await?;
                 self.engine.ports.agent.submit(&workload).await?;
                 Ok(StepEvent::Submitted.into())
             }

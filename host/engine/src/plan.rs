@@ -236,7 +236,7 @@ async fn built(
 ) -> Result<(Prospect, Vec<String>)> {
     let planned = build::plan(ports, run, instance, codeset).await?;
     let mut outputs = BTreeMap::new();
-    for runnable in planned.plan.runnables {
+    for runnable in planned.foreseen() {
         let origin = Origin::Run { run: run.label(), step: step.name.clone() };
         let kind = runnable.kind.clone();
         let artifact = runnable.describe(&run.project, origin, Timestamp::now())?;

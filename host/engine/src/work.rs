@@ -102,6 +102,7 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun, job: &J
     let agent = planned(run, step)?.agent.clone().filter(|_| runnable.component.is_none());
     let mut workload = Workload {
         key: key_of(run, step),
+        builds: None,
         kind: if runnable.service.is_some() { WorkloadKind::Service } else { WorkloadKind::Job },
         environment: runnable.environment.clone(),
         image: runnable.image.clone().filter(|_| runnable.component.is_none()),

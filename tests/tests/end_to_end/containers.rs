@@ -106,3 +106,76 @@ fn a_container_sees_its_own_work_alone_ends_with_its_run_and_goes_on_when_the_se
     let said = world.fuseml(&["run", "start", "missing", "--wait"]).bad(7).stderr();
     assert!(said.contains("podman could not run it; the log says why"), "{said}");
 }
+
+const DOCKERFILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/extensions/rust-dockerfile");
+const BUILT: &str = "
+schema_version: 1
+name: built
+description: Builds an image and trains in it
+inputs: {code: {kind: codeset}}
+steps:
+  build: {build: dockerfile, codeset: '${inputs.code}'}
+  train: {run: '${steps.build.trainer}'}
+outputs: {model: {kind: model, from: '${steps.train.model}'}}
+";
+const RUNNABLES: &str = r#"[
+    {"name": "trainer", "kind": "trainer", "command": ["sh", "/train.sh"],
+     "outputs": {"model": {"kind": "model", "path": "model"}},
+     "parameters": {"alpha": {"type": "number", "default": "0.5"}}},
+    {"name": "checker", "kind": "checker", "command": ["sh", "-c", "echo checked"]}]"#;
+const TRAIN: &str = "mkdir -p model\necho \"alpha $ALPHA\" > model/alpha\necho trained with $ALPHA\n";
+
+#[test]
+fn code_with_a_dockerfile_becomes_an_image_that_is_kept_and_made_again_only_when_it_would_be_another() {
+    let podman = Podman::new();
+    let world = shop(&podman);
+    world.fuseml(&["extension", "build", DOCKERFILE, "--out", "dockerfile"]).good();
+    world.fuseml(&["extension", "install", "dockerfile", "--grant", "all"]).good();
+    write(&world, "built.yaml", BUILT);
+    world.fuseml(&["pipeline", "add", "built.yaml", "--name", "built", "--input", "code=code://*"]).good();
+    let dockerfile = "FROM scratch\nCOPY root /\nCOPY train.sh /train.sh\n";
+    world.code("app", &[("Dockerfile", dockerfile), ("runnables.json", RUNNABLES), ("train.sh", TRAIN)]);
+    Podman::programs(&world.folder.path().join("app/root"));
+    let push = || world.fuseml(&["codeset", "push", "app", "--wait"]).good();
+    push();
+    assert_eq!(world.fuseml(&["run", "logs", "built/1", "--step", "train"]).good().stdout(), "trained with 0.5\n");
+    let image = |run: &str| {
+        let run = world.json(&["run", "show", run]);
+        let runnable = run["steps"][1]["runnable"].as_str().expect("runnable").to_owned();
+        let shown = world.json(&["artifact", "show", &runnable]);
+        shown["runnable"]["image"].as_str().unwrap_or_else(|| panic!("{shown}")).to_owned()
+    };
+    let first = image("built/1");
+    assert!(first.starts_with("shop/runnable/trainer@sha256:"), "{first}");
+    // Each runnable has it in its own repository, and the push itself registered nothing.
+    let of = |name: &str| world.json(&["artifact", "search", &format!("kind = runnable and name = {name}")]);
+    let (trainers, checkers) = (of("trainer"), of("checker"));
+    assert_eq!(trainers.as_array().map(Vec::len), Some(1), "{trainers}");
+    let checker = checkers[0]["runnable"]["image"].as_str().expect("image");
+    assert_eq!(checker.replace("checker", "trainer"), first);
+
+    // Another description of the same image: nothing is built.
+    let tagged = podman.images().len();
+    world.code("app", &[("runnables.json", &RUNNABLES.replace("0.5", "0.7"))]);
+    push();
+    let explained = world.fuseml(&["run", "explain", "built/2"]).good().stdout();
+    assert!(explained.contains("environment reused: no file of the image changed"), "{explained}");
+    assert_eq!((image("built/2"), podman.images().len()), (first.clone(), tagged));
+    assert_eq!(world.fuseml(&["run", "logs", "built/2", "--step", "build"]).good().stdout(), "");
+
+    // What the registry keeps is enough, also after what nothing names is collected.
+    world.fuseml(&["store", "gc", "--older-than", "0s"]).good();
+    podman.forget_images();
+    world.fuseml(&["run", "rerun", "built/2", "--reuse", "off", "--wait"]).good();
+    assert_eq!(world.fuseml(&["run", "logs", "built/3", "--step", "train"]).good().stdout(), "trained with 0.7\n");
+
+    // Another file, another image; one that cannot be built says why.
+    world.code("app", &[("train.sh", &TRAIN.replace("trained", "trained anew"))]);
+    push();
+    assert_ne!(image("built/4"), first);
+    world.code("app", &[("Dockerfile", "FROM scratch\nCOPY nothing /\n")]);
+    let failed = world.fuseml(&["codeset", "push", "app", "--wait"]).bad(7).stderr();
+    assert!(failed.contains("the image could not be built: podman exited with code"), "{failed}");
+    assert!(failed.contains("nothing"), "{failed}");
+    assert_eq!(podman.containers(), [""; 0]);
+}

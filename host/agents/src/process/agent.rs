@@ -1,6 +1,7 @@
 //! The agent: the server's side of workloads. It keeps nothing in memory; every answer is read from the folders.
 
 use super::{
+    build::ImageBuilder,
     container::{self, Container, OwnRegistry},
     environment,
     folder::{self, Endpoint, Folder, State, find_program},
@@ -142,18 +143,30 @@ impl ProcessAgent {
             grace: self.config.grace,
             log_limit: self.config.log_limit,
             environments: self.environments.clone(),
-            uv: if makes_environment { Some(self.uv()?) } else { None },
+            uv: if makes_environment && workload.builds.is_none() { Some(self.uv()?) } else { None },
             python: self.python.clone(),
             container,
+            builder: workload.builds.as_ref().map(|_| self.builder()).transpose()?,
         })
     }
 
-    fn container(&self, workload: &Workload, image: &Image) -> Result<Container> {
-        let podman = installed(self.config.podman.as_ref(), "podman").ok_or_else(|| {
-            let message = "images are run with podman, which is not on the server's PATH; install it or say in the \
-                           configuration where it is";
+    fn podman(&self) -> Result<PathBuf> {
+        installed(self.config.podman.as_ref(), "podman").ok_or_else(|| {
+            let message = "images are made and run with podman, which is not on the server's PATH; install it or say \
+                           in the configuration where it is";
             Error::unavailable("podman-missing", message)
+        })
+    }
+
+    fn builder(&self) -> Result<ImageBuilder> {
+        let registry = self.config.registry.as_ref().ok_or_else(|| {
+            Error::unsupported("image", "images are pushed to this server's registry, which this agent does not know")
         })?;
+        Ok(ImageBuilder::new(self.podman()?, registry, &self.login))
+    }
+
+    fn container(&self, workload: &Workload, image: &Image) -> Result<Container> {
+        let podman = self.podman()?;
         let registry = self.config.registry.as_ref().map(|registry| (registry, &*self.login));
         Container::of(workload, image, podman, registry)
     }

@@ -6,6 +6,7 @@
 //! is true.
 
 mod agent;
+mod build;
 mod container;
 mod environment;
 pub(crate) mod folder;

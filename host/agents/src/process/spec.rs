@@ -1,6 +1,6 @@
 //! What a supervisor must know of its workload: the workload itself and where this agent keeps things.
 
-use super::{container::Container, folder::Folder, procfs::MARK};
+use super::{build::ImageBuilder, container::Container, folder::Folder, procfs::MARK};
 use crate::sdk;
 use fuseml_domain::{Digest, Workload};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,9 @@ pub(crate) struct Spec {
     /// For workloads that run in an image.
     #[serde(default)]
     pub(crate) container: Option<Container>,
+    /// For workloads that make an image.
+    #[serde(default)]
+    pub(crate) builder: Option<ImageBuilder>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -64,7 +67,7 @@ impl Environments {
 impl Spec {
     /// Whether making it ready needs more of the server's environment than nothing.
     pub(crate) fn needs_environment(&self) -> bool {
-        self.uv.is_some() || self.container.is_some()
+        self.uv.is_some() || self.container.is_some() || self.builder.is_some()
     }
 
     /// The workload's own command with the whole of its environment: nothing of the server's reaches it.

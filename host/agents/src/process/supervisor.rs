@@ -4,7 +4,7 @@
 //! Single-threaded from the first line on: it forks, and it hears of signals through a descriptor.
 
 use super::{
-    container, environment,
+    build, container, environment,
     folder::{self, Folder, Lock, Started},
     log::LogWriter,
     procfs::Identity,
@@ -179,7 +179,12 @@ fn oversee(folder: &Folder, spec: &Spec, signals: SignalFd) -> io::Result<Outcom
     let log = LogWriter::open(&folder.log(), spec.log_limit)?;
     let mut runner = Runner::new(signals, log, spec.grace);
     let outcome = match spec.workload.kind {
-        WorkloadKind::Environment => environment::make(&mut runner, folder, spec, spec.timeout),
+        WorkloadKind::Environment => match (&spec.builder, &spec.workload.builds) {
+            (Some(builder), Some(wanted)) => {
+                build::make(&mut runner, folder, spec, (builder, wanted), Instant::now() + spec.timeout)
+            }
+            _ => environment::make(&mut runner, folder, spec, spec.timeout),
+        },
         _ => match environment::make_missing(&mut runner, folder, spec) {
             Ok(Some(failed)) => Ok(failed),
             Ok(None) => start(&mut runner, folder, spec),

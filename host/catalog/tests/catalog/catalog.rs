@@ -163,7 +163,12 @@ async fn a_transition_brings_everything_or_nothing(stand: Stand) {
     let change = Change {
         artifacts: vec![model.clone()],
         lineage: vec![part("code", Role::Used, &code), part("model", Role::Made, &model)],
-        build: Some(Build { codeset: code.address.clone(), environment_digest: digest, runnables: vec![] }),
+        build: Some(Build {
+            codeset: code.address.clone(),
+            environment_digest: digest,
+            image: None,
+            runnables: vec![],
+        }),
         ..Change::of(&before, run.clone())
     };
     catalog.save(&change).await.expect("save");

@@ -613,6 +613,9 @@ impl ContentStore for MemoryContents {
     async fn stage(&self, _: &Contents, _: &Path) -> Result<()> {
         Ok(())
     }
+    async fn keep_image(&self, _: &Series, image: &fuseml_domain::Image) -> Result<fuseml_domain::Image> {
+        Ok(image.clone())
+    }
     async fn store_tree(&self, _: &Series, directory: &Path) -> Result<Tree> {
         let digest = Digest::of(directory.to_string_lossy().as_bytes());
         Tree::new(vec![TreeFile { path: "model".into(), size_bytes: 1, digest, executable: false }])
@@ -701,7 +704,7 @@ impl port::Builder for MemoryBuilder {
         let environment = Environment {
             name: "e".into(),
             dockerfile: "FROM scratch".into(),
-            python: None,
+            python: Some("3.11".into()),
             requirements: Vec::new(),
             digest: Digest::of(b"environment"),
         };

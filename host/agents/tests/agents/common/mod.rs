@@ -34,6 +34,9 @@ impl ContentStore for Folders {
         }
         Ok(())
     }
+    async fn keep_image(&self, _: &Series, image: &fuseml_domain::Image) -> Result<fuseml_domain::Image> {
+        Ok(image.clone())
+    }
     async fn store_tree(&self, _: &Series, _: &Path) -> Result<Tree> {
         unreachable!("agents store nothing")
     }
@@ -147,6 +150,7 @@ pub fn job(key: &str, script: &str) -> Workload {
         kind: WorkloadKind::Job,
         environment: None,
         component: None,
+        builds: None,
         command: ["sh", "-c", script].map(str::to_owned).into(),
         variables: Attributes::new(),
         files: Vec::new(),
