@@ -30,19 +30,38 @@ impl Catalog {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn end_look(&self, before: &CodesetImport, after: &CodesetImport) -> Result<()> {
+    pub async fn end_look(&self, before: &CodesetImport, after: &CodesetImport, began: Timestamp) -> Result<()> {
+        // Who asked for another look while this one went on may want what this one did not see.
         sqlx::query(
-            "UPDATE codeset_imports SET next = $1, document = $2 WHERE project = $3 AND name = $4 AND document = $5",
+            "UPDATE codeset_imports SET next = CASE WHEN next BETWEEN $6 AND $7 THEN next ELSE $1 END, document = $2
+             WHERE project = $3 AND name = $4 AND document = $5",
         )
         .bind(after.next().map(Timestamp::as_millisecond))
         .bind(to_json(after)?)
         .bind(&*before.project)
         .bind(&*before.name)
         .bind(to_json(before)?)
+        .bind(began.as_millisecond())
+        .bind(Timestamp::now().as_millisecond())
         .execute(&self.database.pool)
         .await
         .map_err(failed)?;
         Ok(())
+    }
+
+    /// It is looked at again then, where it would not be by itself.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn look_again(&self, project: &Name, name: &Name, at: Timestamp) -> Result<()> {
+        sqlx::query("UPDATE codeset_imports SET next = $1 WHERE project = $2 AND name = $3 AND next IS NULL")
+            .bind(at.as_millisecond())
+            .bind(&**project)
+            .bind(&**name)
+            .execute(&self.database.pool)
+            .await
+            .map(drop)
+            .map_err(failed)
     }
 
     /// Where a codeset comes from, and the token for it; `None` for one that people push.

@@ -34,18 +34,25 @@ fn received((sequence, project, webhook, received, document): Row) -> Result<Rec
 }
 
 impl Catalog {
-    /// Saves events of a project, all or none; answers how many did not come before.
+    /// Saves events of a project, all or none; answers how many did not come before, by themselves or by the signed
+    /// request that each was delivered by.
     ///
     /// # Errors
     /// `not-found` for a project that is not there.
-    pub async fn receive(&self, project: &Name, webhook: Option<&Name>, events: &[Event]) -> Result<u64> {
+    pub async fn receive(
+        &self,
+        project: &Name,
+        webhook: Option<&Name>,
+        events: &[Event],
+        deliveries: &[Option<String>],
+    ) -> Result<u64> {
         self.check_project(project).await?;
         let (now, mut new) = (Timestamp::now().as_millisecond(), 0);
         let mut transaction = self.database.write().await?;
-        for event in events {
+        for (event, delivery) in events.iter().zip(deliveries) {
             let done = sqlx::query(
-                "INSERT INTO received_events (project, webhook, source, id, received, document)
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+                "INSERT INTO received_events (project, webhook, source, id, received, document, delivery)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
             )
             .bind(&**project)
             .bind(webhook.map_or("", |name| name))
@@ -53,6 +60,7 @@ impl Catalog {
             .bind(&event.id)
             .bind(now)
             .bind(to_json(event)?)
+            .bind(delivery.as_deref())
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;

@@ -43,8 +43,8 @@ pub(crate) async fn insert(connection: &mut AnyConnection, run: &Run) -> Result<
         .await
         .map_err(failed)?;
     sqlx::query(
-        "INSERT INTO runs (id, project, pipeline, number, state, root, revision, document, template)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO runs (id, project, pipeline, number, state, root, revision, document, template, by_itself)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(run.id.to_string())
     .bind(&*run.project)
@@ -55,6 +55,7 @@ pub(crate) async fn insert(connection: &mut AnyConnection, run: &Run) -> Result<
     .bind(run.revision.cast_signed())
     .bind(to_json(&run.frame())?)
     .bind(digest)
+    .bind(i64::from(run.quota.is_some()))
     .execute(&mut *connection)
     .await
     .map_err(failed)?;

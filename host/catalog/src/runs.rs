@@ -205,7 +205,7 @@ impl Catalog {
             return Ok(None);
         };
         let mut first = before.clone();
-        first.begin();
+        first.begin(Timestamp::now());
         update_run(&mut transaction, &first, first.changed_since(&before)).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(Some(first))
@@ -336,19 +336,23 @@ pub(crate) async fn insert_run(
     mut run: Run,
     started: &mut Started,
 ) -> Result<Option<String>> {
-    if let Some(reason) = over_quota(&mut *connection, &run).await? {
-        return Ok(Some(reason));
-    }
+    let mut changed = Vec::new();
     if run.concurrency != Concurrency::Parallel || run.debounced.is_some() {
         let before = open_runs_of(&mut *connection, &run.project, &run.pipeline).await?;
         let (mut open, concurrency) = (before.clone(), run.concurrency);
         if let Admission::Refused(reason) = admit(&mut run, concurrency, &mut open, Timestamp::now())? {
             return Ok(Some(reason));
         }
-        for (changed, before) in open.into_iter().zip(before).filter(|(now, before)| now.revision > before.revision) {
-            update_run(&mut *connection, &changed, changed.changed_since(&before)).await?;
-            started.replaced.push(changed);
-        }
+        changed.extend(open.into_iter().zip(before).filter(|(now, before)| now.revision > before.revision));
+    }
+    let overtaken = |run: &Run| run.debounced.is_some() && !run.has_begun();
+    let overtaken: Vec<_> = changed.iter().map(|(now, _)| now).filter(|now| overtaken(now)).map(|now| now.id).collect();
+    if let Some(reason) = over_quota(&mut *connection, &run, &overtaken).await? {
+        return Ok(Some(reason));
+    }
+    for (now, before) in changed {
+        update_run(&mut *connection, &now, now.changed_since(&before)).await?;
+        started.replaced.push(now);
     }
     let number: Option<i64> =
         sqlx::query_scalar("UPDATE pipelines SET runs = runs + 1 WHERE project = $1 AND name = $2 RETURNING runs")
@@ -372,10 +376,19 @@ pub(crate) async fn insert_run(
     Ok(None)
 }
 
-/// Why a pipeline that may start so often does not start once more. A run's id says when it was made.
-async fn over_quota(connection: &mut AnyConnection, run: &Run) -> Result<Option<String>> {
+/// Why a pipeline that may start so often by itself does not start once more; what was overtaken before it began does not
+/// count. A run's id says when it was made.
+async fn over_quota(connection: &mut AnyConnection, run: &Run, overtaken: &[Uuid]) -> Result<Option<String>> {
     let Some(quota) = run.quota else { return Ok(None) };
-    let select = "SELECT id FROM runs WHERE project = $1 AND pipeline = $2 ORDER BY number DESC LIMIT 1 OFFSET $3";
+    for id in overtaken {
+        sqlx::query("UPDATE runs SET by_itself = 0 WHERE id = $1")
+            .bind(id.to_string())
+            .execute(&mut *connection)
+            .await
+            .map_err(failed)?;
+    }
+    let select = "SELECT id FROM runs WHERE project = $1 AND pipeline = $2 AND by_itself = 1
+        ORDER BY number DESC LIMIT 1 OFFSET $3";
     let id: Option<String> = sqlx::query_scalar(select)
         .bind(&*run.project)
         .bind(&*run.pipeline)
@@ -383,13 +396,9 @@ async fn over_quota(connection: &mut AnyConnection, run: &Run) -> Result<Option<
         .fetch_optional(connection)
         .await
         .map_err(failed)?;
-    let began = match id.as_deref().map(read_id).transpose()?.and_then(|id| id.get_timestamp()) {
-        Some(made) => {
-            let (seconds, nanoseconds) = made.to_unix();
-            Timestamp::new(seconds.cast_signed(), nanoseconds.cast_signed()).unwrap_or_default()
-        }
-        None => return Ok(None),
-    };
+    let Some(made) = id.as_deref().map(read_id).transpose()?.and_then(|id| id.get_timestamp()) else { return Ok(None) };
+    let (seconds, nanoseconds) = made.to_unix();
+    let began = Timestamp::new(seconds.cast_signed(), nanoseconds.cast_signed()).unwrap_or_default();
     Ok(quota.refusal(began, run.created))
 }
 

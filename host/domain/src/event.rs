@@ -9,6 +9,10 @@ use std::{borrow::Cow, fmt, str::FromStr};
 
 /// The longest id, source, type or subject, in bytes.
 const LONGEST: usize = 512;
+/// The longest data, in bytes of JSON: as much as CloudEvents wants everybody to take.
+const MOST_DATA: usize = 64 << 10;
+/// How deep data may be nested: what is kept is read again.
+const DEEPEST: usize = 32;
 
 /// One event with the attributes of CloudEvents 1.0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +47,30 @@ impl Event {
                 return Err(Error::invalid("event", message));
             }
         }
+        if is_deeper(&self.data, DEEPEST) {
+            return Err(Error::invalid("event", format!("the event's data is nested more than {DEEPEST} deep")));
+        }
+        if self.size() > MOST_DATA {
+            return Err(Error::invalid("event", format!("the event's data has more than {MOST_DATA} bytes")));
+        }
         Ok(())
+    }
+
+    fn size(&self) -> usize {
+        serde_json::to_vec(&self.data).map_or(usize::MAX, |data| data.len())
+    }
+
+    /// The same with what is at the top of its data alone, where all of it is too much to be kept.
+    #[must_use]
+    pub fn cut(self) -> Self {
+        if self.size() <= MOST_DATA && !is_deeper(&self.data, DEEPEST) {
+            return self;
+        }
+        let members = self.data.as_object().into_iter().flatten();
+        let short = |value: &Json| scalar(value).is_some_and(|text| text.len() <= LONGEST);
+        let members = members.filter(|(_, value)| short(value)).take(100);
+        let data = Json::Object(members.map(|(name, value)| (name.clone(), value.clone())).collect());
+        Self { data, ..self }
     }
 
     /// A text, number or truth value of it: `subject`, `source`, `type`, `id`, or one in its data, `data.model.name`.
@@ -64,6 +91,14 @@ impl Event {
     pub fn scalars(&self) -> impl Iterator<Item = (String, String)> {
         let members = self.data.as_object().into_iter().flatten();
         members.filter_map(|(name, value)| Some((name.clone(), scalar(value)?)))
+    }
+}
+
+fn is_deeper(value: &Json, most: usize) -> bool {
+    match value {
+        Json::Array(items) => most == 0 || items.iter().any(|item| is_deeper(item, most - 1)),
+        Json::Object(members) => most == 0 || members.values().any(|member| is_deeper(member, most - 1)),
+        _ => false,
     }
 }
 
@@ -203,8 +238,12 @@ pub(crate) mod tests {
             Event { id: String::new(), ..sound.clone() },
             Event { source: "a".repeat(LONGEST + 1), ..sound.clone() },
             Event { subject: Some("a\nb".to_owned()), ..sound.clone() },
+            Event { data: (0..40).fold(json!(1), |inner, _| json!([inner])), ..sound.clone() },
+            Event { data: json!({"ref": "main", "commits": "x".repeat(MOST_DATA)}), ..sound.clone() },
         ] {
             assert_eq!(wrong.check().expect_err("refused").code, "event");
         }
+        let much = Event { data: json!({"ref": "main", "commits": ["x".repeat(MOST_DATA)]}), ..sound };
+        assert_eq!(much.cut().data, json!({"ref": "main"}));
     }
 }

@@ -49,7 +49,24 @@ impl Interpolated {
                 Replacement::Literal(text) => Piece::Literal(text),
             }),
         };
-        self.0.iter().map(replace).collect::<Result<_>>().map(Self)
+        Self::of(self.0.iter().map(replace).collect::<Result<_>>()?)
+    }
+
+    /// With texts that stand beside each other as one, so that what is shown reads as the same.
+    fn of(pieces: Vec<Piece>) -> Result<Self> {
+        let mut all: Vec<Piece> = Vec::new();
+        for piece in pieces {
+            match (all.last_mut(), piece) {
+                (Some(Piece::Literal(before)), Piece::Literal(text)) => before.push_str(&text),
+                (Some(Piece::Literal(before)), Piece::Reference(reference)) if before.ends_with('$') => {
+                    let message =
+                        format!("`{before}` ends with `$`, and {reference} follows: put something in between");
+                    return Err(Error::invalid("reference", message));
+                }
+                (_, piece) => all.push(piece),
+            }
+        }
+        Ok(Self(all))
     }
 }
 
@@ -86,7 +103,7 @@ impl FromStr for Interpolated {
         }
         literal.push_str(rest);
         pieces.extend((!literal.is_empty()).then_some(Piece::Literal(literal)));
-        Ok(Self(pieces))
+        Self::of(pieces)
     }
 }
 
@@ -198,6 +215,25 @@ mod tests {
         for wrong in ["${inputs.code", "${nothing}", "a ${steps.x} b"] {
             assert_eq!(wrong.parse::<Interpolated>().expect_err(wrong).code, "reference", "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_replaced_by_a_text_stays_that_text() {
+        let text: Interpolated = "${inputs.a}${inputs.b} ${inputs.c}".parse().expect("text");
+        let by = |b: &'static str| {
+            move |reference: &Reference| {
+                Ok(match reference.to_string().as_str() {
+                    "${inputs.a}" => Replacement::Literal("$".to_owned()),
+                    "${inputs.b}" => Replacement::Literal(b.to_owned()),
+                    _ => Replacement::Reference(reference.clone()),
+                })
+            }
+        };
+        let replaced = text.replaced(&by("{inputs.x}")).expect("replaced");
+        assert_eq!(replaced.to_string().parse::<Interpolated>().expect("again"), replaced);
+        assert_eq!(replaced.filled(said).expect("filled"), "${inputs.x} <${inputs.c}>");
+        let dollar: Interpolated = "${inputs.a}${inputs.c}".parse().expect("text");
+        assert!(dollar.replaced(&by("")).expect_err("two readings").message.contains("put something in between"));
     }
 
     #[test]

@@ -52,6 +52,8 @@ impl Given {
 struct Opened<'a> {
     path: Vec<&'a str>,
     count: usize,
+    /// In bytes of their documents.
+    size: usize,
 }
 
 impl<'a> Opened<'a> {
@@ -120,11 +122,14 @@ impl Template {
                 here(Error::not_found("unknown-template", format!("there is no template `{}`", nested.template)))
             })?;
             opened.begin(name).map_err(here)?;
+            opened.size = opened.size.saturating_add(size_of(part));
+            if opened.size > LARGEST {
+                return Err(here(Error::invalid("parts", format!("with its parts it has more than {LARGEST} bytes"))));
+            }
             let part = part.flattened_in(parts, opened).map_err(here)?;
             opened.path.pop();
             members.add(step, part).map_err(here)?;
         }
-        let mut size = 0;
         for step in &self.steps {
             let here = |error: Error| error.context(format!("step {}", step.name));
             // What stands outside means steps and parts outside, whatever the steps of parts will be called.
@@ -142,10 +147,6 @@ impl Template {
             }
             // A part may be large, and made of parts: what is too much is refused before it is all there.
             flat.check_count()?;
-            size += members.0.get(&step.name).map_or(0, size_of);
-            if size > LARGEST {
-                return Err(here(Error::invalid("parts", format!("with its parts it has more than {LARGEST} bytes"))));
-            }
         }
         for (name, output) in &mut flat.outputs {
             let given = members.outside(self, &output.from).and_then(|given| given.reference(&output.from));
@@ -310,8 +311,13 @@ impl Place<'_> {
             step.name = self.name(&inner.name)?;
             step.after = step.after.iter().map(|name| self.name(name)).collect::<Result<_>>()?;
             step.after.extend(self.step.after.iter().cloned());
-            // What begins only after others is skipped with them, unless it runs however those went.
-            if let (true, Some(when)) = (begins || inner.runs != Runs::OnSuccess, &self.step.when)
+            // What begins only after others is skipped with them, unless it runs however those went; but then it can ask
+            // nothing of what a step made that may have failed.
+            let is_asked = |when: &&When| {
+                begins && inner.runs == Runs::OnSuccess
+                    || inner.runs != Runs::OnSuccess && !matches!(when.reference(), Some(Reference::Output { .. }))
+            };
+            if let Some(when) = self.step.when.as_ref().filter(is_asked)
                 && step.when.replace(when.clone()).is_some()
             {
                 let message = format!("its step {} has a `when` of its own, and can have no other", inner.name);

@@ -8,7 +8,7 @@ use crate::{
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an input is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,7 +126,17 @@ impl Pipeline {
     ///
     /// # Errors
     /// `invalid` for a step that is not there or is no job.
-    pub fn at(mut self, agent: Option<&Name>, by_step: &BTreeMap<Name, Name>) -> Result<Self> {
+    pub fn at(self, agent: Option<&Name>, by_step: &BTreeMap<Name, Name>) -> Result<Self> {
+        self.at_but(agent, by_step, &BTreeSet::new())
+    }
+
+    /// The same, but for those that stay on the server.
+    pub(crate) fn at_but(
+        mut self,
+        agent: Option<&Name>,
+        by_step: &BTreeMap<Name, Name>,
+        here: &BTreeSet<Name>,
+    ) -> Result<Self> {
         let is_job = |step: &Step| matches!(step.action, Action::Run(_));
         for name in by_step.keys() {
             if !self.template.step(name).is_some_and(is_job) {
@@ -137,7 +147,7 @@ impl Pipeline {
                 return Err(Error::invalid("agent", message));
             }
         }
-        for step in self.template.steps.iter_mut().filter(|step| is_job(step)) {
+        for step in self.template.steps.iter_mut().filter(|step| is_job(step) && !here.contains(&step.name)) {
             if let Some(chosen) = by_step.get(&step.name).or(step.agent.as_ref()).or(agent) {
                 step.agent = Some(chosen.clone());
             }
@@ -170,6 +180,18 @@ impl Pipeline {
     /// `invalid` for an attribute where an artifact is needed.
     pub fn with_attributes_of(mut self, artifacts: &BTreeMap<Name, Descriptor>) -> Result<Self> {
         for step in &mut self.template.steps {
+            // As parameters of the pipeline: those are texts, whatever a stranger wrote into an attribute.
+            if let Action::Run(work) | Action::Serve(work) = &mut step.action {
+                for (name, text) in std::mem::take(&mut work.parameters) {
+                    match Reference::is(&text).then(|| text.parse()).transpose()? {
+                        Some(Reference::Attribute { input, attribute }) => {
+                            let given = self.parameters.entry(step.name.clone()).or_default();
+                            given.entry(name).or_insert_with(|| attribute_of(artifacts, &input, &attribute));
+                        }
+                        _ => drop(work.parameters.insert(name, text)),
+                    }
+                }
+            }
             step.give(&|reference| {
                 Ok(match reference {
                     Reference::Attribute { input, attribute } => {

@@ -1,6 +1,6 @@
 //! Versions of a pipeline: what is changed of it takes the place of what it was, which is kept and can come back.
 
-use crate::{Action, Attributes, Binding, Connected, Name, Pipeline, Result, Selector, Starts, Step};
+use crate::{Action, Attributes, Binding, Connected, Error, Name, Pipeline, Result, Selector, Starts, Step};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +46,13 @@ impl Pipeline {
         let kept = self.inputs.iter().filter(|(name, _)| template.inputs.contains_key(*name));
         let mut inputs: BTreeMap<_, _> = kept.map(|(name, binding)| (name.to_string(), binding.to_string())).collect();
         inputs.extend(change.inputs);
+        for (step, unset) in &change.unset {
+            let given = self.parameters.get(step);
+            if let Some(unknown) = unset.iter().find(|name| given.is_none_or(|given| !given.contains_key(*name))) {
+                let message = format!("{} gives no parameter `{step}.{unknown}` that could be taken back", self.name);
+                return Err(Error::invalid("unknown-parameter", message));
+            }
+        }
         let mut parameters = BTreeMap::new();
         for (name, given) in &self.parameters {
             let Some(step) = template.step(name) else { continue };
@@ -66,13 +73,19 @@ impl Pipeline {
             agents.extend(before.filter(|_| step.agent.is_none()).map(|agent| (step.name.clone(), agent.clone())));
         }
         let mut connected = connected;
+        let mut here = BTreeSet::new();
         for (step, agent) in change.agents {
+            if connected.template.step(&step).is_none() {
+                let message = format!("the template {} has no step `{step}`", connected.template.name);
+                return Err(Error::invalid("agent", message));
+            }
             match agent {
                 Some(agent) => drop(agents.insert(step, agent)),
                 None => {
                     agents.remove(&step);
                     let of_it = connected.template.steps.iter_mut().filter(|it| it.name == step);
                     of_it.for_each(|step| step.agent = None);
+                    here.insert(step);
                 }
             }
         }
@@ -86,9 +99,11 @@ impl Pipeline {
                 .retain(|input, field| has(input) || before.and_then(|before| before.get(input)) != Some(field));
         }
         let (project, name) = (self.project.clone(), self.name.clone());
-        let next = Self::new(project, name, connected, &inputs, parameters, self.created)?
-            .starting(starts)?
-            .at(change.agent.as_ref(), &agents)?;
+        let next = Self::new(project, name, connected, &inputs, parameters, self.created)?.starting(starts)?.at_but(
+            change.agent.as_ref(),
+            &agents,
+            &here,
+        )?;
         Ok(Self { version: self.version + 1, edited: Some(edited), freezes: self.freezes.clone(), ..next })
     }
 
@@ -227,6 +242,7 @@ mod tests {
         let back = PipelineChange {
             unset: [(name("train"), ["alpha".to_owned()].into())].into(),
             agents: [(name("train"), None)].into(),
+            agent: Some(name("other")),
             ..PipelineChange::default()
         };
         let after = before.changed_by(back, edited()).expect("next");

@@ -161,6 +161,9 @@ pub struct Run {
     /// It begins a while after it was started, unless another start of this like comes first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debounced: Option<String>,
+    /// When it may have begun, where that is later than it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Timestamp>,
     /// Inputs whose last artifact its pipeline wants to know.
     #[serde(skip)]
     pub watched: Vec<Name>,
@@ -201,6 +204,7 @@ impl Run {
             reuse: None,
             concurrency: pipeline.starts.concurrency,
             debounced: None,
+            began: None,
             quota: None,
             watched: pipeline.starts.watch.keys().cloned().collect(),
             interventions: Vec::new(),
@@ -213,6 +217,7 @@ impl Run {
         if let Some(pause) = starts.debounce {
             self.debounced = Some(like.to_owned());
             let begins = self.created.saturating_add(pause).unwrap_or(Timestamp::MAX);
+            self.began = Some(begins);
             for step in self.steps.iter_mut().filter(|step| step.state == StepState::Ready) {
                 step.not_before = Some(begins);
             }
@@ -334,9 +339,10 @@ impl Run {
     }
 
     /// Nothing is before it any more.
-    pub fn begin(&mut self) {
+    pub fn begin(&mut self, now: Timestamp) {
         if self.state == RunState::Queued {
             self.state = RunState::Running;
+            self.began = self.began.max(Some(now));
             self.revision += 1;
         }
     }

@@ -36,6 +36,10 @@ impl<K: Clone + Eq + Hash> Arrivals<K> {
         if let Some(notify) = waiting.get(what).and_then(Weak::upgrade) {
             return notify;
         }
+        // Who went without being told, and never will be.
+        if waiting.len() >= 64 && waiting.len().is_power_of_two() {
+            waiting.retain(|_, notify| notify.strong_count() > 0);
+        }
         let notify = Arc::new(Notify::new());
         waiting.insert(what.clone(), Arc::downgrade(&notify));
         notify

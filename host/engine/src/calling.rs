@@ -1,14 +1,10 @@
 //! Steps that call endpoints or tell them how the run stands (S128). What is sent has a key that stays the same when it
 //! is sent again, because a server may die before it notes the answer.
 
-use crate::{
-    Ports,
-    driver::{Outcome, key_of},
-    work,
-};
+use crate::{Ports, driver::Outcome, work};
 use fuseml_domain::{
-    Call, CallContent, InterpolatedJson, Notice, Notify, OutgoingCall, Result, Run, StepEvent, StepRun, StepState,
-    Value, event_scalar,
+    Call, CallContent, InterpolatedJson, Intervention, Notice, Notify, OutgoingCall, Result, Run, RunCommand,
+    StepEvent, StepRun, StepState, Value, event_scalar,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,7 +22,7 @@ pub(crate) async fn call(
     let path = call.path.as_ref().map(|path| path.filled(said)).transpose()?;
     let body = call.body.as_ref().map(|body: &InterpolatedJson| body.filled(said)).transpose()?;
     let content = CallContent::Request { method: call.method, path, body };
-    let outgoing = OutgoingCall { endpoint: call.endpoint.clone(), key: key_of(run, step), content };
+    let outgoing = OutgoingCall { endpoint: call.endpoint.clone(), key: key(run, step), content };
     let answer = ports.endpoints.call(&run.project, &outgoing, timeout.unwrap_or(PATIENCE)).await?;
     let members = answer.body.as_object().into_iter().flatten();
     let mut outputs: BTreeMap<_, _> =
@@ -46,7 +42,16 @@ pub(crate) async fn notify(ports: &Ports, run: &Run, step: &StepRun, notify: &No
         failures: failed.map(|step| (step.name.clone(), step.note.clone().unwrap_or_default())).collect(),
     };
     let content = CallContent::Notice(notice);
-    let outgoing = OutgoingCall { endpoint: notify.endpoint.clone(), key: key_of(run, step), content };
+    let outgoing = OutgoingCall { endpoint: notify.endpoint.clone(), key: key(run, step), content };
     ports.endpoints.call(&run.project, &outgoing, PATIENCE).await?;
     Ok(StepEvent::Succeeded { outputs: BTreeMap::new(), note: Some(format!("told {}", notify.endpoint)) }.into())
+}
+
+/// The same for every try that the template asks for, and another once a person wants it done again.
+fn key(run: &Run, step: &StepRun) -> String {
+    let again = |it: &&Intervention| matches!(it.command, RunCommand::Retry { .. } | RunCommand::Resume);
+    match run.interventions.iter().filter(again).count() {
+        0 => format!("{}.{}", run.id, step.name),
+        count => format!("{}.{}.{count}", run.id, step.name),
+    }
 }

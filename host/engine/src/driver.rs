@@ -139,7 +139,8 @@ impl Driver {
             let run = self.snapshot();
             let Some(step) = run.active(Timestamp::now()).find(|step| step.name == *name) else { return Ok(()) };
             // What it runs is chosen: it takes all that needs, at once, having let go of what it had.
-            if !has_all && step.state != StepState::Ready {
+            // One that runs already, taken over from a server that died, goes on with what it has.
+            if !has_all && step.state == StepState::Staging {
                 has_all = true;
                 let needed = work::needed(&self.engine.ports, &run, step).await?;
                 if needed != Resources::default() {
@@ -184,7 +185,11 @@ impl Driver {
         for attempt in 1.. {
             match self.act(run, step, collecting).await {
                 Ok(outcome) => return outcome,
-                Err(error) if error.kind == ErrorKind::Unavailable && attempt < self.engine.config.attempts => {
+                Err(error)
+                    if error.kind == ErrorKind::Unavailable
+                        && attempt < self.engine.config.attempts
+                        && !is_call(run, step) =>
+                {
                     tracing::warn!(run = %run.label(), step = %step.name, %error, "trying again");
                     tokio::time::sleep(pause).await;
                     pause *= 2;
@@ -334,6 +339,12 @@ async fn until(due: Option<Timestamp>) {
         }
         None => std::future::pending().await,
     }
+}
+
+/// Whether trying it again is the template's to say: whoever is called may have done it.
+fn is_call(run: &Run, step: &StepRun) -> bool {
+    let action = run.template.step(&step.name).map(|step| &step.action);
+    matches!(action, Some(Action::Call { .. } | Action::Notify(_)))
 }
 
 fn nothing_to_do(step: &StepRun) -> Error {

@@ -33,9 +33,10 @@ impl Pool {
     /// One part after the other, always in this order, so that no two jobs wait for each other. Who says nothing of
     /// processors takes one.
     pub(crate) async fn take(&self, needed: &Resources) -> Share {
-        let cpu = self.cpu.take(needed.cpu_millis.unwrap_or(CPU)).await;
+        // The rarest first: who waits for it holds up nobody else.
+        let gpus = self.gpus.take(needed.gpus.unwrap_or(0)).await;
         let memory = self.memory.take(needed.memory_bytes.map_or(0, mebibytes)).await;
-        Share([cpu, memory, self.gpus.take(needed.gpus.unwrap_or(0)).await])
+        Share([gpus, memory, self.cpu.take(needed.cpu_millis.unwrap_or(CPU)).await])
     }
 }
 

@@ -41,7 +41,9 @@ async fn begin(
     let reason = format!("the event {} came from {}{subject}", event.event_type, event.source);
     let run = match start.values_of(event).and_then(|values| pipeline.clone().with(values, BTreeMap::new())) {
         Ok(pipeline) => {
-            trigger::newest(ports, &pipeline, reason).await.map(|run| run.by_itself(&pipeline.starts, "event"))
+            let like =
+                format!("{} {} {}", event.event_type, event.source, event.subject.as_deref().unwrap_or_default());
+            trigger::newest(ports, &pipeline, reason).await.map(|run| run.by_itself(&pipeline.starts, &like))
         }
         Err(error) => Err(error),
     };

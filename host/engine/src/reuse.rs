@@ -7,8 +7,8 @@ use crate::{
     work::{self, Chosen},
 };
 use fuseml_domain::{
-    Descriptor, Digest, Error, ErrorKind, Identity, Kind, Result, Reuse, ReuseVerdict, Run, StepEvent, StepResult,
-    StepRun, Store, Value, port::Role,
+    Descriptor, Digest, Error, ErrorKind, Identity, Kind, Resources, Result, Reuse, ReuseVerdict, Run, StepEvent,
+    StepResult, StepRun, Store, Value, port::Role,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::atomic::AtomicBool};
@@ -50,8 +50,11 @@ pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun, collecting
             let (workload, runnable) = (key_of(run, step), Some(chosen.address.clone()));
             let staged = StepEvent::Staged { workload, runnable, note: None, reuse };
             match chosen.runnable.component {
-                Some(_) => sprint::from_ready(driver, run, step, staged, chosen.into(), collecting).await,
-                None => Ok(staged.into()),
+                // What needs more than a place waits for it first.
+                Some(_) if chosen.needs == Resources::default() => {
+                    sprint::from_ready(driver, run, step, staged, chosen.into(), collecting).await
+                }
+                _ => Ok(staged.into()),
             }
         }
     }

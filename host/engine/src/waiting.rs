@@ -133,7 +133,7 @@ async fn artifact(ports: &Ports, run: &Run, wait: &WaitArtifact) -> Result<Optio
             }
         },
     };
-    Ok(found.filter(|found| !wait.new || found.created >= run.created))
+    Ok(found.filter(|found| !wait.new || found.created >= run.began.unwrap_or(run.created)))
 }
 
 async fn event(
@@ -144,7 +144,7 @@ async fn event(
     after: &mut i64,
 ) -> Result<Option<ReceivedEvent>> {
     // What ended an earlier try of the step does not end the next.
-    let since = step.earlier.last().and_then(|earlier| earlier.ended).unwrap_or(run.created);
+    let since = step.earlier.last().and_then(|earlier| earlier.ended).or(run.began).unwrap_or(run.created);
     loop {
         let portion = ports.catalog.received_since(&run.project, since, *after, BATCH).await?;
         for received in &portion {

@@ -24,6 +24,7 @@ pub(crate) struct Chosen {
     /// Of every parameter.
     pub(crate) parameters: Attributes,
     pub(crate) variables: Attributes,
+    pub(crate) needs: Resources,
 }
 
 /// Chooses the runnable and checks that everything fits it.
@@ -35,13 +36,13 @@ pub(crate) async fn prepare(ports: &Ports, run: &Run, step: &StepRun) -> Result<
     let runnable = ports.catalog.runnable(&address).await?;
     check_inputs(&runnable, &inputs)?;
     let parameters = runnable.bind(&parameters(run, step, work)?)?;
-    let needed = work.needs(&runnable)?;
+    let needs = work.needs(&runnable)?;
     // What an engine has, the engine says itself.
     if let (true, Some(machine)) = (is_here(run, step, &runnable)?, ports.agent.machine()) {
-        machine.check(&needed)?;
+        machine.check(&needs)?;
     }
     let variables = variables(ports, &runnable).await?;
-    Ok(Chosen { address, runnable, inputs, parameters, variables })
+    Ok(Chosen { address, runnable, inputs, parameters, variables, needs })
 }
 
 /// Whether this server's machine runs it. What a component does is no business of an engine: it runs in the sandbox.

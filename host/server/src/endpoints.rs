@@ -2,6 +2,7 @@
 
 use crate::extension::Vault;
 use async_trait::async_trait;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use fuseml_catalog::Catalog;
 use fuseml_domain::{
     CallAnswer, CallContent, Endpoint, Error, Method, Name, Notice, NoticeFormat, OutgoingCall, Result, SecretText,
@@ -20,8 +21,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 /// The longest answer that is read, in bytes.
 const MOST_ANSWER: usize = 1 << 20;
-/// `whsec_` and 16 bytes in base64.
-const SHORTEST_SIGNING: usize = 30;
+/// Of any secret that proves something, in bytes.
+pub(crate) const SHORTEST_SECRET: usize = 16;
 /// Of an answer that refuses, for people.
 const SHOWN: usize = 200;
 /// What a notice is, as a type of CloudEvents.
@@ -80,8 +81,14 @@ fn literal(url: &Url) -> Option<IpAddr> {
     }
 }
 
+/// Whether it is a secret of Standard Webhooks that nobody guesses.
+pub(crate) fn is_signing_secret(secret: &str) -> bool {
+    let key = BASE64_STANDARD.decode(secret.strip_prefix("whsec_").unwrap_or(secret));
+    key.is_ok_and(|key| key.len() >= SHORTEST_SECRET)
+}
+
 fn signer(secret: &str) -> Result<Signer> {
-    let signer = Signer::new(secret).ok().filter(|_| secret.len() >= SHORTEST_SIGNING);
+    let signer = Signer::new(secret).ok().filter(|_| is_signing_secret(secret));
     signer.ok_or_else(|| Error::invalid("endpoint", "a signing secret is whsec_ and then 16 bytes or more in base64"))
 }
 
@@ -160,8 +167,10 @@ fn below(url: &Url, path: &str) -> Result<Url> {
             segments.push(segment);
         }
     }
+    // The endpoint's own query may hold its key.
     if let Some(query) = query {
-        below.set_query(Some(query));
+        let all: Vec<_> = url.query().into_iter().chain([query]).collect();
+        below.set_query(Some(&all.join("&")));
     }
     Ok(below)
 }
@@ -236,6 +245,8 @@ mod tests {
         ] {
             assert_eq!(below(&url, path).expect(path).as_str().replace("//shop", "/shop"), wanted, "{path}");
         }
+        let keyed: Url = "https://crm.example/api?key=1".parse().expect("url");
+        assert_eq!(below(&keyed, "models?x=1").expect("path").as_str(), "https://crm.example/api/models?key=1&x=1");
         for wrong in ["../admin", "a/../../b", "a/%2E%2e/b", "a\\b", "a\nb", "."] {
             assert!(below(&url, wrong).is_err(), "{wrong:?}");
         }

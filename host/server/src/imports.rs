@@ -7,6 +7,8 @@ use std::{collections::HashSet, sync::Mutex, time::Duration};
 
 /// Between two looks for what is due.
 const TICK: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_secs(15);
+const LONGEST_RETRY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Looked at in one go; the rest a tick later.
 const TOGETHER: u32 = 16;
 
@@ -51,6 +53,7 @@ pub(crate) async fn follow(app: &App, project: &Name, name: &Name) -> Result<Cod
             Error::not_found("unknown-import", format!("{project}/{name} follows no outside repository"))
         })?;
     let _turn = app.following.begin(project, name)?;
+    let began = Timestamp::now();
     let token = match &secret {
         Some(sealed) => Some(app.registry.vault().open(sealed).await?),
         None => None,
@@ -67,7 +70,7 @@ pub(crate) async fn follow(app: &App, project: &Name, name: &Name) -> Result<Cod
         },
     };
     let after = CodesetImport { last: Some(outcome), ..import.clone() };
-    app.catalog.end_look(&import, &after).await?;
+    app.catalog.end_look(&import, &after, began).await?;
     fetched.map(|_| after)
 }
 
@@ -85,14 +88,25 @@ async fn fetch(app: &App, import: &CodesetImport, token: Option<&fuseml_domain::
     }
 }
 
+/// After failures later and later, a day at most.
+async fn again(app: &App, project: &Name, name: &Name) -> Result<()> {
+    let Some((import, _)) = app.catalog.import(project, name).await? else { return Ok(()) };
+    let failures = import.last.map_or(1, |last| last.failures).min(12);
+    let pause = (RETRY * 2_u32.pow(failures)).min(LONGEST_RETRY);
+    app.catalog.look_again(project, name, Timestamp::now().saturating_add(pause).unwrap_or(Timestamp::MAX)).await
+}
+
 /// Looks at what is due. Never ends.
 pub(crate) async fn follow_all(app: &App) {
     loop {
         match app.catalog.due_imports(Timestamp::now(), TOGETHER).await {
             Ok(due) => {
                 let looks = due.iter().map(|(project, name)| async move {
-                    if let Err(error) = follow(app, project, name).await {
-                        tracing::warn!(%project, codeset = %name, %error, "an outside repository could not be fetched");
+                    let Err(error) = follow(app, project, name).await else { return };
+                    tracing::warn!(%project, codeset = %name, %error, "an outside repository could not be fetched");
+                    // One that is looked at when a webhook says so is not forgotten for that.
+                    if let Err(error) = again(app, project, name).await {
+                        tracing::warn!(%project, codeset = %name, %error, "nobody looks at it again");
                     }
                 });
                 futures::future::join_all(looks).await;

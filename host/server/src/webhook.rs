@@ -41,6 +41,17 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
+/// What a signed request is known by, for each of its events: the same request again, whatever stands in headers that
+/// nobody signed, brings nothing. A token signs nothing.
+pub(crate) fn deliveries(webhook: &Webhook, headers: &HeaderMap, body: &[u8], count: usize) -> Vec<Option<String>> {
+    let request = match webhook.proof {
+        Proof::StandardWebhooks => text(headers, HEADER_WEBHOOK_ID).map(ToOwned::to_owned),
+        Proof::HubSignature => Some(Digest::of(body).to_string()),
+        Proof::Token => None,
+    };
+    (0..count).map(|number| request.as_ref().map(|request| format!("{number} {request}"))).collect()
+}
+
 /// The events of a request that proved itself.
 ///
 /// # Errors
@@ -84,8 +95,8 @@ fn structured(headers: &HeaderMap, media_type: &str, body: &[u8]) -> Json {
     });
     let mut event: serde_json::Map<_, _> = attributes.collect();
     if !body.is_empty() {
-        let data = serde_json::from_slice(body);
-        let data = data.unwrap_or_else(|_| Json::String(String::from_utf8_lossy(body).into_owned()));
+        let read = if media_type.ends_with("json") { serde_json::from_slice(body).ok() } else { None };
+        let data = read.unwrap_or_else(|| Json::String(String::from_utf8_lossy(body).into_owned()));
         event.insert("data".to_owned(), data);
     }
     if !media_type.is_empty() {
@@ -126,7 +137,11 @@ fn of_others(webhook: &Webhook, headers: &HeaderMap, body: &[u8]) -> Result<Even
         let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
         format!("com.{prefix}.{}", event.chars().map(plain).collect::<String>())
     };
-    for host in ["github", "gitea", "forgejo", "gogs"] {
+    let hosts: &[_] = match webhook.proof {
+        Proof::StandardWebhooks => &[],
+        Proof::HubSignature | Proof::Token => &["github", "gitea", "forgejo", "gogs"],
+    };
+    for host in hosts {
         if let Some(event) = text(headers, &format!("x-{host}-event")) {
             return Ok(Event {
                 id: digest(),
@@ -135,10 +150,11 @@ fn of_others(webhook: &Webhook, headers: &HeaderMap, body: &[u8]) -> Result<Even
                 subject: at("/ref"),
                 time: None,
                 data: json,
-            });
+            }
+            .cut());
         }
     }
-    if text(headers, "x-gitlab-event").is_some() {
+    if webhook.proof == Proof::Token && text(headers, "x-gitlab-event").is_some() {
         return Ok(Event {
             id: digest(),
             source: at("/project/web_url").unwrap_or(here),
@@ -146,7 +162,8 @@ fn of_others(webhook: &Webhook, headers: &HeaderMap, body: &[u8]) -> Result<Even
             subject: at("/ref"),
             time: None,
             data: json,
-        });
+        }
+        .cut());
     }
     let id = text(headers, HEADER_WEBHOOK_ID).filter(|_| webhook.proof == Proof::StandardWebhooks);
     Ok(Event {

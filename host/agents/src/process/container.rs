@@ -17,6 +17,8 @@ use std::{
 const WORK: &str = "/fuseml";
 /// Where the Python package is for images that look there: what they search by themselves is their own.
 const PYTHON: &str = "/fuseml-python";
+/// What runs a container, and pulls its image, beside what runs in it.
+pub(crate) const PROGRAMS: [&str; 6] = ["podman", "conmon", "runc", "runc:[2:INIT]", "crun", "skopeo"];
 /// With this code podman itself failed, not what it runs.
 pub(crate) const FAILED: i32 = 125;
 

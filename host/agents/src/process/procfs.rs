@@ -107,11 +107,19 @@ pub(crate) fn descendants(of: i32) -> Vec<i32> {
     found
 }
 
-/// Bytes of memory that these processes have of their own: what they share with others, such as programs and
-/// libraries, is not counted.
-pub(crate) fn memory_of(processes: &[i32]) -> u64 {
+/// Bytes of memory that these processes have, those called so left out: what several share counts once for all of them.
+pub(crate) fn memory_of(processes: &[i32], beside: &[&str]) -> u64 {
     let page = rustix::param::page_size() as u64;
     let own = |pid: &i32| {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        if beside.contains(&name.trim()) {
+            return None;
+        }
+        if let Ok(text) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) {
+            let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+            return line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024);
+        }
+        // Of another user's processes only this is known.
         let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
         let mut pages = text.split_ascii_whitespace().skip(1).map(|count| count.parse::<u64>().unwrap_or_default());
         Some(pages.next()?.saturating_sub(pages.next()?) * page)

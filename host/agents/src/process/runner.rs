@@ -48,6 +48,8 @@ pub(crate) struct Runner {
 /// How much memory all processes together may use, and when that is looked at next.
 struct MemoryLimit {
     most: u64,
+    /// Names of processes that are not the workload's own.
+    beside: &'static [&'static str],
     look: Instant,
     exceeded: bool,
 }
@@ -117,8 +119,8 @@ impl Runner {
     }
 
     /// All that is started from here on is killed once it uses more bytes of memory.
-    pub(crate) fn limit_memory(&mut self, most: u64) {
-        self.memory = Some(MemoryLimit { most, look: Instant::now() + LOOK_AT_MEMORY, exceeded: false });
+    pub(crate) fn limit_memory(&mut self, most: u64, beside: &'static [&'static str]) {
+        self.memory = Some(MemoryLimit { most, beside, look: Instant::now() + LOOK_AT_MEMORY, exceeded: false });
     }
 
     /// Whether what was started last was killed for that.
@@ -160,6 +162,7 @@ impl Runner {
     /// Runs what cleans up, whoever wants this process to end meanwhile; nothing of it is left then.
     pub(crate) fn finish(&mut self, command: Command, limit: Duration) -> io::Result<()> {
         let until = Instant::now() + limit;
+        self.memory = None;
         self.start(command)?;
         while self.ending().is_none() && Instant::now() < until {
             self.turn(until, None)?;
@@ -223,7 +226,7 @@ impl Runner {
         let Some(memory) = self.memory.as_mut().filter(|memory| memory.look <= Instant::now()) else { return };
         memory.look = Instant::now() + LOOK_AT_MEMORY;
         let all = procfs::descendants(getpid().as_raw());
-        if procfs::memory_of(&all) > memory.most {
+        if procfs::memory_of(&all, memory.beside) > memory.most {
             memory.exceeded = true;
             procfs::signal_all(&all, Signal::SIGKILL);
         }

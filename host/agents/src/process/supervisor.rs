@@ -166,7 +166,8 @@ impl Supervisor {
 
 fn start(runner: &mut Runner, folder: &Folder, spec: &Spec) -> io::Result<Outcome> {
     if let Some(most) = spec.workload.resources.memory_bytes {
-        runner.limit_memory(most);
+        let beside: &[&str] = if spec.container.is_some() { &container::PROGRAMS } else { &[] };
+        runner.limit_memory(most, beside);
     }
     if spec.workload.kind == WorkloadKind::Service {
         return service::serve(runner, folder, spec);

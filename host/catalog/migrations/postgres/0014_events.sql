@@ -22,6 +22,8 @@ CREATE TABLE received_events (
   webhook  TEXT COLLATE "C" NOT NULL,
   source   TEXT COLLATE "C" NOT NULL,
   id       TEXT COLLATE "C" NOT NULL,
+  -- Of the signed request that brought it, and which of its events it is.
+  delivery TEXT COLLATE "C",
   received BIGINT NOT NULL,
   settled  BIGINT NOT NULL DEFAULT 0,
   document TEXT COLLATE "C" NOT NULL,
@@ -29,6 +31,11 @@ CREATE TABLE received_events (
   outcome  TEXT COLLATE "C"
 );
 CREATE UNIQUE INDEX received_events_identity ON received_events (project, webhook, source, id);
+CREATE UNIQUE INDEX received_events_delivery ON received_events (project, webhook, delivery)
+  WHERE delivery IS NOT NULL;
 CREATE INDEX received_events_pending ON received_events (sequence) WHERE settled = 0;
 CREATE INDEX received_events_of_project ON received_events (project, sequence);
 CREATE INDEX received_events_by_age ON received_events (received);
+
+-- Whether its pipeline started it by itself, and it was not overtaken.
+ALTER TABLE runs ADD COLUMN by_itself BIGINT NOT NULL DEFAULT 0;

@@ -80,15 +80,28 @@ async fn an_import_is_due_when_it_says_so_and_a_change_of_it_counts_more_than_a_
     let at = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(5);
     let last = Some(ImportOutcome { at, registered: 2, error: None, failures: 0 });
     let looked = CodesetImport { last, ..hourly.clone() };
-    catalog.end_look(&hourly, &looked).await.expect("end");
+    catalog.end_look(&hourly, &looked, Timestamp::now()).await.expect("end");
     assert_eq!(due(at).await, ["open"]);
     let (found, secret) = catalog.import(&name("shop"), &name("app")).await.expect("read").expect("import");
     assert!(found == looked && secret == Some(sealed("one")));
 
     // Somebody says otherwise while a look is under way.
     catalog.put_import(&import("app", None), None).await.expect("put");
-    catalog.end_look(&looked, &hourly).await.expect("end");
+    catalog.end_look(&looked, &hourly, Timestamp::now()).await.expect("end");
     assert_eq!(catalog.import(&name("shop"), &name("app")).await.expect("read").expect("import").0.every, None);
+
+    // Somebody asks for another look while one is under way: that is kept, and one that failed is not forgotten.
+    let asked = import("asked", None);
+    let began = Timestamp::now();
+    catalog.look_now(&name("shop"), &name("asked")).await.expect("asked");
+    let looked = CodesetImport { last: looked.last, ..asked.clone() };
+    catalog.end_look(&asked, &looked, began).await.expect("end");
+    assert!(due(Timestamp::now()).await.contains(&"asked".to_owned()));
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    catalog.end_look(&looked, &asked, Timestamp::now()).await.expect("end");
+    assert!(!due(Timestamp::MAX).await.contains(&"asked".to_owned()));
+    catalog.look_again(&name("shop"), &name("asked"), Timestamp::now()).await.expect("again");
+    assert!(due(Timestamp::now()).await.contains(&"asked".to_owned()));
 
     catalog.put_import(&hourly, Some(&sealed("one"))).await.expect("put");
     assert_eq!(catalog.reseal_secrets(|_| Ok(sealed("two"))).await.expect("resealed"), 1);

@@ -352,7 +352,7 @@ impl port::Catalog for MemoryCatalog {
             let mut open = records.runs.iter_mut().filter(|run| run.pipeline == *pipeline && !run.state.ended());
             let first = open.next().filter(|run| run.state == RunState::Queued);
             Ok(first.map(|run| {
-                run.begin();
+                run.begin(Timestamp::now());
                 run.clone()
             }))
         })

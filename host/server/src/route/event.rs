@@ -53,11 +53,12 @@ pub(super) async fn add_webhook(
         (None, Proof::StandardWebhooks) => format!("whsec_{}", BASE64_STANDARD.encode(rand::random::<[u8; 24]>())),
         (None, _) => hex::encode(rand::random::<[u8; 24]>()),
     };
-    if proof == Proof::StandardWebhooks && standardwebhooks::Webhook::new(&secret).is_err() {
-        let message = "a secret of Standard Webhooks is whsec_ and then base64; left out, one is made";
+    if proof == Proof::StandardWebhooks && !endpoints::is_signing_secret(&secret) {
+        let message =
+            "a secret of Standard Webhooks is whsec_ and then 16 bytes or more in base64; left out, one is made";
         return Err(Error::invalid("secret", message).into());
     }
-    if secret.len() < 16 {
+    if secret.len() < endpoints::SHORTEST_SECRET {
         let message = "a webhook's secret has 16 bytes at least; left out, one is made";
         return Err(Error::invalid("secret", message).into());
     }
@@ -104,12 +105,16 @@ pub(super) async fn receive(
         return Err(unproven());
     }
     let events = webhook::events(&webhook, &headers, &body)?;
-    let new = app.catalog.receive(&project, Some(&name), &events).await?;
-    if let (Some(codeset), true) = (&webhook.codeset, new > 0) {
+    let deliveries = webhook::deliveries(&webhook, &headers, &body, events.len());
+    let new = app.catalog.receive(&project, Some(&name), &events, &deliveries).await?;
+    // Also for what came before: who sends it again may not have been answered because this failed.
+    if let Some(codeset) = &webhook.codeset {
         match app.catalog.look_now(&project, codeset).await {
             Ok(()) => app.following.wake(),
-            // The import was ended meanwhile; the event itself is kept.
-            Err(error) => tracing::warn!(%project, webhook = %name, %error, "no codeset is looked at"),
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                tracing::warn!(%project, webhook = %name, %error, "no codeset is looked at");
+            }
+            Err(error) => return Err(error.into()),
         }
     }
     app.engine.wake();
@@ -162,7 +167,7 @@ pub(super) async fn send(
         data,
     };
     event.check()?;
-    app.catalog.receive(&project, None, std::slice::from_ref(&event)).await?;
+    app.catalog.receive(&project, None, std::slice::from_ref(&event), &[None]).await?;
     app.engine.wake();
     Ok((StatusCode::ACCEPTED, Json(event)))
 }

@@ -7,7 +7,8 @@ use crate::{
 use axum::{extract::State, http::StatusCode};
 use fuseml_catalog::RunFilter;
 use fuseml_domain::{
-    Address, Attributes, Descriptor, Error, LogChunk, Name, Pipeline, Plan, Run, RunCommand, StepState, Value,
+    Address, Attributes, Descriptor, Error, ErrorKind, LogChunk, Name, Pipeline, Plan, Run, RunCommand, StepState,
+    Value,
     port::{Catalog as _, Service},
 };
 use fuseml_rest::{Answer, Json, Path, Query};
@@ -160,7 +161,11 @@ pub(super) async fn logs(
     })?;
     let empty = LogChunk { text: String::new(), cursor: query.cursor, ended: step.state.ended() };
     match &step.workload {
-        Some(key) if step.state != StepState::Staging => Ok(Json(app.agent.logs(key, query.cursor).await?)),
+        Some(key) if step.state != StepState::Staging => match app.agent.logs(key, query.cursor).await {
+            // What was there already needed no work.
+            Err(error) if error.kind == ErrorKind::NotFound && step.state == StepState::Succeeded => Ok(Json(empty)),
+            chunk => Ok(Json(chunk?)),
+        },
         _ => Ok(Json(empty)),
     }
 }
