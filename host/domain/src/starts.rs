@@ -95,7 +95,7 @@ impl EventStart {
 
     fn check(&self, template: &Template) -> Result<()> {
         for (input, path) in &self.values {
-            if !template.inputs.get(input).is_some_and(|input| input.value_type.is_some()) {
+            if template.inputs.get(input).is_none_or(|input| input.value_type.is_none()) {
                 let message = format!("an event brings values; `{input}` is no input of the template that takes one");
                 return Err(Error::invalid("event", message));
             }
