@@ -43,6 +43,7 @@ mod resources;
 mod reuse;
 mod run;
 mod run_command;
+mod run_state;
 mod runnable;
 mod runnable_file;
 mod scalar;
@@ -52,6 +53,7 @@ mod setting;
 mod starts;
 mod step;
 mod step_run;
+mod step_text;
 mod store_sync;
 mod stored;
 mod suggestion;
@@ -109,8 +111,9 @@ pub use pushed::{PushedArtifact, check_pushed};
 pub use reference::Reference;
 pub use resources::{CPU, Machine, Resources};
 pub use reuse::{Identity, ReuseVerdict, StepResult};
-pub use run::{Cause, Run, RunState, StepEvent, StepState, WaitsFor};
+pub use run::{Cause, Run, WaitsFor};
 pub use run_command::{Intervention, RunCommand, Swap};
+pub use run_state::{RunState, StepEvent, StepState};
 pub use runnable::{
     BuildPlan, Delivery, Environment, InputSlot, OutputReport, OutputSlot, Parameter, Runnable, ServiceSpec, ValueType,
 };

@@ -84,7 +84,7 @@ fn what_needs_a_failed_step_is_skipped_and_what_does_not_goes_on() {
 #[test]
 fn only_transitions_of_the_table_happen_and_others_change_nothing() {
     let address: Address = "runnable://p/r/1".parse().expect("address");
-    let reuse = ReuseVerdict::Off { reason: String::new() };
+    let reuse = crate::ReuseVerdict::Off { reason: String::new() };
     let events = [
         StepEvent::Staged { workload: "w".into(), runnable: None, note: None, reuse: None },
         StepEvent::Reused { runnable: address, outputs: BTreeMap::new(), reuse },

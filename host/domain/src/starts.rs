@@ -2,8 +2,8 @@
 //! it runs already (S27, S64, S74).
 
 use crate::{
-    Error, Event, EventPattern, Name, Result, Run, RunCommand, RunState, Template, step::read_duration, wait::is_field,
-    watched,
+    Error, Event, EventPattern, Name, Result, Run, RunCommand, RunState, Template, step_text::read_duration,
+    wait::is_field, watched,
 };
 use croner::Cron;
 use jiff::{Timestamp, tz::TimeZone};

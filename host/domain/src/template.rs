@@ -5,7 +5,7 @@
 
 use crate::{
     Action, Awaited, Error, InstanceChoice, Kind, Name, Reference, Result, RunnableChoice, Runs, Step, ValueType,
-    Values, Wait, WaitArtifact, When, runnable::list_or_none, step::StepText,
+    Values, Wait, WaitArtifact, When, runnable::list_or_none, step_text::StepText,
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;

@@ -1,0 +1,237 @@
+//! Steps as they stand in files, and what is refused of them.
+
+use crate::{
+    Action, Approval, Best, Call, Condition, Error, InstanceChoice, Name, Nested, Notify, Reference, Resources, Result,
+    Retry, Reuse, RunnableChoice, Runs, Step, Sweep, When, Window, Work, scalar::Scalar, sweep::Values, wait::WaitText,
+};
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// A step as it stands in the file: it does exactly one thing.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Step", extend("oneOf" = [{"required": ["build", "codeset"]}, {"required": ["run"]}, {"required": ["serve"]}, {"required": ["approve"]}, {"required": ["wait"]}, {"required": ["call"]}, {"required": ["notify"]}, {"required": ["template"]}]))]
+pub(crate) struct StepText {
+    build: Option<InstanceChoice>,
+    codeset: Option<Reference>,
+    run: Option<RunnableChoice>,
+    serve: Option<RunnableChoice>,
+    approve: Option<Approval>,
+    wait: Option<WaitText>,
+    call: Option<Call>,
+    notify: Option<Notify>,
+    /// The name of an installed template, or a file beside this one: its steps stand here.
+    template: Option<String>,
+    #[serde(default)]
+    inputs: IndexMap<String, Reference>,
+    #[serde(default)]
+    parameters: IndexMap<String, String>,
+    /// What it needs, instead of what the runnable says: `cpu`, `memory`, `gpu`, `storage`, `requires`.
+    #[serde(default)]
+    resources: IndexMap<String, Scalar>,
+    /// The job is done for each of these values, or for each combination of several lists.
+    #[serde(default)]
+    each: IndexMap<String, Values>,
+    /// What the swept step gives is what the best of them made.
+    best: Option<Best>,
+    /// Steps to wait for of which nothing is taken.
+    #[serde(default)]
+    after: Vec<Name>,
+    #[serde(default)]
+    runs: Runs,
+    when: Option<WhenText>,
+    /// It begins only at such times.
+    window: Option<WindowText>,
+    retry: Option<RetryText>,
+    #[serde(default)]
+    reuse: Reuse,
+    /// The extension's instance whose engine runs it.
+    agent: Option<Name>,
+    /// Such as 90s, 30m or 2h.
+    #[schemars(extend("pattern" = "^[1-9][0-9]*[smh]$"))]
+    timeout: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "When", extend("oneOf" = [{"required": ["artifact", "where"]}, {"required": ["value", "in"]}]))]
+struct WhenText {
+    artifact: Option<Reference>,
+    #[serde(rename = "where")]
+    condition: Option<Condition>,
+    value: Option<Reference>,
+    #[serde(rename = "in")]
+    one_of: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Window")]
+struct WindowText {
+    /// Five cron fields and a time zone, such as `0 22 * * MON-FRI Europe/Berlin`.
+    opens: String,
+    /// How long it is open each time, such as 90s, 30m or 8h.
+    #[serde(rename = "for")]
+    #[schemars(extend("pattern" = "^[1-9][0-9]*[smh]$"))]
+    stays: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Retry")]
+struct RetryText {
+    /// In all.
+    #[schemars(range(min = 2, max = 100))]
+    attempts: u32,
+    /// Before the second one, such as 90s, 30m or 2h.
+    #[schemars(extend("pattern" = "^[1-9][0-9]*[smh]$"))]
+    delay: Option<String>,
+    /// Each pause is so many times the one before.
+    #[schemars(range(min = 1, max = 10))]
+    factor: Option<u32>,
+}
+
+const MOST_ATTEMPTS: u32 = 100;
+const DEFAULT_DELAY: Duration = Duration::from_secs(10);
+
+impl StepText {
+    pub(crate) fn read(mut self, name: Name) -> Result<Step> {
+        let here = |error: Error| error.context(format!("step {name}"));
+        let refuse = |why: &str| Err(here(Error::invalid("step", why.to_owned())));
+        let when = match self.when.take().map(WhenText::read) {
+            Some(None) => {
+                return refuse("`when` is an `artifact` and a condition `where`, or a `value` and a list `in`");
+            }
+            when => when.flatten(),
+        };
+        let sweep = match (self.each.is_empty(), self.best.take()) {
+            (true, None) => None,
+            (true, Some(_)) => return refuse("`best` is the best of `each`, which is not there"),
+            (false, best) => Some(Sweep { each: std::mem::take(&mut self.each), best }),
+        };
+        let retry = self.retry.take().map(RetryText::read).transpose().map_err(here)?;
+        let window = self.window.take().map(WindowText::read).transpose().map_err(here)?;
+        let (after, runs, reuse, agent) = (std::mem::take(&mut self.after), self.runs, self.reuse, self.agent.take());
+        let action = self.action().map_err(here)?;
+        match &action {
+            Action::Template(_) if window.is_some() => {
+                return refuse("a `window` is that of the steps of a `template`");
+            }
+            Action::Template(_) if (runs, reuse) != (Runs::OnSuccess, Reuse::On) || retry.is_some() => {
+                return refuse("`runs`, `reuse` and `retry` are said by the steps of a `template`");
+            }
+            Action::Approve(_) | Action::Wait { .. } if retry.is_some() => {
+                return refuse("who waits tries nothing: no `retry` here");
+            }
+            _ => {}
+        }
+        match (&sweep, &action) {
+            (None, _) => {}
+            (Some(sweep), Action::Run(work)) => sweep.check(work).map_err(here)?,
+            _ => return refuse("only a step with `run` is done for `each` of several values"),
+        }
+        if agent.is_some() && !matches!(action, Action::Run(_) | Action::Template(_)) {
+            return refuse("only a step with `run` goes to an `agent`");
+        }
+        Ok(Step { after, runs, when, window, retry, reuse, agent, sweep, ..Step::new(name, action) })
+    }
+
+    /// What it does, of which exactly one is said.
+    fn action(self) -> Result<Action> {
+        let refuse = |why: &str| Err(Error::invalid("step", why.to_owned()));
+        let said = [
+            self.build.is_some(),
+            self.run.is_some(),
+            self.serve.is_some(),
+            self.approve.is_some(),
+            self.wait.is_some(),
+            self.call.is_some(),
+            self.notify.is_some(),
+            self.template.is_some(),
+        ];
+        if said.iter().filter(|is| **is).count() != 1 {
+            return refuse(
+                "a step is exactly one of `build`, `run`, `serve`, `approve`, `wait`, `call`, `notify` and `template`",
+            );
+        }
+        let timeout = self.timeout.as_deref().map(read_duration).transpose()?;
+        let takes_nothing = self.inputs.is_empty() && self.parameters.is_empty();
+        if self.codeset.is_some() && self.build.is_none() {
+            return refuse("only a build step takes a `codeset`");
+        }
+        if timeout.is_some() && (self.build.is_some() || self.approve.is_some() || self.notify.is_some()) {
+            return refuse("`timeout` is for what `run`, `serve`, `wait` and `call` do");
+        }
+        if let Some(template) = self.template {
+            if timeout.is_some() || !self.resources.is_empty() {
+                return refuse("`timeout` and `resources` are said by the steps of a `template`");
+            }
+            return Ok(Action::Template(Nested { template, inputs: self.inputs, parameters: self.parameters }));
+        }
+        if let Some(runnable) = self.run.clone().or(self.serve.clone()) {
+            let resources = self.resources.into_iter().map(|(name, text)| (name, text.0)).collect();
+            Resources::read(&resources)?;
+            let work = Work { runnable, inputs: self.inputs, parameters: self.parameters, timeout, resources };
+            return Ok(if self.serve.is_some() { Action::Serve(work) } else { Action::Run(work) });
+        }
+        if !takes_nothing || !self.resources.is_empty() {
+            return refuse(
+                "only `run`, `serve` and `template` take inputs and parameters, and the first two resources",
+            );
+        }
+        match (self.build, self.approve, self.wait, self.call, self.notify) {
+            (Some(instance), ..) => match self.codeset {
+                Some(codeset) => Ok(Action::Build { instance, codeset }),
+                None => refuse("a build step needs a `codeset`"),
+            },
+            (_, Some(approval), ..) => Ok(Action::Approve(approval)),
+            (_, _, Some(wait), ..) => Ok(Action::Wait { wait: wait.read()?, timeout }),
+            (_, _, _, Some(call), _) => Ok(Action::Call { call, timeout }),
+            (.., Some(notify)) => Ok(Action::Notify(notify)),
+            (None, None, None, None, None) => refuse("it does nothing"),
+        }
+    }
+}
+
+impl WhenText {
+    fn read(self) -> Option<When> {
+        match (self.artifact, self.condition, self.value, self.one_of) {
+            (Some(artifact), Some(condition), None, None) => Some(When::Artifact { artifact, condition }),
+            (None, None, Some(value), Some(one_of)) => Some(When::Value { value, one_of }),
+            _ => None,
+        }
+    }
+}
+
+impl WindowText {
+    fn read(self) -> Result<Window> {
+        Window::new(self.opens.parse()?, read_duration(&self.stays)?)
+    }
+}
+
+impl RetryText {
+    fn read(self) -> Result<Retry> {
+        let (attempts, factor) = (self.attempts, self.factor.unwrap_or(2));
+        if !(2..=MOST_ATTEMPTS).contains(&attempts) || !(1..=10).contains(&factor) {
+            let message = format!("`retry` takes 2 to {MOST_ATTEMPTS} attempts and a factor of 1 to 10");
+            return Err(Error::invalid("retry", message));
+        }
+        let delay = self.delay.as_deref().map_or(Ok(DEFAULT_DELAY), read_duration)?;
+        Ok(Retry { attempts, delay, factor })
+    }
+}
+
+/// `90s`, `30m`, `2h`.
+pub(crate) fn read_duration(text: &str) -> Result<Duration> {
+    let refuse = || Error::invalid("duration", format!("`{text}` is not a length of time such as 90s, 30m or 2h"));
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        _ => return Err(refuse()),
+    };
+    let count: u64 = text[..text.len() - 1].parse().map_err(|_| refuse())?;
+    count.checked_mul(unit).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(refuse)
+}
