@@ -132,6 +132,9 @@ impl Template {
         }
         for step in &self.steps {
             let here = |error: Error| error.context(format!("step {}", step.name));
+            if let (Action::Template(nested), Some(part)) = (&step.action, members.0.get(&step.name)) {
+                Place { template: self, step, nested, part }.check().map_err(here)?;
+            }
             // What stands outside means steps and parts outside, whatever the steps of parts will be called.
             let mut step = step.clone();
             step.give(&|reference| members.outside(self, reference)).map_err(here)?;
@@ -139,7 +142,6 @@ impl Template {
             match (&step.action, members.0.get(&step.name)) {
                 (Action::Template(nested), Some(part)) => {
                     let place = Place { template: self, step: &step, nested, part };
-                    place.check().map_err(here)?;
                     flat.require(nested, part).map_err(here)?;
                     flat.steps.extend(place.steps().map_err(here)?);
                 }

@@ -147,6 +147,25 @@ fn what_a_template_names_is_its_own_whatever_the_steps_of_its_parts_are_called()
 }
 
 #[test]
+fn a_part_takes_what_another_part_makes() {
+    let make = template(
+        "name: make, inputs: {}, steps: {work: {run: {kind: maker}}}, outputs: {model: {kind: model, from: '${steps.work.model}'}}",
+    );
+    let take = template(
+        "name: take, inputs: {model: {kind: model}}, steps: {work: {run: {kind: taker}, inputs: {model: '${inputs.model}'}}}",
+    );
+    let whole = template(
+        "name: whole, inputs: {},
+        steps: {one: {template: make}, two: {template: take, inputs: {model: '${steps.one.model}'}, after: [one]}}",
+    );
+
+    let flat = whole.flattened(&[("make".to_owned(), make), ("take".to_owned(), take)].into()).expect("flat");
+
+    let two = flat.step(&"two-work".parse().expect("name")).expect("step");
+    assert_eq!(two.references().expect("references")[0].to_string(), "${steps.one-work.model}");
+}
+
+#[test]
 fn what_comes_after_a_part_does_not_wait_for_what_is_there_for_failures() {
     let part = template(
         "name: part, inputs: {},
