@@ -48,6 +48,10 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     pub(crate) fn new(headers: &'static [&'static str]) -> Self {
         Self { headers, rows: Vec::new() }
     }

@@ -14,18 +14,28 @@ use std::time::Duration;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Step", extend("oneOf" = [{"required": ["build", "codeset"]}, {"required": ["run"]}, {"required": ["serve"]}, {"required": ["approve"]}, {"required": ["wait"]}, {"required": ["call"]}, {"required": ["notify"]}, {"required": ["template"]}]))]
 pub(crate) struct StepText {
+    /// The extension's instance whose builder makes runnables of the `codeset`.
     build: Option<InstanceChoice>,
+    /// What is built.
     codeset: Option<Reference>,
+    /// A job: what it runs is an address, a build step's output, or the newest of a kind.
     run: Option<RunnableChoice>,
+    /// A service, which goes on; its output is `url`.
     serve: Option<RunnableChoice>,
+    /// A question to a person.
     approve: Option<Approval>,
+    /// Until something happened elsewhere.
     wait: Option<WaitText>,
+    /// An outside service is called; its answer's members are outputs.
     call: Option<Call>,
+    /// An outside service is told how the run stands.
     notify: Option<Notify>,
     /// The name of an installed template, or a file beside this one: its steps stand here.
     template: Option<String>,
+    /// Artifacts that it takes, by the name that its runnable has for them.
     #[serde(default)]
     inputs: IndexMap<String, Reference>,
+    /// Values, or references to values.
     #[serde(default)]
     parameters: IndexMap<String, String>,
     /// What it needs, instead of what the runnable says: `cpu`, `memory`, `gpu`, `storage`, `requires`.
@@ -39,17 +49,21 @@ pub(crate) struct StepText {
     /// Steps to wait for of which nothing is taken.
     #[serde(default)]
     after: Vec<Name>,
+    /// Whether it runs after what came before it went well, failed, or however that went.
     #[serde(default)]
     runs: Runs,
+    /// It is skipped where this does not hold.
     when: Option<WhenText>,
     /// It begins only at such times.
     window: Option<WindowText>,
+    /// How often it is tried whose workload failed, or whose tool does not answer.
     retry: Option<RetryText>,
+    /// Whether the result of the same job done before is taken.
     #[serde(default)]
     reuse: Reuse,
     /// The extension's instance whose engine runs it.
     agent: Option<Name>,
-    /// Such as 90s, 30m or 2h.
+    /// How long it may take, such as 90s, 30m or 2h.
     #[schemars(extend("pattern" = "^[1-9][0-9]*[smh]$"))]
     timeout: Option<String>,
 }
@@ -58,9 +72,11 @@ pub(crate) struct StepText {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "When", extend("oneOf" = [{"required": ["artifact", "where"]}, {"required": ["value", "in"]}]))]
 struct WhenText {
+    /// An artifact that has to be what `where` says.
     artifact: Option<Reference>,
     #[serde(rename = "where")]
     condition: Option<Condition>,
+    /// A value that has to be one of those `in`.
     value: Option<Reference>,
     #[serde(rename = "in")]
     one_of: Option<Vec<String>>,

@@ -19,10 +19,13 @@ const MOST_STEPS: usize = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TemplateInput {
+    /// Of an artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
+    /// Of a value.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub value_type: Option<ValueType>,
+    /// For whoever has to give it.
     #[serde(default)]
     pub description: String,
     /// A literal, or `${inputs.<artifact>.attributes.<attribute>}`.
@@ -37,9 +40,10 @@ pub struct TemplateInput {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TemplateOutput {
-    /// `None` for a value such as a URL.
+    /// Left out for a value such as a URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
+    /// Where it comes from.
     pub from: Reference,
 }
 
@@ -47,12 +51,18 @@ pub struct TemplateOutput {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "A pipeline template of FuseML")]
 struct TemplateText {
+    /// 1.
     schema_version: u32,
+    /// What pipelines of it are said to be of.
     name: Name,
+    /// For whoever looks for one.
     description: String,
+    /// What it takes, by name.
     #[serde(default)]
     inputs: IndexMap<Name, TemplateInput>,
+    /// What it does, by name; each begins when what it takes is there.
     steps: IndexMap<Name, StepText>,
+    /// What it gives, by name.
     #[serde(default)]
     outputs: IndexMap<Name, TemplateOutput>,
 }

@@ -20,7 +20,7 @@ pub struct WaitArtifact {
     pub artifact: Awaited,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<Condition>,
-    /// Only one that was registered since the run began counts.
+    /// Only one that was made since the run began counts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new: bool,
 }
@@ -125,10 +125,12 @@ impl fmt::Display for Wait {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Wait", extend("oneOf" = [{"required": ["artifact"]}, {"required": ["event"]}]))]
 pub(crate) struct WaitText {
+    /// An artifact that the run knows, or any that a selector matches.
     artifact: Option<Awaited>,
-    /// Only an artifact that was registered since the run began counts.
+    /// Only an artifact that was made since the run began counts.
     #[serde(default)]
     new: bool,
+    /// A type of events.
     event: Option<EventPattern>,
     /// Of an artifact a condition; of an event what its fields have to be, such as `data.model: '${inputs.model}'`.
     #[serde(rename = "where")]

@@ -272,6 +272,16 @@ fn a_template_that_cannot_work_says_where_and_why() {
     insta::assert_snapshot!("unsound", said);
     fs::write(world.folder.path().join("t.yaml"), good).expect("template");
     world.fuseml(&["template", "check", "t.yaml"]).good();
+    let explain = |place: &[&str]| {
+        let said = world.fuseml(&[&["template", "explain"], place].concat()).good();
+        format!("{}{}", said.stderr(), said.stdout())
+    };
+    insta::assert_snapshot!(
+        "template_explained",
+        explain(&[]) + &explain(&["steps.wait"]) + &explain(&["steps.reuse"])
+    );
+    let unknown = world.fuseml(&["template", "explain", "steps.wait.what"]).bad(3).stderr();
+    assert!(unknown.contains("`steps.wait` has no field `what`; there is artifact, event, new, where"), "{unknown}");
     let shown = world.fuseml(&["template", "show", "t.yaml"]).good();
     insta::assert_snapshot!("template", format!("{}{}", shown.stderr(), shown.stdout()));
 }

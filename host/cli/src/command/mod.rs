@@ -12,6 +12,7 @@ pub(crate) mod pipeline;
 pub(crate) mod project;
 pub(crate) mod run;
 pub(crate) mod runnable;
+mod schema;
 pub(crate) mod server;
 pub(crate) mod store;
 pub(crate) mod template;

@@ -3,7 +3,10 @@
 use crate::{
     Options,
     client::Client,
-    command::graph::{Notation, draw},
+    command::{
+        graph::{Notation, draw},
+        schema,
+    },
     output::Rows,
 };
 use clap::{Args, Subcommand};
@@ -28,6 +31,8 @@ pub(crate) enum TemplateCommand {
     Check { file: String },
     /// Draw what waits for what
     Graph(GraphArguments),
+    /// Say what may stand in a template, or at one place of it, such as steps.wait
+    Explain { path: Option<String> },
     /// Print the JSON Schema of templates, for editors
     Schema,
 }
@@ -107,6 +112,13 @@ pub(crate) async fn execute(command: TemplateCommand, options: &Options) -> anyh
             options.output.print(&template, steps)?;
         }
         TemplateCommand::Check { file } => check(&file)?,
+        TemplateCommand::Explain { path } => {
+            let explained = schema::explain(&Template::schema(), path.as_deref())?;
+            eprintln!("{}", explained.says);
+            if !explained.fields.is_empty() {
+                crate::output::print(&explained.fields.to_string())?;
+            }
+        }
         TemplateCommand::Schema => crate::output::print_schema(&Template::schema())?,
         TemplateCommand::Graph(arguments) => {
             let template = find(&arguments.template, options).await?;
