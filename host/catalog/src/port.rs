@@ -70,6 +70,10 @@ impl port::Catalog for Catalog {
         self.unfinished_runs().await
     }
 
+    async fn first_open_run(&self, project: &Name, pipeline: &Name) -> Result<Option<Run>> {
+        self.first_open_run_of(project, pipeline).await
+    }
+
     async fn command(&self, id: Uuid, command: RunCommand, by: &str, reason: Option<String>) -> Result<Run> {
         self.command_run(id, command, by, reason).await
     }

@@ -126,7 +126,10 @@ impl Catalog {
         limit: u32,
     ) -> Result<Vec<ReceivedEvent>> {
         let rows: Vec<Row> = sqlx::query_as(select_received!(
-            "WHERE project = $1 AND sequence > $2 AND received >= $3 ORDER BY sequence LIMIT $4"
+            "WHERE project = $1 AND sequence > $2 AND received >= $3 AND sequence > COALESCE(
+               (SELECT e.sequence FROM received_events e WHERE e.project = $1 AND e.received < $3
+                ORDER BY e.received DESC LIMIT 1), 0)
+             ORDER BY sequence LIMIT $4"
         ))
         .bind(&**project)
         .bind(after)

@@ -249,6 +249,19 @@ impl Catalog {
         runs_of(rows)
     }
 
+    pub(crate) async fn first_open_run_of(&self, project: &Name, pipeline: &Name) -> Result<Option<Run>> {
+        let row: Option<RunRow> = sqlx::query_as(select_runs!(
+            "WHERE r.state IN ('queued', 'running', 'paused') AND r.project = $1 AND r.pipeline = $2
+             ORDER BY r.number LIMIT 1"
+        ))
+        .bind(&**project)
+        .bind(&**pipeline)
+        .fetch_optional(&self.database.pool)
+        .await
+        .map_err(failed)?;
+        row.map(run_of).transpose()
+    }
+
     pub(crate) async fn save_change(&self, change: &Change) -> Result<()> {
         let mut transaction = self.database.write().await?;
         let run = &change.run;

@@ -409,6 +409,8 @@ pub trait Catalog: Send + Sync {
     async fn last_input(&self, project: &Name, pipeline: &Name, input: &Name, name: &Name) -> Result<Option<Address>>;
     async fn run(&self, id: uuid::Uuid) -> Result<crate::Run>;
     async fn open_runs(&self) -> Result<Vec<crate::Run>>;
+    /// The first open run of a pipeline.
+    async fn first_open_run(&self, project: &Name, pipeline: &Name) -> Result<Option<crate::Run>>;
     /// Carries out what a person tells a run.
     async fn command(
         &self,

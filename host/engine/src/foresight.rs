@@ -81,6 +81,10 @@ impl Catalog for ForeseenCatalog {
         self.catalog.open_runs().await
     }
 
+    async fn first_open_run(&self, project: &Name, pipeline: &Name) -> Result<Option<Run>> {
+        self.catalog.first_open_run(project, pipeline).await
+    }
+
     async fn result(&self, project: &Name, identity: &Digest) -> Result<Option<StepResult>> {
         self.catalog.result(project, identity).await
     }

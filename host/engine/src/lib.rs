@@ -30,7 +30,7 @@ pub use service::base_path;
 use arrivals::Arrivals;
 use driver::{Driver, Told};
 use fuseml_domain::{
-    Concurrency, Error, Name, Result, Run, RunCommand, RunState, Swap,
+    Address, Concurrency, Error, Name, Result, Run, RunCommand, RunState, Swap,
     port::{Catalog, Codesets, ContentStore, Endpoints, Extensions, RuntimeAgent, Started},
 };
 use futures::future::BoxFuture;
@@ -91,8 +91,10 @@ pub struct Engine {
     schedules: Notify,
     /// By project: something came that a step may wait for.
     arrivals: Arrivals<Name>,
-    /// By run, and by project: one of its runs is not as it was.
-    moves: (Arrivals<Uuid>, Arrivals<Name>),
+    /// By run: it is not as it was.
+    run_moves: Arrivals<Uuid>,
+    /// By the artifact at the beginning: something of what follows from it is not as it was.
+    root_moves: Arrivals<Address>,
     drivers: Mutex<HashMap<Uuid, Told>>,
     stopping: CancellationToken,
 }
@@ -107,7 +109,8 @@ impl Engine {
             news: Notify::new(),
             schedules: Notify::new(),
             arrivals: Arrivals::default(),
-            moves: Default::default(),
+            run_moves: Arrivals::default(),
+            root_moves: Arrivals::default(),
             drivers: Mutex::new(HashMap::new()),
             stopping: CancellationToken::new(),
         });
@@ -152,18 +155,20 @@ impl Engine {
 
     /// A run is not as it was.
     fn moved(&self, run: &Run) {
-        self.moves.0.tell(&run.id);
-        self.moves.1.tell(&run.project);
+        self.run_moves.tell(&run.id);
+        if let Some(root) = &run.cause.root {
+            self.root_moves.tell(root);
+        }
     }
 
     /// Is notified whenever the run is not as it was, if this server moves it.
     pub fn moves_of_run(&self, run: Uuid) -> Arc<Notify> {
-        self.moves.0.of(&run)
+        self.run_moves.of(&run)
     }
 
-    /// Is notified whenever a run of the project is not as it was, or what an artifact starts is known.
-    pub fn moves_of_project(&self, project: &Name) -> Arc<Notify> {
-        self.moves.1.of(project)
+    /// Is notified whenever a run that an artifact began is not as it was, or more is known of what it starts.
+    pub fn moves_of_root(&self, root: &Address) -> Arc<Notify> {
+        self.root_moves.of(root)
     }
 
     /// Saves a run that a person asked for and begins it.
@@ -185,7 +190,7 @@ impl Engine {
             self.let_know(run).await;
         }
         for run in started.runs {
-            self.moves.1.tell(&run.project);
+            self.moved(&run);
             tracing::info!(run = %run.label(), project = %run.project, reason = %run.cause.reason, "run started");
             self.drive(run).await;
         }

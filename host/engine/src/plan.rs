@@ -73,9 +73,8 @@ async fn skipped(ports: &Ports, pipeline: &Pipeline) -> Result<Option<String>> {
     if pipeline.starts.concurrency != Concurrency::Skip {
         return Ok(None);
     }
-    let mut open = ports.catalog.open_runs().await?;
-    open.retain(|run| run.project == pipeline.project && run.pipeline == pipeline.name);
-    Ok(open.first().map(|run| format!("{} is {} still", run.label(), run.state)))
+    let open = ports.catalog.first_open_run(&pipeline.project, &pipeline.name).await?;
+    Ok(open.map(|run| format!("{} is {} still", run.label(), run.state)))
 }
 
 async fn foresee_run(

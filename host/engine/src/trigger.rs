@@ -2,7 +2,8 @@
 
 use crate::{Engine, Ports, compose, received};
 use fuseml_domain::{
-    Binding, Cause, Converter, Descriptor, Error, ErrorKind, Kind, Name, Origin, Pipeline, Result, Run, Unstarted,
+    Address, Binding, Cause, Converter, Descriptor, Error, ErrorKind, Kind, Name, Origin, Pipeline, Result, Run,
+    Unstarted,
     port::{ArtifactEvent, Catalog},
     unchanged,
 };
@@ -40,19 +41,20 @@ async fn settle_pending(engine: &Arc<Engine>) -> Result<usize> {
     let catalog = &engine.ports.catalog;
     let events = catalog.pending_events(BATCH).await?;
     for event in &events {
-        let (runs, unstarted) = runs_started_by(&engine.ports, event).await?;
+        let (root, runs, unstarted) = runs_started_by(&engine.ports, event).await?;
         for Unstarted { pipeline, reason } in &unstarted {
             tracing::info!(%pipeline, artifact = %event.artifact.address, %reason, "not started");
         }
         engine.take_up(catalog.settle(event.sequence, runs, unstarted).await?).await;
         engine.arrived(event.artifact.project());
-        engine.moves.1.tell(event.artifact.project());
+        root.iter().for_each(|root| engine.root_moves.tell(root));
     }
     Ok(events.len())
 }
 
-/// The runs that an event starts, and why other pipelines that select its artifact do not start.
-async fn runs_started_by(ports: &Ports, event: &ArtifactEvent) -> Result<(Vec<Run>, Vec<Unstarted>)> {
+/// The artifact that an event follows from, the runs that it starts, and why other pipelines that select its artifact do
+/// not start.
+async fn runs_started_by(ports: &Ports, event: &ArtifactEvent) -> Result<(Option<Address>, Vec<Run>, Vec<Unstarted>)> {
     let (artifact, catalog) = (&event.artifact, &*ports.catalog);
     let maker = match event.run {
         Some(id) => Some(catalog.run(id).await?),
@@ -67,7 +69,7 @@ async fn runs_started_by(ports: &Ports, event: &ArtifactEvent) -> Result<(Vec<Ru
             Err(reason) => unstarted.push(Unstarted { pipeline: pipeline.name.clone(), reason }),
         }
     }
-    Ok((runs, unstarted))
+    Ok((starter.cause.root, runs, unstarted))
 }
 
 /// Makes the runs that one artifact starts.

@@ -40,7 +40,7 @@ pub(crate) struct EndpointSecret {
 }
 
 impl EndpointSecret {
-    /// Where it is, and what may be known of it.
+    /// Its address, and the headers that are sent along.
     ///
     /// # Errors
     /// `invalid` for what cannot be called; no message repeats more of it than its host.

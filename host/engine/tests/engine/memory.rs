@@ -381,6 +381,11 @@ impl port::Catalog for MemoryCatalog {
         self.read(|records| Some(records.runs.iter().filter(|run| !run.state.ended()).cloned().collect()))
     }
 
+    async fn first_open_run(&self, _: &Name, pipeline: &Name) -> Result<Option<Run>> {
+        let open = |run: &&Run| run.pipeline == *pipeline && !run.state.ended();
+        self.read(|records| Some(records.runs.iter().find(open).cloned()))
+    }
+
     async fn command(&self, id: Uuid, command: RunCommand, by: &str, reason: Option<String>) -> Result<Run> {
         self.write(|records| {
             let stored = records.runs.iter_mut().find(|run| run.id == id).expect("run");

@@ -55,7 +55,7 @@ pub(super) async fn run(
 /// All that follows from an artifact, until nothing more does.
 pub(super) async fn activity(State(app): State<Arc<App>>, Query(query): Query<ActivityQuery>) -> Answer<Events> {
     let root = app.catalog.artifact(&query.root).await?.address;
-    let moves = app.engine.moves_of_project(&root.project);
+    let moves = app.engine.moves_of_root(&root);
     Ok(Following { app, moves, what: Followed::Activity { root, known: None }, is_over: false }.events())
 }
 
