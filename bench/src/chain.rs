@@ -11,7 +11,8 @@ use fuseml_catalog::{Catalog, RunFilter};
 use fuseml_contents::{Contents, Repositories, TreeStore};
 use fuseml_domain::{
     Address, Attributes, CallAnswer, CollectedOutput, Descriptor, Digest, Error, Image, InstanceChoice, Kind, Location,
-    LogChunk, Name, Origin, OutgoingCall, Pipeline, Runnable, StepEvent, Store, Template, Workload, WorkloadStatus,
+    LogChunk, Name, Origin, OutgoingCall, Pipeline, Run, Runnable, Signal, StepEvent, Store, Template, Workload,
+    WorkloadStatus,
     port::{
         self, ArtifactStore, Builder, Catalog as _, ComponentSource, EngineAgent, Engines, Extensions, RuntimeAgent,
     },
@@ -28,6 +29,7 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
+use uuid::Uuid;
 
 const PUSHES: usize = 100;
 
@@ -99,6 +101,29 @@ struct NoExtensions;
 impl port::Endpoints for NoExtensions {
     async fn call(&self, _: &Name, call: &OutgoingCall, _: Duration) -> fuseml_domain::Result<CallAnswer> {
         Err(Error::not_found("endpoint", format!("the benchmark has no endpoint {}", call.endpoint)))
+    }
+}
+
+/// One engine without others.
+struct Alone(Catalog);
+
+#[async_trait]
+impl port::Replicas for Alone {
+    async fn renew(&self) -> fuseml_domain::Result<usize> {
+        Ok(0)
+    }
+    async fn take_over(&self) -> fuseml_domain::Result<Vec<Run>> {
+        Ok(Vec::new())
+    }
+    async fn claim(&self, run: Uuid) -> fuseml_domain::Result<bool> {
+        self.0.claim_run(run).await
+    }
+    async fn held(&self) -> fuseml_domain::Result<Vec<(Uuid, u64)>> {
+        self.0.held_runs().await
+    }
+    async fn tell(&self, _: Signal) {}
+    async fn heard(&self) -> Signal {
+        std::future::pending().await
     }
 }
 
@@ -174,6 +199,7 @@ impl World {
             agent: agent.clone(),
             extensions: Arc::new(NoExtensions),
             endpoints: Arc::new(NoExtensions),
+            replicas: Arc::new(Alone(catalog.clone())),
         };
         let engine = Engine::start(ports, EngineConfig::default()).await?;
         let (process, component) = (noop(&project, None)?, noop(&project, Some(digest))?);

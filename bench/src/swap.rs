@@ -5,6 +5,7 @@ use crate::{
     guest, stand,
 };
 use anyhow::{Context as _, Result, bail};
+use fuseml_server::DataFolder;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -41,8 +42,8 @@ impl Server {
     }
 
     fn url(&self) -> Result<String> {
-        let running: serde_json::Value = serde_json::from_slice(&fs::read(self.data.join("server.json"))?)?;
-        Ok(running["url"].as_str().context("no url")?.to_owned())
+        let running = DataFolder::new(&self.data).running();
+        Ok(running.first().context("no server runs")?.url.clone())
     }
 
     fn run(&self, arguments: &[&str]) -> Result<()> {

@@ -333,9 +333,8 @@ impl World {
     }
 
     pub fn url(&self) -> String {
-        let running = fs::read(self.data().join("server.json")).expect("server.json");
-        let running: serde_json::Value = serde_json::from_slice(&running).expect("JSON");
-        running["url"].as_str().expect("url").to_owned()
+        let running = self.json(&["server", "status"]);
+        running[0]["url"].as_str().expect("url").to_owned()
     }
 
     pub fn token(&self) -> String {

@@ -81,7 +81,7 @@ impl Demo {
             &folder.join("server.log"),
         )?;
         let demo = Self { folder, program, mlflow, mlflow_url, server };
-        demo.wait_until("the FuseML server", || demo.folder.join("data/server.json").exists())?;
+        demo.wait_until("the FuseML server", || demo.runs())?;
         demo.wait_until("MLflow", || {
             let url = format!("{}/health", demo.mlflow_url);
             Command::new("curl").args(["-sf", "-o", "/dev/null", &url]).status().is_ok_and(|status| status.success())
@@ -204,10 +204,15 @@ impl Demo {
         println!("end it   kill {} -{}", self.server.0.id(), self.mlflow.0.id());
     }
 
+    /// Whether the server announced itself and is not gone.
+    fn runs(&self) -> bool {
+        std::fs::read_dir(self.folder.join("data/servers")).is_ok_and(|mut servers| servers.next().is_some())
+    }
+
     fn clean_up(&self) {
         self.server.signal("-TERM");
         let deadline = Instant::now() + Duration::from_secs(30);
-        while self.folder.join("data/server.json").exists() && Instant::now() < deadline {
+        while self.runs() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(100));
         }
         self.mlflow.signal("-TERM");

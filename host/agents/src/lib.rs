@@ -19,6 +19,7 @@
 mod agents;
 mod engines;
 mod machine;
+mod place;
 mod process;
 mod quota;
 mod sdk;

@@ -1,10 +1,12 @@
 //! Workloads that are components: they run in the server's sandbox, in no process of their own.
 //!
 //! What such a job does, it does to its own folder, so it has no supervisor: one that a server's end interrupted is
-//! run again from the beginning. What it is, is written down once somebody is told that it runs; one that ends sooner
+//! run again from the beginning. Each server has a place for the folders of its jobs, so that one that takes over from
+//! another never shares a folder with what may still run there. What it is, is written down once somebody is told that it runs; one that ends sooner
 //! is written down when it has ended, and whoever waits for it does not wait for that.
 
 use crate::{
+    place::{self, Place},
     process::{
         folder::{self, Folder},
         log::{self, LogWriter},
@@ -25,9 +27,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
+/// Below each server's place.
+const WORKLOADS: &str = "workloads";
+/// Between two looks at a job that another server runs.
+const LOOK_AT_OTHERS: Duration = Duration::from_millis(100);
 /// Between two looks at how much a job has written.
 const LOOK_AT_DISK: Duration = Duration::from_millis(200);
 
@@ -35,7 +44,7 @@ const LAYOUT: staging::Layout = staging::Layout { inputs: Folder::inputs, folder
 
 #[derive(Clone)]
 pub struct WasmAgentConfig {
-    /// The agent's own folder.
+    /// The folder of the agents of all servers that share one.
     pub root: PathBuf,
     pub contents: Arc<dyn ContentStore>,
     pub runner: Arc<dyn CommandRunner>,
@@ -66,6 +75,8 @@ pub struct WasmAgent(Arc<Inner>);
 
 struct Inner {
     config: WasmAgentConfig,
+    place: Place,
+    /// Of this server's own.
     workloads: PathBuf,
     /// Folders that are being removed.
     aside: PathBuf,
@@ -105,12 +116,15 @@ impl WasmAgent {
     /// When the folder cannot be made.
     pub fn new(config: WasmAgentConfig) -> Result<Self> {
         let failed = |error| Error::io(format!("the folder of the agent, {}", config.root.display()), &error);
-        let [workloads, aside] = ["workloads", "aside"].map(|name| config.root.join(name));
+        staging::create_private(&config.root).map_err(failed)?;
+        let place = Place::take(&config.root).map_err(failed)?;
+        adopt_unplaced(&config.root, place.path()).map_err(failed)?;
+        let [workloads, aside] = [WORKLOADS, "aside"].map(|name| place.path().join(name));
         for folder in [&workloads, &aside] {
             staging::create_private(folder).map_err(failed)?;
         }
         staging::clean(&aside).map_err(failed)?;
-        Ok(Self(Arc::new(Inner { config, workloads, aside, jobs: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { config, place, workloads, aside, jobs: Mutex::default() })))
     }
 
     /// Whether this agent was given such a workload.
@@ -119,9 +133,39 @@ impl WasmAgent {
     }
 }
 
+/// Jobs of the time when there were no places.
+fn adopt_unplaced(root: &Path, place: &Path) -> io::Result<()> {
+    match fs::rename(root.join(WORKLOADS), place.join(WORKLOADS)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 impl Inner {
-    fn folder(&self, key: &str) -> Result<Folder> {
+    /// Where this server runs it.
+    fn own_folder(&self, key: &str) -> Result<Folder> {
         Folder::of(&self.workloads, key)
+    }
+
+    /// Where it lies: with this server, or with another that had it.
+    fn folder(&self, key: &str) -> Result<Folder> {
+        Ok(self.found(key)?.0)
+    }
+
+    /// The same, and whether it is a living other server's.
+    fn found(&self, key: &str) -> Result<(Folder, bool)> {
+        let own = self.own_folder(key)?;
+        if own.path().exists() || self.job(key).is_some() {
+            return Ok((own, false));
+        }
+        let failed = |error| Error::io(self.config.root.display(), &error);
+        for other in self.place.others().map_err(failed)? {
+            let folder = Folder::of(&other.join(WORKLOADS), key)?;
+            if folder.path().exists() {
+                return Ok((folder, place::is_taken(&other).map_err(failed)?));
+            }
+        }
+        Ok((own, false))
     }
 
     fn jobs(&self) -> MutexGuard<'_, HashMap<String, Arc<Job>>> {
@@ -134,7 +178,7 @@ impl Inner {
 
     /// Starts the workload in a fresh folder.
     async fn begin(self: &Arc<Self>, workload: &Workload) -> Result<()> {
-        let folder = self.folder(&workload.key)?;
+        let folder = self.own_folder(&workload.key)?;
         let job = Arc::new(Job {
             workload: workload.clone(),
             stop: CancellationToken::new(),
@@ -203,7 +247,7 @@ impl Inner {
 
     /// Makes sure that the next server can run it again.
     fn keep(&self, job: &Job) -> Result<()> {
-        let folder = self.folder(&job.workload.key)?;
+        let folder = self.own_folder(&job.workload.key)?;
         let _keeping = job.keeping.lock().unwrap_or_else(PoisonError::into_inner);
         if folder.spec().exists() {
             return Ok(());
@@ -326,7 +370,7 @@ impl RuntimeAgent for WasmAgent {
         if workload.kind != WorkloadKind::Job || workload.component.is_none() {
             return Err(not_of_this_agent(workload));
         }
-        let folder = self.0.folder(&workload.key)?;
+        let (folder, is_others) = self.0.found(&workload.key)?;
         match self.0.job(&workload.key) {
             Some(job) if job.workload == *workload => return Ok(()),
             Some(job) => {
@@ -336,13 +380,15 @@ impl RuntimeAgent for WasmAgent {
             None if Inner::ended(&folder)?.is_some() && Inner::stored(&folder)?.as_ref() == Some(workload) => {
                 return Ok(());
             }
+            // Its server lost the run and not the job.
+            None if is_others && Inner::ended(&folder)?.is_none() => return Ok(()),
             None => {}
         }
         self.0.begin(workload).await
     }
 
     async fn status(&self, key: &str) -> Result<WorkloadStatus> {
-        let folder = self.0.folder(key)?;
+        let (folder, is_others) = self.0.found(key)?;
         if let Some(job) = self.0.job(key) {
             if let Some(status) = job.status() {
                 return Ok(status);
@@ -352,14 +398,21 @@ impl RuntimeAgent for WasmAgent {
         }
         Ok(match Inner::ended(&folder)? {
             Some(status) => status,
+            None if is_others => WorkloadStatus::new(Phase::Running),
             None if folder.spec().exists() => WorkloadStatus::new(Phase::Pending),
             None => unknown(key),
         })
     }
 
     async fn wait(&self, key: &str, limit: Duration) -> Result<WorkloadStatus> {
-        let folder = self.0.folder(key)?;
-        if self.0.job(key).is_none() && Inner::ended(&folder)?.is_none() {
+        let over = Instant::now() + limit;
+        let (mut folder, mut is_others) = self.0.found(key)?;
+        // Nobody tells this server of it.
+        while is_others && Inner::ended(&folder)?.is_none() && Instant::now() < over {
+            tokio::time::sleep(LOOK_AT_OTHERS.min(over - Instant::now())).await;
+            (folder, is_others) = self.0.found(key)?;
+        }
+        if !is_others && self.0.job(key).is_none() && Inner::ended(&folder)?.is_none() {
             match Inner::stored(&folder)? {
                 Some(workload) => self.0.begin(&workload).await?,
                 None => return Ok(unknown(key)),
@@ -385,12 +438,14 @@ impl RuntimeAgent for WasmAgent {
     }
 
     async fn cancel(&self, key: &str) -> Result<()> {
-        let folder = self.0.folder(key)?;
+        let (folder, is_others) = self.0.found(key)?;
         match self.0.job(key) {
             Some(job) => {
                 job.stop.cancel();
                 job.ended().await;
             }
+            // What it makes is nobody's: its server lost the run.
+            None if is_others => {}
             None if folder.spec().exists() && Inner::ended(&folder)?.is_none() => {
                 let message = Some("cancelled".to_owned());
                 let status = WorkloadStatus { message, ..WorkloadStatus::new(Phase::Cancelled) };
@@ -416,7 +471,11 @@ impl RuntimeAgent for WasmAgent {
         let running = |job: &Arc<Job>| job.status().is_none();
         let mut keys: BTreeSet<String> =
             self.0.jobs().iter().filter(|(_, job)| running(job)).map(|(key, _)| key.clone()).collect();
-        for entry in fs::read_dir(&self.0.workloads).map_err(failed)? {
+        let mut places = self.0.place.others().map_err(failed)?;
+        places.retain(|other| matches!(place::is_taken(other), Ok(false)) && other.join(WORKLOADS).exists());
+        let workloads = places.iter().map(|other| other.join(WORKLOADS)).chain([self.0.workloads.clone()]);
+        let entries = workloads.map(fs::read_dir).collect::<io::Result<Vec<_>>>().map_err(failed)?;
+        for entry in entries.into_iter().flatten() {
             let folder = Folder::new(entry.map_err(failed)?.path());
             // Without a description it went with the server that ran it.
             let is_open = folder.spec().exists() && !folder.exit().exists();

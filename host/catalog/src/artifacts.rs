@@ -276,9 +276,10 @@ impl Catalog {
 
     /// Notes that a push to this repository may leave commits to be registered; answers the note's number.
     pub async fn begin_push(&self, project: &Name, name: &Name) -> Result<i64> {
-        sqlx::query_scalar("INSERT INTO pending_pushes (project, name) VALUES ($1, $2) RETURNING id")
+        sqlx::query_scalar("INSERT INTO pending_pushes (project, name, server) VALUES ($1, $2, $3) RETURNING id")
             .bind(&**project)
             .bind(&**name)
+            .bind(&*self.server)
             .fetch_one(&self.database.pool)
             .await
             .map_err(failed)
@@ -294,12 +295,11 @@ impl Catalog {
         Ok(())
     }
 
-    /// Pushes that the server did not see the end of.
+    /// Pushes that no living server sees to.
     pub async fn pending_pushes(&self) -> Result<Vec<(i64, Name, Name)>> {
-        let rows: Vec<(i64, String, String)> = sqlx::query_as("SELECT id, project, name FROM pending_pushes")
-            .fetch_all(&self.database.pool)
-            .await
-            .map_err(failed)?;
+        let text = format!("SELECT id, project, name FROM pending_pushes WHERE {}", self.of_no_server());
+        let rows: Vec<(i64, String, String)> =
+            sqlx::query_as(sqlx::AssertSqlSafe(text)).fetch_all(&self.database.pool).await.map_err(failed)?;
         rows.into_iter().map(|(id, project, name)| Ok((id, project.parse()?, name.parse()?))).collect()
     }
 }

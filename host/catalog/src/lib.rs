@@ -19,6 +19,7 @@ mod port;
 mod progress;
 mod received;
 mod references;
+mod replicas;
 mod results;
 mod run_rows;
 mod runs;
@@ -34,22 +35,25 @@ pub use extensions::{InstalledExtension, InstalledVersion};
 pub use lineage::{Lineage, LineageCalls, LineageEdge};
 pub use received::EventOutcome;
 pub use references::{Author, HistoryEntry};
+pub use replicas::CHANNEL;
 pub use runs::RunFilter;
 pub use search::{ArtifactPage, ArtifactSearch};
 pub use secrets::SealedSecret;
 pub use touched::Touched;
 pub use transitions::{Part, Transition};
 
-pub use fuseml_database::DatabasePlace;
+pub use fuseml_database::{DatabasePlace, Listener};
 
 use fuseml_database::{Database, Migrations, all_from_json, failed, from_json, to_json};
 use fuseml_domain::Result;
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 /// An open catalog; clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     database: Database,
+    /// Which server starts what is started here; empty for none.
+    server: Arc<str>,
 }
 
 impl Catalog {
@@ -60,7 +64,7 @@ impl Catalog {
     pub async fn open(place: &DatabasePlace) -> Result<Self> {
         let migrations =
             Migrations { sqlite: sqlx::migrate!("migrations/sqlite"), postgres: sqlx::migrate!("migrations/postgres") };
-        let catalog = Self { database: Database::open(place, &migrations).await? };
+        let catalog = Self { database: Database::open(place, &migrations).await?, server: "".into() };
         catalog.index_texts().await?;
         Ok(catalog)
     }

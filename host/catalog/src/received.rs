@@ -160,7 +160,7 @@ impl Catalog {
         let mut outcome = EventOutcome { runs: Vec::new(), unstarted };
         for run in all {
             let pipeline = run.pipeline.clone();
-            if let Some(reason) = runs::insert_run(&mut transaction, run, &mut started).await? {
+            if let Some(reason) = runs::insert_run(&mut transaction, run, &self.server, &mut started).await? {
                 outcome.unstarted.push(Unstarted { pipeline, reason });
             }
         }

@@ -32,8 +32,8 @@ pub(crate) fn runs_of(rows: Vec<RunRow>) -> Result<Vec<Run>> {
     rows.into_iter().map(run_of).collect()
 }
 
-/// A run that is not there yet.
-pub(crate) async fn insert(connection: &mut AnyConnection, run: &Run) -> Result<()> {
+/// A run that is not there yet, for the server that drives it.
+pub(crate) async fn insert(connection: &mut AnyConnection, run: &Run, server: &str) -> Result<()> {
     let template = to_json(&run.template)?;
     let digest = Digest::of(template.as_bytes()).to_string();
     sqlx::query("INSERT INTO run_templates (digest, document) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING")
@@ -43,8 +43,8 @@ pub(crate) async fn insert(connection: &mut AnyConnection, run: &Run) -> Result<
         .await
         .map_err(failed)?;
     sqlx::query(
-        "INSERT INTO runs (id, project, pipeline, number, state, root, revision, document, template, by_itself)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO runs (id, project, pipeline, number, state, root, revision, document, template, by_itself, server)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(run.id.to_string())
     .bind(&*run.project)
@@ -56,34 +56,55 @@ pub(crate) async fn insert(connection: &mut AnyConnection, run: &Run) -> Result<
     .bind(to_json(&run.frame())?)
     .bind(digest)
     .bind(i64::from(run.quota.is_some()))
+    .bind(server)
     .execute(&mut *connection)
     .await
     .map_err(failed)?;
     put_steps(connection, run, 0..run.steps.len()).await
 }
 
-/// Saves a run that is exactly one transition newer than the stored one.
+/// Saves a run that is exactly one transition newer than the stored one; for its driver, if that still holds it.
 ///
 /// # Errors
-/// `conflict` (`stale-run`) when it is not.
+/// `conflict` (`stale-run`) when it is not, (`lease-lost`) when another server holds it by now.
 pub(crate) async fn update(
     connection: &mut AnyConnection,
     run: &Run,
+    holder: Option<&str>,
     changed: impl IntoIterator<Item = usize>,
 ) -> Result<()> {
-    let done = sqlx::query("UPDATE runs SET state = $1, revision = $2, document = $3 WHERE id = $4 AND revision = $5")
-        .bind(run.state.to_string())
-        .bind(run.revision.cast_signed())
-        .bind(to_json(&run.frame())?)
-        .bind(run.id.to_string())
-        .bind(run.revision.cast_signed() - 1)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
+    let done = sqlx::query(
+        "UPDATE runs SET state = $1, revision = $2, document = $3
+         WHERE id = $4 AND revision = $5 AND server = COALESCE($6, server)",
+    )
+    .bind(run.state.to_string())
+    .bind(run.revision.cast_signed())
+    .bind(to_json(&run.frame())?)
+    .bind(run.id.to_string())
+    .bind(run.revision.cast_signed() - 1)
+    .bind(holder)
+    .execute(&mut *connection)
+    .await
+    .map_err(failed)?;
     if done.rows_affected() == 0 {
-        return Err(Error::conflict("stale-run", format!("{} was changed meanwhile", run.label())));
+        return Err(overtaken(connection, run, holder).await?);
     }
     put_steps(connection, run, changed).await
+}
+
+/// Why a run could not be saved.
+async fn overtaken(connection: &mut AnyConnection, run: &Run, holder: Option<&str>) -> Result<Error> {
+    let now: Option<String> = sqlx::query_scalar("SELECT server FROM runs WHERE id = $1")
+        .bind(run.id.to_string())
+        .fetch_optional(connection)
+        .await
+        .map_err(failed)?;
+    Ok(match (now.as_deref(), holder) {
+        (Some(now), Some(holder)) if now != holder => {
+            Error::conflict("lease-lost", format!("another server took {} over", run.label()))
+        }
+        _ => Error::conflict("stale-run", format!("{} was changed meanwhile", run.label())),
+    })
 }
 
 async fn put_steps(

@@ -151,7 +151,7 @@ impl Catalog {
         let mut refused = unstarted;
         for run in runs {
             let pipeline = run.pipeline.clone();
-            if let Some(reason) = insert_run(&mut transaction, run, &mut started).await? {
+            if let Some(reason) = insert_run(&mut transaction, run, &self.server, &mut started).await? {
                 refused.push(Unstarted { pipeline, reason });
             }
         }
@@ -171,7 +171,7 @@ impl Catalog {
     pub(crate) async fn start_run(&self, run: Run) -> Result<Started> {
         let mut transaction = self.database.write().await?;
         let (mut started, pipeline) = (Started::default(), run.pipeline.clone());
-        if let Some(reason) = insert_run(&mut transaction, run, &mut started).await? {
+        if let Some(reason) = insert_run(&mut transaction, run, &self.server, &mut started).await? {
             return Err(Error::conflict("not-now", format!("{pipeline} does not start now: {reason}")));
         }
         transaction.commit().await.map_err(failed)?;
@@ -265,7 +265,8 @@ impl Catalog {
     pub(crate) async fn save_change(&self, change: &Change) -> Result<()> {
         let mut transaction = self.database.write().await?;
         let run = &change.run;
-        update_run(&mut transaction, run, change.changed.iter().copied()).await?;
+        run_rows::update(&mut transaction, run, Some(&self.server), change.changed.iter().copied()).await?;
+        insert_event(&mut transaction, run).await?;
         let id = run.id.to_string();
         let cause = if change.held { Cause::Sweep(&id) } else { Cause::Run(&id) };
         artifacts::insert(&mut transaction, &change.artifacts, cause).await?;
@@ -343,10 +344,11 @@ async fn open_runs_of(connection: &mut AnyConnection, project: &Name, pipeline: 
     runs_of(rows)
 }
 
-/// Numbers and saves a run, and cancels those that it replaces; answers why it does not begin.
+/// Numbers and saves a run, which this server holds, and cancels those that it replaces; answers why it does not begin.
 pub(crate) async fn insert_run(
     connection: &mut AnyConnection,
     mut run: Run,
+    server: &str,
     started: &mut Started,
 ) -> Result<Option<String>> {
     let mut changed = Vec::new();
@@ -378,7 +380,7 @@ pub(crate) async fn insert_run(
         Error::conflict("pipeline-gone", format!("the pipeline {} was removed meanwhile", run.pipeline))
     })?;
     run.number = number.cast_unsigned();
-    run_rows::insert(&mut *connection, &run).await?;
+    run_rows::insert(&mut *connection, &run, server).await?;
     for input in &run.watched {
         if let Some(Value::Artifact(address)) = run.inputs.get(input).map(|input| &input.value) {
             note_input(&mut *connection, &run, input, address).await?;
@@ -445,9 +447,9 @@ async fn note_input(connection: &mut AnyConnection, run: &Run, input: &Name, add
     Ok(())
 }
 
-/// Saves a transition with its event.
+/// Saves what somebody beside its driver made of a run, with its event.
 async fn update_run(connection: &mut AnyConnection, run: &Run, changed: impl IntoIterator<Item = usize>) -> Result<()> {
-    run_rows::update(&mut *connection, run, changed).await?;
+    run_rows::update(&mut *connection, run, None, changed).await?;
     insert_event(connection, run).await
 }
 

@@ -35,7 +35,7 @@ impl Catalog {
         let mut started = Started::default();
         if pass(&mut transaction, &run.project, &run.pipeline, due).await? {
             let (pipeline, project) = (run.pipeline.clone(), run.project.clone());
-            if let Some(reason) = runs::insert_run(&mut transaction, run, &mut started).await? {
+            if let Some(reason) = runs::insert_run(&mut transaction, run, &self.server, &mut started).await? {
                 tracing::info!(%pipeline, %project, %reason, "not started by its schedule");
             }
         }

@@ -88,7 +88,7 @@ impl Options {
             return Ok(url.trim_end_matches('/').to_owned());
         }
         let folder = self.folder()?;
-        folder.running().map(|running| running.url).ok_or_else(|| {
+        folder.running().into_iter().next().map(|running| running.url).ok_or_else(|| {
             Error::unavailable(
                 "no-server",
                 format!(

@@ -6,6 +6,7 @@
 
 mod document;
 mod place;
+mod signal;
 mod sql;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -13,6 +14,7 @@ mod write;
 
 pub use document::{all_from_json, from_json, to_json};
 pub use place::DatabasePlace;
+pub use signal::Listener;
 pub use sql::Sql;
 pub use sqlx::migrate::Migrator;
 pub use write::WriteTransaction;

@@ -375,6 +375,23 @@ pub struct Started {
     pub replaced: Vec<crate::Run>,
 }
 
+/// The servers that share one catalog. Each drives the runs that it holds; whoever's lease is over holds none.
+#[async_trait]
+pub trait Replicas: Send + Sync {
+    /// Renews this server's lease; answers how many others have one.
+    async fn renew(&self) -> Result<usize>;
+    /// Takes open runs that no living server holds: this server's share of them.
+    async fn take_over(&self) -> Result<Vec<crate::Run>>;
+    /// Whether this server holds the run, or does from now on because no living one did.
+    async fn claim(&self, run: uuid::Uuid) -> Result<bool>;
+    /// Id and revision of each open run that this server holds.
+    async fn held(&self) -> Result<Vec<(uuid::Uuid, u64)>>;
+    /// Tells the others, if there are any.
+    async fn tell(&self, signal: crate::Signal);
+    /// What another told next.
+    async fn heard(&self) -> crate::Signal;
+}
+
 /// Descriptors, pipelines and runs: durable, each method one transaction.
 #[async_trait]
 pub trait Catalog: Send + Sync {
@@ -423,7 +440,8 @@ pub trait Catalog: Send + Sync {
     async fn result(&self, project: &Name, identity: &crate::Digest) -> Result<Option<StepResult>>;
     /// What this step of a pipeline made last, whatever of, newest first.
     async fn results(&self, project: &Name, pipeline: &Name, step: &Name, limit: u32) -> Result<Vec<StepResult>>;
-    /// Saves a transition; `conflict` when the stored run is not the one that it was made from.
+    /// Saves a transition; `conflict` when the stored run is not the one that it was made from (`stale-run`), or another
+    /// server holds it by now (`lease-lost`).
     async fn save(&self, change: &Change) -> Result<()>;
     async fn pipelines(&self, project: &Name) -> Result<Vec<crate::Pipeline>>;
     /// The version an address means; its message says what was looked for.

@@ -30,6 +30,11 @@ impl<K: Clone + Eq + Hash> Arrivals<K> {
         }
     }
 
+    /// Something may have come for anybody.
+    pub(crate) fn tell_all(&self) {
+        self.waiting().values().filter_map(Weak::upgrade).for_each(|notify| notify.notify_waiters());
+    }
+
     /// What is notified from now on. Whoever looks first asks for it before.
     pub(crate) fn of(&self, what: &K) -> Arc<Notify> {
         let mut waiting = self.waiting();

@@ -19,7 +19,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -46,6 +46,10 @@ pub(crate) struct Driver {
 pub(crate) struct Told {
     pub(crate) cancelled: CancellationToken,
     pub(crate) news: Arc<Notify>,
+    /// Another server holds the run.
+    pub(crate) lost: CancellationToken,
+    /// Up to which the driver knows the run.
+    pub(crate) revision: Arc<AtomicU64>,
 }
 
 /// What a transition brings besides itself.
@@ -67,9 +71,11 @@ impl From<StepEvent> for Outcome {
 
 impl Driver {
     pub(crate) fn new(engine: Arc<Engine>, run: Run, told: Told) -> Self {
+        told.revision.store(run.revision, Ordering::Relaxed);
         Self { engine, run: std::sync::Mutex::new(Arc::new(run)), saving: Mutex::new(()), told }
     }
 
+    /// Returns once the run has ended, or is another server's.
     pub(crate) async fn drive(&self) {
         let mut advancing = FuturesUnordered::new();
         let mut begun = BTreeSet::new();
@@ -93,6 +99,10 @@ impl Driver {
                 Some((result, name)) = advancing.next() => {
                     begun.remove(&name);
                     if let Err(error) = result {
+                        if error.code == "lease-lost" {
+                            self.told.lost.cancel();
+                            return;
+                        }
                         // Only the catalog's own failures come here: nothing is lost, so wait for it to come back.
                         tracing::error!(run = %run.label(), %error, "a transition could not be saved; trying again");
                         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -100,6 +110,8 @@ impl Driver {
                     }
                 }
                 () = self.told.news.notified() => self.reload().await,
+                // What is under way here is let go of: whoever holds the run takes it up.
+                () = self.told.lost.cancelled() => return,
                 () = until(run.next_due(now)) => {}
             }
         }
@@ -113,6 +125,7 @@ impl Driver {
     fn know(&self, newer: Run) {
         let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
         if newer.revision > run.revision {
+            self.told.revision.store(newer.revision, Ordering::Relaxed);
             *run = Arc::new(newer);
         }
     }

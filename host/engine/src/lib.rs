@@ -16,6 +16,7 @@ mod location;
 mod plan;
 mod pool;
 mod received;
+mod replicas;
 mod reuse;
 mod schedule;
 mod service;
@@ -30,13 +31,16 @@ pub use service::base_path;
 use arrivals::Arrivals;
 use driver::{Driver, Told};
 use fuseml_domain::{
-    Address, Concurrency, Error, Name, Result, Run, RunCommand, RunState, Swap,
-    port::{Catalog, Codesets, ContentStore, Endpoints, Extensions, RuntimeAgent, Started},
+    Address, Concurrency, Error, Name, Result, Run, RunCommand, Signal, Swap,
+    port::{Catalog, Codesets, ContentStore, Endpoints, Extensions, Replicas, RuntimeAgent, Started},
 };
 use futures::future::BoxFuture;
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::{Mutex, Notify};
@@ -52,6 +56,7 @@ pub struct Ports {
     pub agent: Arc<dyn RuntimeAgent>,
     pub extensions: Arc<dyn Extensions>,
     pub endpoints: Arc<dyn Endpoints>,
+    pub replicas: Arc<dyn Replicas>,
 }
 
 /// What an engine is told at its start.
@@ -67,6 +72,8 @@ pub struct EngineConfig {
     pub retry: Duration,
     /// How often it is tried.
     pub attempts: u32,
+    /// Between two renewals of this server's lease.
+    pub beat: Duration,
 }
 
 impl Default for EngineConfig {
@@ -77,6 +84,7 @@ impl Default for EngineConfig {
             service_start: Duration::from_secs(180),
             retry: Duration::from_millis(500),
             attempts: 5,
+            beat: Duration::from_secs(2),
         }
     }
 }
@@ -96,6 +104,8 @@ pub struct Engine {
     /// By the artifact at the beginning: something of what follows from it is not as it was.
     root_moves: Arrivals<Address>,
     drivers: Mutex<HashMap<Uuid, Told>>,
+    /// How many servers are beside this one.
+    others: AtomicUsize,
     stopping: CancellationToken,
 }
 
@@ -112,16 +122,13 @@ impl Engine {
             run_moves: Arrivals::default(),
             root_moves: Arrivals::default(),
             drivers: Mutex::new(HashMap::new()),
+            others: AtomicUsize::new(0),
             stopping: CancellationToken::new(),
         });
+        engine.others.store(engine.ports.replicas.renew().await?, Ordering::Relaxed);
         service::reconcile(&engine.ports).await?;
-        let open = engine.ports.catalog.open_runs().await?;
-        for run in &open {
-            engine.drive(run.clone()).await;
-        }
-        for run in open.iter().filter(|run| run.state == RunState::Queued) {
-            engine.begin_next(run).await;
-        }
+        replicas::take_up(&engine, engine.ports.replicas.take_over().await?).await;
+        tokio::spawn(replicas::follow(engine.clone()));
         tokio::spawn(trigger::follow(engine.clone()));
         tokio::spawn(schedule::follow(engine.clone()));
         Ok(engine)
@@ -149,8 +156,20 @@ impl Engine {
     }
 
     /// Something of a project became another, such as a label: who waits for that looks now.
-    pub fn arrived(&self, project: &Name) {
+    pub async fn arrived(&self, project: &Name) {
         self.arrivals.tell(project);
+        self.tell_others(Signal::Arrived(project.clone())).await;
+    }
+
+    async fn tell_others(&self, signal: Signal) {
+        if self.others.load(Ordering::Relaxed) > 0 {
+            self.ports.replicas.tell(signal).await;
+        }
+    }
+
+    /// Whether other servers share this one's catalog now.
+    pub fn has_others(&self) -> bool {
+        self.others.load(Ordering::Relaxed) > 0
     }
 
     /// A run is not as it was.
@@ -212,17 +231,18 @@ impl Engine {
         self.moved(&run);
         // A driver that is about to go looks once more under the same lock.
         let drivers = self.drivers.lock().await;
-        match drivers.get(&run.id) {
-            Some(told) => {
-                if run.cancel_requested {
-                    told.cancelled.cancel();
-                }
-                told.news.notify_one();
+        if let Some(told) = drivers.get(&run.id) {
+            if run.cancel_requested {
+                told.cancelled.cancel();
             }
-            None => {
-                drop(drivers);
-                self.drive(run).await;
-            }
+            return told.news.notify_one();
+        }
+        drop(drivers);
+        match self.ports.replicas.claim(run.id).await {
+            Ok(true) => self.drive(run).await,
+            Ok(false) => self.tell_others(Signal::Run(run.id)).await,
+            // Whoever holds it finds out by itself.
+            Err(error) => tracing::error!(run = %run.label(), %error, "nobody could be told of what became of it"),
         }
     }
 
@@ -263,17 +283,24 @@ impl Engine {
                 if run.cancel_requested {
                     told.cancelled.cancel();
                 }
+                let lost = told.lost.clone();
                 let driver = Driver::new(engine.clone(), run, told);
                 if engine.stopping.run_until_cancelled(driver.drive()).await.is_none() {
                     return;
                 }
                 let mut drivers = engine.drivers.lock().await;
+                let is_held = !lost.is_cancelled() || engine.ports.replicas.claim(id).await.unwrap_or(false);
                 match engine.ports.catalog.run(id).await {
                     // It was told to go on while its driver was about to go.
-                    Ok(open) if !open.state.ended() => {
+                    Ok(open) if is_held && !open.state.ended() => {
                         told = Told::default();
                         drivers.insert(id, told.clone());
                         run = open;
+                    }
+                    Ok(open) if !open.state.ended() => {
+                        tracing::warn!(run = %open.label(), "another server took it over");
+                        drivers.remove(&id);
+                        return;
                     }
                     ended => {
                         drivers.remove(&id);

@@ -21,7 +21,7 @@ pub(crate) async fn settle_pending(engine: &Arc<Engine>, limit: u32) -> Result<u
             }
         }
         engine.take_up(catalog.settle_received(received.sequence, runs, unstarted).await?).await;
-        engine.arrived(&received.project);
+        engine.arrived(&received.project).await;
     }
     Ok(events.len())
 }

@@ -46,7 +46,7 @@ async fn settle_pending(engine: &Arc<Engine>) -> Result<usize> {
             tracing::info!(%pipeline, artifact = %event.artifact.address, %reason, "not started");
         }
         engine.take_up(catalog.settle(event.sequence, runs, unstarted).await?).await;
-        engine.arrived(event.artifact.project());
+        engine.arrived(event.artifact.project()).await;
         root.iter().for_each(|root| engine.root_moves.tell(root));
     }
     Ok(events.len())

@@ -2,7 +2,7 @@
 
 use crate::{
     extension::Registry, folder::DataFolder, imports::Following, marketplace::Marketplaces, openlineage::Endpoint,
-    provenance::Provenance,
+    peers::Peers, provenance::Provenance,
 };
 use fuseml_agents::EnginesAgent;
 use fuseml_catalog::Catalog;
@@ -36,6 +36,8 @@ pub(crate) struct App {
     pub(crate) registry: Arc<Registry>,
     pub(crate) marketplaces: Arc<Marketplaces>,
     pub(crate) engine: Arc<Engine>,
+    /// The servers beside this one.
+    pub(crate) peers: Arc<Peers>,
     /// For the gateway: to services on this machine only.
     pub(crate) client: reqwest::Client,
 }

@@ -105,7 +105,7 @@ impl Pushes {
         {
             let author = Author { by: "an OCI client".to_owned(), reason: None };
             self.catalog.tag(&descriptor.address, &name, &author).await?;
-            self.engine.arrived(descriptor.project());
+            self.engine.arrived(descriptor.project()).await;
             self.trees.point(descriptor, &name).await?;
         }
         Ok(())
@@ -257,6 +257,8 @@ const PORTION: u32 = 500;
 
 /// Collects what no artifact names and is older than that. Whatever the catalog names is named in the registry before anything is deleted.
 pub(crate) async fn collect(app: &App, young: SignedDuration) -> Result<Collected> {
+    // What a push to another server relies on is known there alone.
+    let _alone = app.peers.alone("contents are collected")?;
     let mut search = ArtifactSearch { limit: PORTION, ..ArtifactSearch::default() };
     loop {
         let page = app.catalog.search(&search).await?;

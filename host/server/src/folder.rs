@@ -1,7 +1,10 @@
-//! The data folder: what lies where, and that one server at a time owns it.
+//! The data folder: what lies where, and whose it is: one server's, or that of all servers of one PostgreSQL database.
 
 use fuseml_domain::{Error, Result};
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -9,6 +12,7 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
+use uuid::Uuid;
 
 /// Paths below one folder, which only its owner may read.
 #[derive(Debug, Clone)]
@@ -92,36 +96,50 @@ impl DataFolder {
         self.root.join("admin-token")
     }
 
-    fn running_file(&self) -> PathBuf {
-        self.root.join("server.json")
+    /// One file for each server, locked as long as that lives.
+    fn servers(&self) -> PathBuf {
+        self.root.join("servers")
     }
 
-    /// Makes the folder and takes it: a second server is refused with the first one's address. The lock lasts
-    /// as long as the answer lives, and ends with the process however that dies.
-    pub(crate) fn take(&self) -> Result<Flock<fs::File>> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.root)
-            .map_err(|error| Error::io(format!("the data folder {} cannot be made", self.root.display()), &error))?;
-        let path = self.root.join("lock");
-        let file = fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|error| Error::io(format!("{} cannot be opened", path.display()), &error))?;
-        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
-            let other = self.running().map(|running| format!(" (process {}, {})", running.pid, running.url));
-            Error::conflict(
-                "data-folder-taken",
-                format!(
-                    "another server{} already uses the data folder {}; stop it or choose another folder with --data",
-                    other.unwrap_or_default(),
-                    self.root.display()
-                ),
-            )
+    fn server(&self, id: Uuid) -> PathBuf {
+        self.servers().join(format!("{id}.json"))
+    }
+
+    /// Makes the folder and takes it, alone or with other servers: another is refused with the first one's address. The
+    /// lock lasts as long as the answer lives, and ends with the process however that dies.
+    pub(crate) fn take(&self, shared: bool) -> Result<Flock<fs::File>> {
+        let failed = |error| Error::io(format!("the data folder {} cannot be made", self.root.display()), &error);
+        for folder in [&self.root, &self.servers()] {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        }
+        let how = if shared { FlockArg::LockSharedNonblock } else { FlockArg::LockExclusiveNonblock };
+        lock(&self.root.join("lock"), how)?.ok_or_else(|| {
+            let other = self.running().into_iter().next();
+            let other = other.map(|running| format!(" (process {}, {})", running.pid, running.url)).unwrap_or_default();
+            let message = format!(
+                "another server{other} already uses the data folder {}; stop it, or choose another folder with --data. \
+                 Several servers share a folder when all are started with the same PostgreSQL --database",
+                self.root.display()
+            );
+            Error::conflict("data-folder-taken", message)
         })
+    }
+
+    /// Held while a server starts, and by whoever must not be joined: waits for its turn.
+    pub(crate) fn start_alone(&self) -> Result<Flock<fs::File>> {
+        lock(&self.root.join("starting"), FlockArg::LockExclusive)?
+            .ok_or_else(|| Error::internal("lock", "a lock that is waited for was not got"))
+    }
+
+    /// The same at once, or not.
+    pub(crate) fn try_start_alone(&self) -> Result<Option<Flock<fs::File>>> {
+        lock(&self.root.join("starting"), FlockArg::LockExclusiveNonblock)
+    }
+
+    /// Held by whoever changes extensions: waits for its turn among all servers.
+    pub(crate) fn change_extensions(&self) -> Result<Flock<fs::File>> {
+        lock(&self.root.join("extensions-changing"), FlockArg::LockExclusive)?
+            .ok_or_else(|| Error::internal("lock", "a lock that is waited for was not got"))
     }
 
     /// The admin token, made on first use.
@@ -150,26 +168,88 @@ impl DataFolder {
         Ok(token.to_owned())
     }
 
-    pub(crate) fn announce(&self, url: &str) -> Result<()> {
+    /// Says where a server answers, as long as the answer lives.
+    pub(crate) fn announce(&self, id: Uuid, url: &str) -> Result<Flock<fs::File>> {
         let running = Running { url: url.to_owned(), pid: std::process::id() };
         let text = serde_json::to_vec(&running).map_err(|error| Error::internal("document", error.to_string()))?;
-        write_private(&self.running_file(), &text)
+        let (path, beside) = (self.server(id), self.servers().join(format!("{id}.new")));
+        write_private(&beside, &text)?;
+        // Nobody knows it by this name, so that the lock is got; and nobody sees it unlocked by the other.
+        let locked = lock(&beside, FlockArg::LockExclusive)?
+            .ok_or_else(|| Error::internal("lock", "a lock that is waited for was not got"))?;
+        fs::rename(&beside, &path).map_err(|error| Error::io(path.display(), &error))?;
+        Ok(locked)
     }
 
-    pub(crate) fn withdraw(&self) {
+    pub(crate) fn withdraw(&self, id: Uuid) {
         // Gone already is as good.
-        let _ = fs::remove_file(self.running_file());
+        let _ = fs::remove_file(self.server(id));
     }
 
-    /// The server that last announced itself here.
-    pub fn running(&self) -> Option<Running> {
-        serde_json::from_slice(&fs::read(self.running_file()).ok()?).ok()
+    /// Removes what servers left that are gone; while no other starts.
+    pub(crate) fn sweep(&self) {
+        for entry in fs::read_dir(self.servers()).into_iter().flatten().flatten() {
+            if matches!(is_locked(&entry.path()), Ok(Some(false))) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// Whether a server of this folder lives; `None` for one that never was here.
+    pub(crate) fn is_alive(&self, id: Uuid) -> Result<Option<bool>> {
+        is_locked(&self.server(id))
+    }
+
+    /// Servers that announced themselves here and live.
+    pub(crate) fn alive(&self) -> Vec<(Uuid, Running)> {
+        let entries = fs::read_dir(self.servers()).into_iter().flatten().flatten();
+        let mut alive: Vec<_> = entries
+            .filter_map(|entry| {
+                let path = entry.path();
+                let id = path.file_name()?.to_str()?.strip_suffix(".json")?.parse().ok()?;
+                matches!(is_locked(&path), Ok(Some(true))).then_some(())?;
+                Some((id, serde_json::from_slice(&fs::read(&path).ok()?).ok()?))
+            })
+            .collect();
+        alive.sort_by_key(|(id, _)| *id);
+        alive
+    }
+
+    /// The servers that run here, the longest there first.
+    pub fn running(&self) -> Vec<Running> {
+        self.alive().into_iter().map(|(_, running)| running).collect()
+    }
+}
+
+/// `None` when somebody else has it and it is not waited for.
+fn lock(path: &Path, how: FlockArg) -> Result<Option<Flock<fs::File>>> {
+    let failed = |error: std::io::Error| Error::io(format!("{} cannot be locked", path.display()), &error);
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    match Flock::lock(file.map_err(failed)?, how) {
+        Ok(locked) => Ok(Some(locked)),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => Err(failed(error.into())),
+    }
+}
+
+/// `None` when it is not there.
+fn is_locked(path: &Path) -> Result<Option<bool>> {
+    let failed = |error: std::io::Error| Error::io(format!("{} cannot be looked at", path.display()), &error);
+    match fs::File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(error)),
+        Ok(file) => match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Ok(_) => Ok(Some(false)),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(Some(true)),
+            Err((_, error)) => Err(failed(error.into())),
+        },
     }
 }
 
 /// Whole or not at all, readable by its owner alone.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let beside = path.with_extension("new");
+    // Of this process alone: another may write the same.
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
     let write = || {
         let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
         file.write_all(bytes)?;

@@ -14,6 +14,7 @@ mod imports;
 mod marketplace;
 mod openlineage;
 mod package;
+mod peers;
 mod provenance;
 mod push;
 mod recover;
@@ -34,7 +35,7 @@ pub use view::{
     EnableRequest, EndpointRequest, EventRequest, EventView, ExtensionView, FollowRequest, GrantRequest, ImportRequest,
     ImportView, InstallOptions, InstanceRequest, InstanceView, LogView, LoggedView, MarketplaceRequest,
     MarketplaceView, NewWebhookView, PackageView, PageView, PipelineRequest, PipelineUpdate, ProjectView,
-    ProvenanceView, ReceivedView, RecoveredView, ReplayView, RerunRequest, RunRequest, SecretRequest, ServiceView,
-    StoreView, SyncRequest, TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerificationView, VerifiedFile,
-    VersionView, WebhookRequest, WebhookView,
+    ProvenanceView, ReceivedView, RecoveredView, ReplayView, RerunRequest, RunRequest, SecretRequest, ServerView,
+    ServiceView, StoreView, SyncRequest, TemplateView, UpgradeOptions, UpgradeOutcome, UpgradeView, VerificationView,
+    VerifiedFile, VersionView, WebhookRequest, WebhookView,
 };

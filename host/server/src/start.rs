@@ -9,6 +9,7 @@ use crate::{
     imports,
     marketplace::Marketplaces,
     openlineage::{self, Endpoint},
+    peers::{self, Peers},
     provenance::{self, Provenance},
     push, route, stores,
 };
@@ -19,7 +20,7 @@ use fuseml_agents::{
 };
 use fuseml_catalog::{Catalog, DatabasePlace};
 use fuseml_contents::{Contents, Repositories, TreeStore};
-use fuseml_domain::{Error, Policy, Result, SecretText};
+use fuseml_domain::{Error, Policy, Replica, Result, SecretText};
 use fuseml_engine::{Engine, EngineConfig, Ports};
 use fuseml_sandbox::{Commands, CompilerCommand, Limits, Sandbox, SandboxConfig};
 use nix::fcntl::Flock;
@@ -31,6 +32,7 @@ use std::{
     time::Duration,
 };
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 /// What a person chooses at `server start`.
 #[derive(Debug, Clone)]
@@ -72,14 +74,22 @@ pub const COMPILER: &str = "component-compiler";
 pub struct Server {
     app: Arc<App>,
     listener: TcpListener,
-    _lock: Flock<std::fs::File>,
+    /// On the folder, and on what says where this server answers.
+    _locks: [Flock<std::fs::File>; 2],
 }
 
 impl Server {
     /// Opens everything and takes up open runs. Nothing is left behind when it fails.
     pub async fn start(config: ServerConfig) -> Result<Self> {
         let folder = DataFolder::new(&config.data);
-        let lock = folder.take()?;
+        let is_shared = matches!(config.database, Some(DatabasePlace::Postgres(_)));
+        let lock = folder.take(is_shared)?;
+        // One after another, so that what is made at the first start is made once.
+        let starting = {
+            let folder = folder.clone();
+            let starting = tokio::task::spawn_blocking(move || folder.start_alone()).await;
+            starting.map_err(|error| Error::internal("lock", error.to_string()))??
+        };
         let listener = TcpListener::bind(config.listen).await.map_err(|error| {
             Error::unavailable(
                 "listen",
@@ -90,14 +100,28 @@ impl Server {
         // Nobody can be asked at the address that means all.
         let ip = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
         let url = format!("http://{}", SocketAddr::new(ip, address.port()));
-        let app = Arc::new(open(&config, &folder, &url).await?);
+        let id = Uuid::now_v7();
+        let announced = folder.announce(id, &url)?;
+        let own = Replica { id, url, machine: peers::this_machine(), pid: std::process::id() };
+        let app = match open(&config, &folder, own).await {
+            Ok(app) => Arc::new(app),
+            Err(error) => {
+                folder.withdraw(id);
+                return Err(error);
+            }
+        };
         push::finish_pending(&app).await?;
-        folder.announce(&url)?;
-        Ok(Self { app, listener, _lock: lock })
+        drop(starting);
+        Ok(Self { app, listener, _locks: [lock, announced] })
     }
 
     pub fn url(&self) -> &str {
         &self.app.url
+    }
+
+    /// How many other servers share its catalog.
+    pub fn others(&self) -> usize {
+        self.app.peers.count()
     }
 
     pub fn folder(&self) -> &DataFolder {
@@ -119,19 +143,42 @@ impl Server {
                 served.map_err(|error| Error::io("serving", &error))?;
             }
             () = stop => {}
-            () = audit(&app) => {}
-            () = collect(&app) => {}
-            () = imports::follow_all(&app) => {}
-            () = stores::sync_all(&app) => {}
-            () = provenance::attest_all(&app) => {}
-            () = openlineage::deliver_all(&app) => {}
+            () = keep_house(&app) => {}
         }
         app.engine.stop();
-        app.engine.stop_services().await;
+        if !app.peers.leave().await? {
+            app.engine.stop_services().await;
+        }
         app.registry.flush().await;
-        app.folder.withdraw();
         app.catalog.close().await;
         Ok(())
+    }
+}
+
+/// Does what one server does for all, while it is this one. Never ends.
+async fn keep_house(app: &App) {
+    loop {
+        app.peers.until_first(true).await;
+        tokio::select! {
+            () = audit(app) => {}
+            () = collect(app) => {}
+            () = finish_pushes(app) => {}
+            () = imports::follow_all(app) => {}
+            () = stores::sync_all(app) => {}
+            () = provenance::attest_all(app) => {}
+            () = openlineage::deliver_all(app) => {}
+            () = app.peers.until_first(false) => {}
+        }
+    }
+}
+
+/// Registers what was pushed to servers that are gone. Never ends.
+async fn finish_pushes(app: &App) {
+    loop {
+        if let Err(error) = push::finish_pending(app).await {
+            tracing::error!(%error, "what was pushed to a server that is gone could not be registered");
+        }
+        app.peers.deaths.notified().await;
     }
 }
 
@@ -153,6 +200,7 @@ async fn collect(app: &App) {
     loop {
         tokio::time::sleep(contents::COLLECT_EVERY).await;
         match contents::collect(app, contents::YOUNG).await {
+            Err(error) if error.code == "not-alone" => tracing::info!(%error, "contents are not collected today"),
             Ok(collected) => tracing::info!(?collected, "contents were collected"),
             Err(error) => tracing::warn!(%error, "contents could not be collected"),
         }
@@ -172,9 +220,10 @@ fn policy(folder: &DataFolder) -> Result<Policy> {
     }
 }
 
-async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<App> {
-    let token = folder.token()?;
-    let catalog = Catalog::open(&config.database.clone().unwrap_or_else(|| folder.catalog().as_path().into())).await?;
+async fn open(config: &ServerConfig, folder: &DataFolder, own: Replica) -> Result<App> {
+    let (token, url) = (folder.token()?, &*own.url.clone());
+    let place = config.database.clone().unwrap_or_else(|| folder.catalog().as_path().into());
+    let catalog = Catalog::open(&place).await?.held_by(own.id);
     let repositories = Arc::new(Repositories::new(folder.repositories())?);
     let blobs = match &config.storage {
         Some(address) => fuseml_registry::Store::at_as_environment_says(address, folder.contents().join("uploads"))?,
@@ -214,8 +263,10 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
     let engines = EnginesAgent::new(&folder.engines_agent(), workers, contents.clone(), registry.clone())?;
     let engines = Arc::new(engines);
     let agent = Arc::new(Agents::new(process, wasm, engines.clone()));
+    let peers = Peers::join(catalog.clone(), &place, own, folder.clone(), registry.clone()).await?;
     let engine = Engine::start(
         Ports {
+            replicas: peers.clone(),
             catalog: Arc::new(catalog.clone()),
             contents: contents.clone(),
             codesets: repositories.clone(),
@@ -253,6 +304,7 @@ async fn open(config: &ServerConfig, folder: &DataFolder, url: &str) -> Result<A
         registry,
         marketplaces,
         engine,
+        peers,
         client,
     })
 }

@@ -256,14 +256,14 @@ async fn adopt(
         .collect();
     if !labels.is_empty() {
         app.catalog.label(&known.address, &labels, &author).await?;
-        app.engine.arrived(known.project());
+        app.engine.arrived(known.project()).await;
     }
     let mut changed = !labels.is_empty();
     for tag in artifact.tags.iter().filter(|tag| !known.tags.contains(tag)) {
         // A tool's tag may be none here: it stays in the tool.
         if let Ok(tag) = tag.parse::<Name>() {
             app.catalog.tag(&known.address, &tag, &author).await?;
-            app.engine.arrived(known.project());
+            app.engine.arrived(known.project()).await;
             changed = true;
         }
     }

@@ -112,8 +112,10 @@ impl ProcessAgent {
         staging::clean(&aside).map_err(failed)?;
         let python = config.root.join("python");
         sdk::write(&python).map_err(failed)?;
-        let login = config.root.join("registry.json");
+        let mut login = config.root.join("registry.json");
         if let Some(registry) = &config.registry {
+            // Another server that shares the folder has another address.
+            login = config.root.join(format!("registry-{}.json", registry.address.replace(':', "-")));
             container::write_login(&login, registry).map_err(failed)?;
         }
         Ok(Self { config, workloads, aside, environments: Environments::new(environments), login, python })

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use fuseml_database::DatabasePlace;
 use fuseml_domain::Error;
-use fuseml_server::{Server, ServerConfig};
+use fuseml_server::{Server, ServerConfig, ServerView};
 use std::{
     io::Write as _,
     net::SocketAddr,
@@ -17,8 +17,10 @@ use std::{
 pub(crate) enum ServerCommand {
     /// Run a server until it is interrupted
     Start(Box<StartArguments>),
-    /// Show where the server of the data folder answers
+    /// Show where the servers of the data folder answer
     Status,
+    /// List the servers that share the catalog, and how many open runs each drives
+    List,
     /// Save the catalog of the running server, as of one moment, into a file
     Backup { file: PathBuf },
     /// Seal all secrets with a new key
@@ -80,6 +82,10 @@ pub(crate) fn execute(command: ServerCommand, options: &Options) -> anyhow::Resu
     match command {
         ServerCommand::Start(arguments) => start(*arguments, options),
         ServerCommand::Status => status(options),
+        ServerCommand::List => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(list(options))
+        }
         ServerCommand::Backup { file } => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(backup(&file, options))
@@ -167,6 +173,12 @@ fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCod
             eprintln!("  contents     {storage}");
         }
         eprintln!("  admin token  {}", folder.token_file().display());
+        if let count @ 1.. = server.others() {
+            eprintln!(
+                "  beside       {}",
+                if count == 1 { "one other server".to_owned() } else { format!("{count} other servers") }
+            );
+        }
         eprintln!("Ready. Ctrl-C ends it.");
         server.run(interrupted()).await?;
         eprintln!("Stopped. Jobs that run go on and are found again at the next start.");
@@ -190,15 +202,36 @@ pub(crate) async fn interrupted() {
 
 fn status(options: &Options) -> anyhow::Result<ExitCode> {
     let folder = options.folder()?;
-    let running = folder.running().ok_or_else(|| {
-        Error::unavailable(
-            "no-server",
-            format!("no server runs on {}; `fuseml server start` starts one", folder.path().display()),
-        )
-    })?;
+    let running = folder.running();
+    if running.is_empty() {
+        let message = format!("no server runs on {}; `fuseml server start` starts one", folder.path().display());
+        return Err(Error::unavailable("no-server", message).into());
+    }
     options.output.print(&running, |running| {
         let mut rows = crate::output::Rows::new(&["URL", "Process", "Data folder"]);
-        rows.push([running.url.clone(), running.pid.to_string(), folder.path().display().to_string()]);
+        for server in running {
+            rows.push([server.url.clone(), server.pid.to_string(), folder.path().display().to_string()]);
+        }
+        rows
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(options: &Options) -> anyhow::Result<ExitCode> {
+    let client = crate::client::Client::new(options)?;
+    let servers: Vec<ServerView> = client.get("/api/v1/servers", &[]).await?;
+    options.output.print(&servers, |servers| {
+        let mut rows = crate::output::Rows::new(&["URL", "Process", "Since", "Open runs", "Does for all"]);
+        for server in servers {
+            let chores = if server.keeps_house { "schedule of syncs, audits, deliveries" } else { "" };
+            rows.push([
+                server.url.clone(),
+                server.pid.to_string(),
+                crate::output::moment(server.started),
+                server.open_runs.to_string(),
+                chores.to_owned(),
+            ]);
+        }
         rows
     })?;
     Ok(ExitCode::SUCCESS)

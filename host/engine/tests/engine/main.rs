@@ -3,5 +3,6 @@
 mod commands;
 mod memory;
 mod outside;
+mod replicas;
 mod runs;
 mod sweeps;

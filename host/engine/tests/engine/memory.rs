@@ -6,7 +6,7 @@ use fuseml_domain::{
     Address, Admission, Attributes, BuildPlan, CallAnswer, CollectedOutput, Contents, Delivery, Descriptor, Digest,
     Environment, Error, Event, InstanceChoice, Kind, Location, LogChunk, Name, Origin, OutgoingCall, OutputReport,
     OutputSlot, Parameter, Phase, Pipeline, ReceivedEvent, Result, Run, RunCommand, RunState, Runnable, Selector,
-    Series, ServiceSpec, StepResult, Store, Template, Tree, TreeFile, Unstarted, Value, ValueType, Workload,
+    Series, ServiceSpec, Signal, StepResult, Store, Template, Tree, TreeFile, Unstarted, Value, ValueType, Workload,
     WorkloadStatus, admit,
     port::{self, *},
 };
@@ -39,16 +39,30 @@ pub fn pipeline(text: &str, input: &str, selector: &str) -> Pipeline {
         .expect("pipeline")
 }
 
+/// A server after all others are gone, which looks for no others.
 pub async fn server(disk: &Arc<Disk>, agent: &Arc<MemoryAgent>, crash: Crash) -> Option<Arc<Engine>> {
+    disk.records().living.clear();
+    start_server(disk, agent, crash, Duration::from_secs(3600)).await
+}
+
+/// A server beside those that are there.
+pub async fn server_beside(disk: &Arc<Disk>, agent: &Arc<MemoryAgent>, crash: Crash) -> Option<Arc<Engine>> {
+    start_server(disk, agent, crash, Duration::from_millis(5)).await
+}
+
+async fn start_server(disk: &Arc<Disk>, agent: &Arc<MemoryAgent>, crash: Crash, beat: Duration) -> Option<Arc<Engine>> {
+    let server = disk.servers.fetch_add(1, Ordering::SeqCst);
     let ports = Ports {
-        catalog: Arc::new(MemoryCatalog { disk: disk.clone(), crash }),
+        catalog: Arc::new(MemoryCatalog { disk: disk.clone(), crash, server }),
+        replicas: Arc::new(MemoryReplicas::of(disk, server)),
         contents: Arc::new(MemoryContents),
         codesets: Arc::new(MemoryCodesets),
         agent: agent.clone(),
         extensions: Arc::new(MemoryExtensions { jobs: agent.jobs }),
         endpoints: disk.endpoints.clone(),
     };
-    let start = Engine::start(ports, EngineConfig { retry: Duration::from_millis(1), ..EngineConfig::default() });
+    let config = EngineConfig { retry: Duration::from_millis(1), beat, ..EngineConfig::default() };
+    let start = Engine::start(ports, config);
     // A crash in the middle of the start leaves nothing that runs.
     tokio::time::timeout(Duration::from_secs(1), start).await.ok().map(|started| started.expect("engine"))
 }
@@ -110,6 +124,11 @@ struct Records {
     services: HashMap<(Name, Name), Service>,
     /// And whether they are settled.
     received: Vec<(ReceivedEvent, bool)>,
+    /// Which server holds each run.
+    holders: HashMap<Uuid, usize>,
+    /// Servers whose lease is not over, and those that will never renew theirs.
+    living: BTreeSet<usize>,
+    dead: BTreeSet<usize>,
 }
 
 /// What survives a crash.
@@ -119,6 +138,14 @@ pub struct Disk {
     writes: AtomicUsize,
     /// Outside, where no crash reaches.
     pub endpoints: Arc<MemoryEndpoints>,
+    servers: AtomicUsize,
+    /// What each server was told and did not hear yet.
+    signals: Mutex<HashMap<usize, Vec<Signal>>>,
+    told: tokio::sync::Notify,
+    /// What servers tell each other is lost.
+    pub deaf: bool,
+    /// When the server that holds everything loses its lease, although it goes on.
+    pub overslept: Option<usize>,
 }
 
 /// Remembers what it was sent, and answers the same to the same key.
@@ -218,6 +245,88 @@ pub enum Crash {
 pub struct MemoryCatalog {
     pub disk: Arc<Disk>,
     pub crash: Crash,
+    pub server: usize,
+}
+
+/// One server among others.
+struct MemoryReplicas {
+    disk: Arc<Disk>,
+    server: usize,
+}
+
+impl MemoryReplicas {
+    fn of(disk: &Arc<Disk>, server: usize) -> Self {
+        disk.signals.lock().expect("signals").insert(server, Vec::new());
+        Self { disk: disk.clone(), server }
+    }
+
+    /// The dead do nothing.
+    async fn alive(&self) {
+        if self.disk.records().dead.contains(&self.server) {
+            std::future::pending().await
+        }
+    }
+}
+
+#[async_trait]
+impl port::Replicas for MemoryReplicas {
+    async fn renew(&self) -> Result<usize> {
+        self.alive().await;
+        let mut records = self.disk.records();
+        records.living.insert(self.server);
+        Ok(records.living.len() - 1)
+    }
+
+    async fn take_over(&self) -> Result<Vec<Run>> {
+        self.alive().await;
+        let mut records = self.disk.records();
+        let Records { runs, holders, living, .. } = &mut *records;
+        let nobodys = |run: &&Run| !run.state.ended() && holders.get(&run.id).is_none_or(|it| !living.contains(it));
+        let taken: Vec<_> = runs.iter().filter(nobodys).cloned().collect();
+        holders.extend(taken.iter().map(|run| (run.id, self.server)));
+        Ok(taken)
+    }
+
+    async fn claim(&self, run: Uuid) -> Result<bool> {
+        self.alive().await;
+        let mut records = self.disk.records();
+        let Records { holders, living, .. } = &mut *records;
+        let is_other = |holder: &usize| *holder != self.server && living.contains(holder);
+        if holders.get(&run).is_some_and(is_other) {
+            return Ok(false);
+        }
+        holders.insert(run, self.server);
+        Ok(true)
+    }
+
+    async fn held(&self) -> Result<Vec<(Uuid, u64)>> {
+        self.alive().await;
+        let records = self.disk.records();
+        let own = |run: &&Run| !run.state.ended() && records.holders.get(&run.id) == Some(&self.server);
+        Ok(records.runs.iter().filter(own).map(|run| (run.id, run.revision)).collect())
+    }
+
+    async fn tell(&self, signal: Signal) {
+        self.alive().await;
+        if !self.disk.deaf {
+            let mut signals = self.disk.signals.lock().expect("signals");
+            signals.iter_mut().filter(|(to, _)| **to != self.server).for_each(|(_, told)| told.push(signal.clone()));
+            self.disk.told.notify_waiters();
+        }
+    }
+
+    async fn heard(&self) -> Signal {
+        loop {
+            self.alive().await;
+            let told = self.disk.told.notified();
+            if let Some(signal) =
+                self.disk.signals.lock().expect("signals").get_mut(&self.server).and_then(|it| it.pop())
+            {
+                return signal;
+            }
+            told.await;
+        }
+    }
 }
 
 impl MemoryCatalog {
@@ -229,15 +338,26 @@ impl MemoryCatalog {
             Crash::After(at) => (number > at, number == at),
         };
         if before {
+            self.die();
             return std::future::pending().await;
+        }
+        if self.disk.overslept == Some(number) {
+            self.disk.records().living.remove(&self.server);
         }
         // A real one takes its time, and others go on meanwhile.
         tokio::task::yield_now().await;
         let result = write(&mut self.disk.records());
         if after {
+            self.die();
             return std::future::pending().await;
         }
         result
+    }
+
+    fn die(&self) {
+        let mut records = self.disk.records();
+        records.living.remove(&self.server);
+        records.dead.insert(self.server);
     }
 
     fn read<T>(&self, read: impl FnOnce(&Records) -> Option<T>) -> Result<T> {
@@ -245,7 +365,7 @@ impl MemoryCatalog {
     }
 }
 
-fn start(records: &mut Records, mut run: Run, started: &mut Started) -> Result<Admission> {
+fn start(records: &mut Records, mut run: Run, server: usize, started: &mut Started) -> Result<Admission> {
     let of_pipeline = |other: &Run| other.pipeline == run.pipeline;
     run.number = records.runs.iter().filter(|other| of_pipeline(other)).count() as u64 + 1;
     let mut open: Vec<_> = records.runs.iter().filter(|it| of_pipeline(it) && !it.state.ended()).cloned().collect();
@@ -259,6 +379,7 @@ fn start(records: &mut Records, mut run: Run, started: &mut Started) -> Result<A
                 started.replaced.push(changed);
             }
         }
+        records.holders.insert(run.id, server);
         records.runs.push(run.clone());
         started.runs.push(run);
     }
@@ -286,7 +407,7 @@ impl port::Catalog for MemoryCatalog {
                 records.unstarted.extend(unstarted);
                 for run in runs {
                     let pipeline = run.pipeline.clone();
-                    if let Admission::Refused(reason) = start(records, run, &mut started)? {
+                    if let Admission::Refused(reason) = start(records, run, self.server, &mut started)? {
                         records.unstarted.push(Unstarted { pipeline, reason });
                     }
                 }
@@ -299,7 +420,7 @@ impl port::Catalog for MemoryCatalog {
     async fn start(&self, run: Run) -> Result<Started> {
         self.write(|records| {
             let mut started = Started::default();
-            match start(records, run, &mut started)? {
+            match start(records, run, self.server, &mut started)? {
                 Admission::Begins => Ok(started),
                 Admission::Refused(reason) => Err(Error::conflict("not-now", reason)),
             }
@@ -320,7 +441,7 @@ impl port::Catalog for MemoryCatalog {
             if !std::mem::replace(settled, true) {
                 records.unstarted.extend(unstarted);
                 for run in runs {
-                    start(records, run, &mut started)?;
+                    start(records, run, self.server, &mut started)?;
                 }
             }
             Ok(started)
@@ -407,6 +528,9 @@ impl port::Catalog for MemoryCatalog {
     async fn save(&self, change: &Change) -> Result<()> {
         self.write(|records| {
             let stored = records.runs.iter_mut().find(|run| run.id == change.run.id).expect("run");
+            if records.holders.get(&change.run.id) != Some(&self.server) {
+                return Err(Error::conflict("lease-lost", "another server took it over"));
+            }
             if stored.revision + 1 != change.run.revision {
                 return Err(Error::conflict("stale-run", "changed meanwhile"));
             }

@@ -131,7 +131,7 @@ impl Registry {
     }
 
     async fn set_revoked(&self, name: &Name, version: &InstalledVersion, revoked: Option<String>) -> Result<()> {
-        let _alone = self.changing.lock().await;
+        let _alone = self.alone().await?;
         match &revoked {
             Some(reason) => tracing::warn!(extension = %name, %reason, "a version was revoked and runs no more"),
             None => {
@@ -141,7 +141,7 @@ impl Registry {
         }
         let extension = self.catalog.extension(name).await?;
         self.catalog.keep_version(&InstalledVersion { revoked, ..version.clone() }, &extension).await?;
-        self.changed();
+        self.changed().await;
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 impl Registry {
     /// Installs all of a package with its first instance, or nothing.
     pub(crate) async fn install(&self, source: PackageSource, options: InstallOptions) -> Result<Name> {
-        let _alone = self.changing.lock().await;
+        let _alone = self.alone().await?;
         let incoming = self.judge(source).await?;
         let manifest = &incoming.version.manifest;
         let beyond: Vec<_> = options.granted.difference(&manifest.requested()).map(|c| c.name()).collect();
@@ -40,7 +40,7 @@ impl Registry {
         }
         let version = self.put_in_place(incoming)?;
         let installed = self.catalog.install_extension(&version, &instance).await;
-        self.changed();
+        self.changed().await;
         self.tidy(&name).await?;
         installed.map(|()| instance.name)
     }
@@ -53,7 +53,7 @@ impl Registry {
         source: PackageSource,
         options: UpgradeOptions,
     ) -> Result<UpgradeView> {
-        let _alone = self.changing.lock().await;
+        let _alone = self.alone().await?;
         let extension = self.catalog.extension(name).await?;
         let incoming = self.judge(source).await?;
         let brought = &incoming.version.manifest.name;
@@ -84,7 +84,7 @@ impl Registry {
             self.take_over(extension, &version, &asked).await?;
             UpgradeOutcome::Active
         };
-        self.changed();
+        self.changed().await;
         self.tidy(name).await?;
         Ok(UpgradeView {
             outcome,
@@ -96,7 +96,7 @@ impl Registry {
 
     /// Lets the version that waits (or runs as shadow) take over, with all that it asks for.
     pub(crate) async fn approve(&self, name: &Name) -> Result<UpgradeView> {
-        let _alone = self.changing.lock().await;
+        let _alone = self.alone().await?;
         let extension = self.catalog.extension(name).await?;
         let waiting = extension
             .held
@@ -108,7 +108,7 @@ impl Registry {
         let old = self.catalog.version(name, &extension.active).await?;
         let asked = widening(&old.manifest, &version.manifest);
         self.take_over(extension, &version, &asked).await?;
-        self.changed();
+        self.changed().await;
         self.tidy(name).await?;
         let (from, to) = (old.manifest.version.to_string(), version.manifest.version.to_string());
         Ok(UpgradeView { outcome: UpgradeOutcome::Active, from, to, asks: asked })
@@ -116,19 +116,19 @@ impl Registry {
 
     /// Drops the version that waits or runs as shadow.
     pub(crate) async fn discard(&self, name: &Name) -> Result<()> {
-        let _alone = self.changing.lock().await;
+        let _alone = self.alone().await?;
         let extension = self.catalog.extension(name).await?;
         if extension.held.is_none() && extension.shadow.is_none() {
             return Err(Error::not_found("nothing-held", format!("no version of {name} waits for approval")));
         }
         self.catalog.save_extension(&InstalledExtension { held: None, shadow: None, ..extension }).await?;
-        self.changed();
+        self.changed().await;
         self.tidy(name).await
     }
 
     /// Back to the version before, which becomes what a second rollback returns to.
     pub(crate) async fn rollback(&self, name: &Name) -> Result<UpgradeView> {
-        let _alone = self.changing.lock().await;
+        let _alone = self.alone().await?;
         let extension = self.catalog.extension(name).await?;
         let previous = extension.previous.as_ref().ok_or_else(|| {
             Error::not_found("no-previous", format!("{name} has no version before the one that runs"))
@@ -138,7 +138,7 @@ impl Registry {
         check_not_revoked(&version)?;
         self.check_dependents(&version).await?;
         self.take_over(extension, &version, &[]).await?;
-        self.changed();
+        self.changed().await;
         self.tidy(name).await?;
         let (from, to) = (old.manifest.version.to_string(), version.manifest.version.to_string());
         Ok(UpgradeView { outcome: UpgradeOutcome::Active, from, to, asks: Vec::new() })
@@ -182,19 +182,19 @@ impl Registry {
     }
 
     pub(crate) async fn enable_extension(&self, name: &Name, enabled: bool) -> Result<()> {
-        let _alone = self.changing.lock().await;
+        let _alone = self.alone().await?;
         let extension = self.catalog.extension(name).await?;
         self.catalog.save_extension(&InstalledExtension { enabled, ..extension }).await?;
-        self.changed();
+        self.changed().await;
         Ok(())
     }
 
     /// With all its instances; refused while anything depends on it.
     pub(crate) async fn remove(&self, name: &Name) -> Result<()> {
-        let _alone = self.changing.lock().await;
+        let _alone = self.alone().await?;
         self.catalog.extension(name).await?;
         self.catalog.remove_extension(name).await?;
-        self.changed();
+        self.changed().await;
         self.tidy(name).await
     }
 

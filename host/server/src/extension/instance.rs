@@ -11,7 +11,7 @@ const RECENTLY: SignedDuration = SignedDuration::from_hours(24);
 impl Registry {
     /// Another instance of an installed extension.
     pub(crate) async fn add_instance(&self, extension: &Name, request: InstanceRequest) -> Result<()> {
-        let _alone = self.changing.lock().await;
+        let _alone = self.alone().await?;
         let manifest = self.manifest(extension).await?;
         let beyond: Vec<_> = request.granted.difference(&manifest.requested()).map(|c| c.name()).collect();
         if !beyond.is_empty() {
@@ -29,7 +29,7 @@ impl Registry {
             enabled: true,
         };
         self.catalog.add_instance(&instance).await?;
-        self.changed();
+        self.changed().await;
         Ok(())
     }
 
@@ -40,12 +40,12 @@ impl Registry {
 
     /// Changes an instance as `change` says; calls that begin after this see the change.
     async fn change(&self, name: &Name, change: impl FnOnce(&mut Instance, &Manifest) -> Result<()>) -> Result<()> {
-        let _alone = self.changing.lock().await;
+        let _alone = self.alone().await?;
         let mut instance = self.catalog.instance(name).await?;
         let manifest = self.manifest(&instance.extension).await?;
         change(&mut instance, &manifest)?;
         self.catalog.save_instance(&instance).await?;
-        self.changed();
+        self.changed().await;
         Ok(())
     }
 
@@ -84,14 +84,14 @@ impl Registry {
     }
 
     pub(crate) async fn remove_instance(&self, name: &Name) -> Result<()> {
-        let _alone = self.changing.lock().await;
+        let _alone = self.alone().await?;
         self.catalog.remove_instance(name).await?;
-        self.changed();
+        self.changed().await;
         Ok(())
     }
 
     pub(crate) async fn put_secret(&self, name: &Name, secret: &str, value: &[u8]) -> Result<()> {
-        let _alone = self.changing.lock().await;
+        let _alone = self.alone().await?;
         let instance = self.catalog.instance(name).await?;
         let manifest = self.manifest(&instance.extension).await?;
         if !manifest.secrets.contains_key(secret) {
@@ -103,14 +103,14 @@ impl Registry {
             ));
         }
         self.vault.put(name, secret, value).await?;
-        self.changed();
+        self.changed().await;
         Ok(())
     }
 
     pub(crate) async fn remove_secret(&self, name: &Name, secret: &str) -> Result<()> {
-        let _alone = self.changing.lock().await;
+        let _alone = self.alone().await?;
         self.catalog.remove_secret(name, secret).await?;
-        self.changed();
+        self.changed().await;
         Ok(())
     }
 

@@ -19,11 +19,12 @@ use crate::{folder::DataFolder, marketplace::Marketplaces};
 use async_trait::async_trait;
 use fuseml_catalog::{Catalog, InstalledExtension, InstalledVersion};
 use fuseml_domain::{
-    Attributes, Candidate, Component, Error, Instance, InstanceChoice, Kind, Name, Policy, Result, Scope, World,
-    choose,
+    Attributes, Candidate, Component, Error, Instance, InstanceChoice, Kind, Name, Policy, Result, Scope, Signal,
+    World, choose,
     port::{ArtifactStore, Builder, EngineAgent, Engines, Extensions},
 };
 use fuseml_sandbox::{InstanceContext, LoadedComponent, Sandbox};
+use nix::fcntl::Flock;
 use receipts::Recorder;
 use shadow::Comparisons;
 use std::{
@@ -133,8 +134,25 @@ impl Registry {
         self.recorder.flush().await;
     }
 
-    /// Makes every later call look at the catalog again.
-    fn changed(&self) {
+    /// Alone among all who change extensions, on this server and those beside it.
+    async fn alone(&self) -> Result<(tokio::sync::MutexGuard<'_, ()>, Flock<std::fs::File>)> {
+        let turn = self.changing.lock().await;
+        let folder = self.folder.clone();
+        let locked = tokio::task::spawn_blocking(move || folder.change_extensions()).await;
+        Ok((turn, locked.map_err(|error| Error::internal("lock", error.to_string()))??))
+    }
+
+    /// Makes every later call look at the catalog again, on every server.
+    async fn changed(&self) {
+        self.forget();
+        // Whoever does not hear of it now does once it sees that it missed something.
+        if let Err(error) = self.catalog.tell(&Signal::Extensions).await {
+            tracing::warn!(%error, "other servers could not be told that extensions changed");
+        }
+    }
+
+    /// Makes every later call on this server look at the catalog again.
+    pub(crate) fn forget(&self) {
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         *ready = Ready { generation: ready.generation + 1, ..Ready::default() };
     }

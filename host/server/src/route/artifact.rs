@@ -141,7 +141,7 @@ pub(super) async fn label(
     let labels: Vec<_> = request.labels.into_iter().collect();
     let author = Author { by: request.by, reason: request.reason };
     let artifact = app.catalog.label(&query.address, &labels, &author).await?;
-    app.engine.arrived(artifact.project());
+    app.engine.arrived(artifact.project()).await;
     Ok(Json(artifact))
 }
 
@@ -161,7 +161,7 @@ pub(super) async fn tag(
 ) -> Answer<Json<Descriptor>> {
     let author = Author { by: request.by, reason: request.reason };
     let artifact = app.catalog.tag(&query.address, &tag, &author).await?;
-    app.engine.arrived(artifact.project());
+    app.engine.arrived(artifact.project()).await;
     app.trees.point(&artifact, &tag).await?;
     Ok(Json(artifact))
 }
@@ -174,7 +174,7 @@ pub(super) async fn untag(
 ) -> Answer<Json<Descriptor>> {
     let author = Author { by: request.by, reason: request.reason };
     let artifact = app.catalog.untag(&query.address, &tag, &author).await?;
-    app.engine.arrived(artifact.project());
+    app.engine.arrived(artifact.project()).await;
     app.trees.unpoint(&Series::of(&artifact), &tag).await?;
     Ok(Json(artifact))
 }

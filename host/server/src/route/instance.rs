@@ -93,6 +93,8 @@ pub(super) async fn remove_secret(
 
 /// Seals all secrets with a new key.
 pub(super) async fn rotate_secrets(State(app): State<Arc<App>>) -> Answer<Json<usize>> {
+    // Another server would seal with the old key.
+    let _alone = app.peers.alone("keys are changed")?;
     Ok(Json(app.registry.rotate_secrets().await?))
 }
 

@@ -14,13 +14,14 @@ mod run;
 mod store;
 mod work;
 
-use crate::{app::App, auth, contents::Pushes};
+use crate::{app::App, auth, contents::Pushes, view::ServerView};
 use axum::{
-    Router,
-    extract::DefaultBodyLimit,
+    Json, Router,
+    extract::{DefaultBodyLimit, State},
     middleware,
     routing::{any, delete, get, patch, post, put},
 };
+use fuseml_rest::Answer;
 use std::sync::Arc;
 
 /// The largest request to the REST interface but for packages, in bytes.
@@ -72,6 +73,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/stores/{instance}", get(store::show))
         .route("/stores/{instance}/sync", post(store::sync))
         .route("/stores/{instance}/collect", post(store::collect))
+        .route("/servers", get(servers))
         .route("/catalog/copy", get(contents::copy_catalog))
         .route("/contents/recover", post(contents::recover))
         .route("/contents/collect", post(contents::collect))
@@ -146,4 +148,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(registry)
         .layer(middleware::from_fn_with_state(app, auth::guard));
     Router::new().route("/healthz", get(|| async { "ok\n" })).merge(others).merge(guarded)
+}
+
+/// The servers that share this one's catalog.
+async fn servers(State(app): State<Arc<App>>) -> Answer<Json<Vec<ServerView>>> {
+    Ok(Json(app.peers.all().await?))
 }

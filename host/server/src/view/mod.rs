@@ -24,6 +24,18 @@ pub struct ProjectView {
     pub created: jiff::Timestamp,
 }
 
+/// A server among those that share the catalog.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServerView {
+    pub url: String,
+    pub pid: u32,
+    pub started: jiff::Timestamp,
+    /// That it drives.
+    pub open_runs: u64,
+    /// Whether it is the one that syncs, audits and delivers for all: the longest there.
+    pub keeps_house: bool,
+}
+
 /// A codeset: what there is of it, and where it comes from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CodesetView {

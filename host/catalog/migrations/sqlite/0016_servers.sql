@@ -1,0 +1,14 @@
+-- Servers that share this catalog. Each renews its lease; one whose lease is over is dead to the others.
+CREATE TABLE servers (
+  id      TEXT PRIMARY KEY,
+  url     TEXT NOT NULL,
+  machine TEXT NOT NULL,
+  pid     INTEGER NOT NULL,
+  -- Milliseconds of the database's clock.
+  until   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The server that drives a run, or sees to a push; empty for none.
+ALTER TABLE runs ADD COLUMN server TEXT NOT NULL DEFAULT '';
+CREATE INDEX runs_open_of_server ON runs (server, id) WHERE state IN ('queued', 'running', 'paused');
+ALTER TABLE pending_pushes ADD COLUMN server TEXT NOT NULL DEFAULT '';

@@ -1,0 +1,136 @@
+//! Servers beside each other on one catalog: whoever dies, and whoever only seems dead, the others go on and nothing
+//! is begun twice.
+
+use crate::memory::{Crash, Disk, Jobs, MemoryAgent, codeset, let_it_work, name, pipeline, server_beside};
+use fuseml_domain::{Kind, RunCommand, RunState, StepState};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+const TRAINING: &str = "
+schema_version: 1
+name: training
+description: d
+inputs: {code: {kind: codeset}}
+steps:
+  build: {build: any, codeset: '${inputs.code}'}
+  train: {run: '${steps.build.trainer}', inputs: {code: '${inputs.code}'}}
+  serve: {serve: '${steps.build.predictor}', inputs: {model: '${steps.train.model}'}}
+";
+
+const ASKING: &str = "
+schema_version: 1
+name: asking
+description: d
+inputs: {code: {kind: codeset}}
+steps:
+  ask: {approve: {message: 'Well?'}}
+";
+
+const WAITING: &str = "
+schema_version: 1
+name: waiting
+description: d
+inputs: {code: {kind: codeset}}
+steps:
+  wait: {wait: {artifact: 'model://*'}}
+";
+
+fn disk(template: &str) -> Disk {
+    let disk = Disk::default();
+    disk.add(pipeline(template, "code", "code://*"));
+    disk
+}
+
+fn check(disk: &Disk, agent: &MemoryAgent, at: &str) {
+    let states: Vec<_> = disk.runs().iter().map(|run| (run.label(), run.state)).collect();
+    assert_eq!(states, [("training/1".into(), RunState::Succeeded)], "{at}: {:?}", disk.runs());
+    let begun = agent.begun();
+    assert_eq!(begun.len(), begun.iter().collect::<BTreeSet<_>>().len(), "{at}: {begun:?}");
+    assert_eq!(begun.len(), 3, "{at}: {begun:?}");
+    assert_eq!(disk.artifacts(Kind::Model).len(), 1, "{at}");
+    assert_eq!(disk.services().len(), 1, "{at}");
+}
+
+/// A push to one of two servers.
+async fn pushed(disk: Disk, jobs: Jobs, crash: Crash) -> (Arc<Disk>, Arc<MemoryAgent>) {
+    let (disk, agent) = (Arc::new(disk), Arc::new(MemoryAgent::with(jobs)));
+    let first = server_beside(&disk, &agent, crash).await;
+    let second = server_beside(&disk, &agent, Crash::Never).await;
+    disk.register(codeset("c1"));
+    first.iter().for_each(|first| first.wake());
+    let_it_work(&disk).await;
+    drop(second);
+    (disk, agent)
+}
+
+#[tokio::test(start_paused = true)]
+async fn wherever_one_of_two_servers_dies_the_other_ends_its_work_and_nothing_is_begun_twice() {
+    for jobs in Jobs::ALL {
+        let writes = pushed(disk(TRAINING), jobs, Crash::Never).await.0.writes();
+        for at in 0..writes + 1 {
+            for crash in [Crash::Before(at), Crash::After(at)] {
+                let (disk, agent) = pushed(disk(TRAINING), jobs, crash).await;
+                check(&disk, &agent, &format!("{jobs:?}, {crash:?}"));
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_overslept_its_lease_saves_nothing_of_what_another_took_over() {
+    for jobs in Jobs::ALL {
+        let writes = pushed(disk(TRAINING), jobs, Crash::Never).await.0.writes();
+        for at in 0..writes + 1 {
+            let mut disk = disk(TRAINING);
+            disk.overslept = Some(at);
+            let (disk, agent) = pushed(disk, jobs, Crash::Never).await;
+            check(&disk, &agent, &format!("{jobs:?}, overslept at {at}"));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_server_is_told_reaches_the_one_that_drives_the_run_heard_or_not() {
+    for deaf in [false, true] {
+        let mut disk = disk(ASKING);
+        disk.deaf = deaf;
+        let (disk, agent) = (Arc::new(disk), Arc::new(MemoryAgent::default()));
+        let first = server_beside(&disk, &agent, Crash::Never).await.expect("engine");
+        let second = server_beside(&disk, &agent, Crash::Never).await.expect("engine");
+        disk.register(codeset("c1"));
+        first.wake();
+        let_it_work(&disk).await;
+        // Whoever came later is known by then.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let run = disk.runs().remove(0);
+        assert_eq!(run.steps[0].state, StepState::AwaitingApproval);
+
+        second.command(run.id, RunCommand::Approve { step: None }, "ada", None).await.expect("approved");
+
+        let_it_work(&disk).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let_it_work(&disk).await;
+        assert_eq!(disk.runs()[0].state, RunState::Succeeded, "deaf: {deaf}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_arrives_at_one_server_ends_what_waits_at_another() {
+    let (disk, agent) = (Arc::new(disk(WAITING)), Arc::new(MemoryAgent::default()));
+    let first = server_beside(&disk, &agent, Crash::Never).await.expect("engine");
+    let second = server_beside(&disk, &agent, Crash::Never).await.expect("engine");
+    disk.register(codeset("c1"));
+    first.wake();
+    let_it_work(&disk).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(disk.runs()[0].steps[0].state, StepState::AwaitingEvent);
+
+    let mut model = codeset("m1");
+    model.address = "model://p/m/m1".parse().expect("address");
+    disk.register(model);
+    second.arrived(&name("p")).await;
+
+    let before = tokio::time::Instant::now();
+    let_it_work(&disk).await;
+    assert_eq!(disk.runs()[0].state, RunState::Succeeded);
+    assert!(before.elapsed() < Duration::from_secs(1), "it was told, and did not look by chance");
+}

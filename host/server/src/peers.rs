@@ -1,0 +1,262 @@
+//! The servers beside this one: they share a PostgreSQL database and a data folder.
+//!
+//! A server is dead once its lease is over, and at once where its lock on the folder is gone, which the machine lets go
+//! of however it dies.
+
+use crate::{extension::Registry, folder::DataFolder, view::ServerView};
+use async_trait::async_trait;
+use fuseml_catalog::{CHANNEL, Catalog, DatabasePlace, Listener};
+use fuseml_domain::{Error, Replica, Result, Run, Signal, port::Replicas};
+use nix::fcntl::Flock;
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+use tokio::sync::{Notify, mpsc, watch};
+use uuid::Uuid;
+
+/// Signals that wait to be looked at; beyond that it is as if they had not been heard.
+const SIGNALS: usize = 1_000;
+/// Before a lost connection is made again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+pub(crate) struct Peers {
+    catalog: Catalog,
+    own: Replica,
+    folder: DataFolder,
+    registry: Arc<Registry>,
+    others: Mutex<BTreeSet<Uuid>>,
+    heard: tokio::sync::Mutex<mpsc::Receiver<Signal>>,
+    /// Whether this server has been there for longest: it does for all what one has to do.
+    is_first: watch::Sender<bool>,
+    /// A server is gone.
+    pub(crate) deaths: Notify,
+}
+
+impl Peers {
+    /// Joins those that are there.
+    ///
+    /// # Errors
+    /// `conflict` when servers of the database use another folder or machine, or those of the folder another database.
+    pub(crate) async fn join(
+        catalog: Catalog,
+        place: &DatabasePlace,
+        own: Replica,
+        folder: DataFolder,
+        registry: Arc<Registry>,
+    ) -> Result<Arc<Self>> {
+        let known = catalog.replicas().await?;
+        for (id, running) in folder.alive() {
+            if id != own.id && !known.iter().any(|(replica, _)| replica.id == id) {
+                let message = format!(
+                    "the data folder {} belongs to the server {} (process {}), which uses another database; choose \
+                     another folder with --data",
+                    folder.path().display(),
+                    running.url,
+                    running.pid
+                );
+                return Err(Error::conflict("data-folder-taken", message));
+            }
+        }
+        for (other, over) in &known {
+            match folder.is_alive(other.id)? {
+                Some(true) if other.machine != own.machine => {
+                    let message = format!(
+                        "{} runs on another machine (or in another container) and its processes cannot be seen from \
+                         here; servers that share a database run on one machine",
+                        other.url
+                    );
+                    return Err(Error::conflict("other-machine", message));
+                }
+                // A file belongs to whoever has the folder.
+                None if !over && matches!(place, DatabasePlace::Postgres(_)) => {
+                    let message = format!(
+                        "{} uses the same database with another data folder; servers that share a database share the \
+                         folder, too (--data). If that server is dead, wait some seconds",
+                        other.url
+                    );
+                    return Err(Error::conflict("other-folder", message));
+                }
+                _ => {}
+            }
+        }
+        let (tell, heard) = mpsc::channel(SIGNALS);
+        let peers = Arc::new(Self {
+            catalog,
+            own,
+            folder,
+            registry,
+            others: Mutex::default(),
+            heard: tokio::sync::Mutex::new(heard),
+            is_first: watch::Sender::new(false),
+            deaths: Notify::new(),
+        });
+        if let Some(listener) = Listener::on(place, CHANNEL).await? {
+            tokio::spawn(listen(Arc::downgrade(&peers), place.clone(), listener, tell));
+        }
+        // In this order: whom the catalog knows has a file until it is known no more.
+        peers.living().await?;
+        peers.folder.sweep();
+        Ok(peers)
+    }
+
+    /// Resolves once this server is the one that has been there for longest, or is not.
+    pub(crate) async fn until_first(&self, first: bool) {
+        // The sender is this value's own, so that it does not go meanwhile.
+        let _ = self.is_first.subscribe().wait_for(|is_first| *is_first == first).await;
+    }
+
+    /// Keeps others from joining, for what only a lone server may do.
+    ///
+    /// # Errors
+    /// `conflict` when there are others.
+    pub(crate) fn alone(&self, what: &str) -> Result<Flock<File>> {
+        let refused = |other: &str| {
+            let message = format!("{what} while one server runs alone, but {other}; try again without it");
+            Error::conflict("not-alone", message)
+        };
+        let locked = self.folder.try_start_alone()?.ok_or_else(|| refused("another one is about to start"))?;
+        match self.folder.alive().into_iter().find(|(id, _)| *id != self.own.id) {
+            Some((_, other)) => Err(refused(&format!("{} runs beside it", other.url))),
+            None => Ok(locked),
+        }
+    }
+
+    /// This server ends in order; whether others go on.
+    pub(crate) async fn leave(&self) -> Result<bool> {
+        self.catalog.end_lease(self.own.id).await?;
+        self.folder.withdraw(self.own.id);
+        Ok(!self.folder.alive().is_empty())
+    }
+
+    /// How many others live.
+    pub(crate) fn count(&self) -> usize {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Servers that live, the longest there first.
+    pub(crate) async fn all(&self) -> Result<Vec<ServerView>> {
+        let runs = self.catalog.runs_by_server().await?;
+        let count = |id: Uuid| runs.iter().find(|(server, _)| *server == id.to_string()).map_or(0, |(_, runs)| *runs);
+        let living = self.catalog.replicas().await?.into_iter().filter(|(_, over)| !over);
+        let view = |(place, (replica, _)): (usize, (Replica, bool))| ServerView {
+            pid: replica.pid,
+            started: replica.started(),
+            open_runs: count(replica.id),
+            keeps_house: place == 0,
+            url: replica.url,
+        };
+        Ok(living.enumerate().map(view).collect())
+    }
+
+    /// Ids of the others that live. Those that are gone are taken out of the catalog, then out of the folder.
+    async fn living(&self) -> Result<BTreeSet<Uuid>> {
+        let mut living = BTreeSet::new();
+        for (other, over) in self.catalog.replicas().await? {
+            if other.id == self.own.id {
+                continue;
+            }
+            match self.folder.is_alive(other.id)? {
+                // One that overslept its lease is still there, and may come back.
+                Some(true) if over => {}
+                Some(true) => drop(living.insert(other.id)),
+                gone => {
+                    tracing::warn!(url = %other.url, process = other.pid, "a server is gone");
+                    self.catalog.end_lease(other.id).await?;
+                    if gone.is_some() {
+                        self.folder.withdraw(other.id);
+                    }
+                }
+            }
+        }
+        Ok(living)
+    }
+}
+
+#[async_trait]
+impl Replicas for Peers {
+    async fn renew(&self) -> Result<usize> {
+        self.catalog.renew_lease(&self.own).await?;
+        let living = self.living().await?;
+        let is_first = living.first().is_none_or(|first| self.own.id < *first);
+        let before = {
+            let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *others, living.clone())
+        };
+        if before.difference(&living).next().is_some() {
+            // It may have changed an extension and died before it could say so.
+            self.registry.forget();
+            self.deaths.notify_one();
+        }
+        self.is_first.send_if_modified(|was| std::mem::replace(was, is_first) != is_first);
+        Ok(living.len())
+    }
+
+    async fn take_over(&self) -> Result<Vec<Run>> {
+        let servers = self.count() + 1;
+        self.catalog.take_over_runs(|all| all.div_ceil(servers)).await
+    }
+
+    async fn claim(&self, run: Uuid) -> Result<bool> {
+        self.catalog.claim_run(run).await
+    }
+
+    async fn held(&self) -> Result<Vec<(Uuid, u64)>> {
+        self.catalog.held_runs().await
+    }
+
+    async fn tell(&self, signal: Signal) {
+        if let Err(error) = self.catalog.tell(&signal).await {
+            tracing::warn!(%error, ?signal, "other servers could not be told; they find out by themselves");
+        }
+    }
+
+    async fn heard(&self) -> Signal {
+        match self.heard.lock().await.recv().await {
+            Some(signal) => signal,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Passes on what others tell, as long as the server lives.
+async fn listen(peers: Weak<Peers>, place: DatabasePlace, mut listener: Listener, tell: mpsc::Sender<Signal>) {
+    loop {
+        let heard = match listener.next().await {
+            Ok(heard) => heard,
+            Err(error) => {
+                tracing::warn!(%error, "what other servers tell cannot be heard; trying again");
+                loop {
+                    tokio::time::sleep(AGAIN).await;
+                    if let Ok(Some(again)) = Listener::on(&place, CHANNEL).await {
+                        listener = again;
+                        break;
+                    }
+                }
+                None
+            }
+        };
+        let Some(peers) = peers.upgrade() else { return };
+        let signal = match heard {
+            Some(text) => peers.catalog.signal_of(&text),
+            None => Some(Signal::Missed),
+        };
+        if matches!(signal, Some(Signal::Extensions | Signal::Missed)) {
+            peers.registry.forget();
+        }
+        if let Some(signal) = signal
+            && let Err(mpsc::error::TrySendError::Closed(_)) = tell.try_send(signal)
+        {
+            return;
+        }
+    }
+}
+
+/// The machine whose processes this server sees: its present boot, and there the space of process ids.
+pub(crate) fn this_machine() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let space = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    format!("{} {}", boot.trim(), space.display())
+}
