@@ -52,10 +52,15 @@ impl Group {
 
     /// Sends it to all of them, and waits for the first.
     pub fn signal(&mut self, signal: nix::sys::signal::Signal) {
+        self.tell(signal);
+        let _ = self.0.wait();
+    }
+
+    /// Sends it to all of them.
+    pub fn tell(&self, signal: nix::sys::signal::Signal) {
         let group = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).expect("process id"));
         // Gone already is as good.
         let _ = nix::sys::signal::killpg(group, signal);
-        let _ = self.0.wait();
     }
 }
 
@@ -201,6 +206,14 @@ impl World {
         world
     }
 
+    /// A running server on a PostgreSQL database, which others can join.
+    pub fn on_postgres() -> Self {
+        let mut world = Self::without_server();
+        world.database = Some(postgres());
+        world.start();
+        world
+    }
+
     /// From its next start on.
     pub fn tell_lineage_to(&mut self, url: String) {
         self.openlineage = Some(url);
@@ -243,8 +256,12 @@ impl World {
         self.start_by(command);
     }
 
-    fn start_by(&mut self, mut command: Command) {
+    fn start_by(&mut self, command: Command) {
         let log = self.folder.path().join("server.log");
+        self.server = Some(self.started(command, &log));
+    }
+
+    fn started(&self, mut command: Command, log: &Path) -> Group {
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.env("FUSEML_UV", tool("FUSEML_UV")).envs(self.database.iter().map(|url| ("FUSEML_DATABASE", url)));
         if let Some(s3) = &self.storage {
@@ -253,8 +270,18 @@ impl World {
         if let Some(url) = &self.openlineage {
             command.env("FUSEML_OPENLINEAGE_URL", url).env("FUSEML_OPENLINEAGE_API_KEY", "marquez");
         }
-        self.server = Some(Group::start(&mut command, &log));
-        until("the server is ready", || fs::read_to_string(&log).is_ok_and(|log| log.contains("Ready.")));
+        let group = Group::start(&mut command, log);
+        until("the server is ready", || fs::read_to_string(log).is_ok_and(|log| log.contains("Ready.")));
+        group
+    }
+
+    /// One more server on the same database, and its address.
+    pub fn beside(&self, name: &str) -> (Group, String) {
+        let log = self.folder.path().join(name);
+        let server = self.started(self.command(&SERVER), &log);
+        let said = fs::read_to_string(&log).expect("log");
+        let url = said.lines().find_map(|line| line.trim().strip_prefix("url")).expect("url");
+        (server, url.trim().to_owned())
     }
 
     /// `kill -9`.

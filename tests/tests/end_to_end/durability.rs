@@ -1,10 +1,17 @@
 //! What the server acknowledged survives `kill -9`; what it submitted it does not submit twice.
 
 use fuseml_tests::{Mlflow, World, until};
-use std::fs;
+use nix::sys::signal::Signal;
+use reqwest::Method;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread::sleep,
+    time::Duration,
+};
 
 /// The example, made to wait for a file before it trains.
-fn patient_example(world: &World) -> (String, std::path::PathBuf) {
+fn patient_example(world: &World) -> (String, PathBuf) {
     let code = world.example();
     let go = world.folder.path().join("go");
     let begun = world.folder.path().join("begun");
@@ -99,7 +106,7 @@ const KILLS: usize = 12;
 const JOBS: usize = 5;
 
 /// Writes down where it ran, which is a folder of each try's own, and makes something.
-fn marking(name: &str, marks: &std::path::Path) -> String {
+fn marking(name: &str, marks: &Path) -> String {
     let mark = format!("echo \"$PWD\" >> {}", marks.display());
     format!(
         "schema_version: 1\nname: {name}\nkind: {name}\n\
@@ -120,10 +127,9 @@ steps:
   last: {run: {kind: marking}, inputs: {in: '${steps.first.out}'}, after: [each], reuse: off}
 ";
 
-#[test]
-fn servers_that_are_killed_at_random_under_load_lose_nothing_and_do_nothing_twice() {
-    let mut world = World::new();
-    let folder = world.folder.path().to_owned();
+/// A project whose pipeline writes down each job that begins.
+fn marked_project(world: &World) -> PathBuf {
+    let folder = world.folder.path();
     let marks = folder.join("marks");
     world.fuseml(&["project", "create", "shop"]).good();
     world.fuseml(&["project", "set", "shop"]).good();
@@ -131,51 +137,51 @@ fn servers_that_are_killed_at_random_under_load_lose_nothing_and_do_nothing_twic
     world.fuseml(&["runnable", "register", "runnable.yaml"]).good();
     fs::write(folder.join("marked.yaml"), MARKED).expect("template");
     world.fuseml(&["pipeline", "add", "marked.yaml", "--name", "marked", "--input", "in=data://shop/rows"]).good();
+    marks
+}
 
-    let mut acknowledged = Vec::new();
-    let mut waited = Vec::new();
-    for number in 0..KILLS {
-        let rows = folder.join("rows");
-        fs::create_dir_all(&rows).expect("folder");
-        fs::write(rows.join("rows.csv"), format!("n\n{number}\n")).expect("rows");
-        let push = world.begin(&["dataset", "push", "rows"]);
-        let wait = rand::random_range(0..700);
-        waited.push(wait);
-        std::thread::sleep(std::time::Duration::from_millis(wait));
-        world.kill();
-        world.start();
-        let said = push.wait_with_output().expect("push");
-        let address = match said.status.success() {
-            true => String::from_utf8(said.stdout).expect("text"),
-            // Nobody said that it was there, so whoever pushed it pushes it again.
-            false => world.fuseml(&["dataset", "push", "rows"]).good().stdout(),
-        };
-        acknowledged.push(address.trim().to_owned());
-    }
+/// Pushes other rows each time while servers die; answers the address that somebody acknowledged.
+fn pushed_while(world: &mut World, number: usize, dies: impl FnOnce(&mut World)) -> String {
+    let rows = world.folder.path().join("rows");
+    fs::create_dir_all(&rows).expect("folder");
+    fs::write(rows.join("rows.csv"), format!("n\n{number}\n")).expect("rows");
+    let push = world.begin(&["dataset", "push", "rows"]);
+    dies(world);
+    let said = push.wait_with_output().expect("push");
+    let address = match said.status.success() {
+        true => String::from_utf8(said.stdout).expect("text"),
+        // Nobody said that it was there, so whoever pushed it pushes it again.
+        false => world.fuseml(&["dataset", "push", "rows"]).good().stdout(),
+    };
+    address.trim().to_owned()
+}
 
+/// Every push has its run, every run went well, every job began once, and all that was made is there.
+fn nothing_lost_and_nothing_twice(world: &World, marks: &Path, mut acknowledged: Vec<String>, how: &str) {
     let runs = || world.json(&["run", "list", "--limit", "1000"]).as_array().expect("runs").clone();
     until("every push has its run, and each has ended", || {
         let runs = runs();
-        runs.len() >= KILLS && runs.iter().all(|run| run["state"] != "running")
+        runs.len() >= acknowledged.len() && runs.iter().all(|run| run["state"] != "running")
     });
     let runs = runs();
     for run in &runs {
-        assert_eq!(run["state"], "succeeded", "after {waited:?} ms: {run}");
+        assert_eq!(run["state"], "succeeded", "{how}: {run}");
     }
     let mut started: Vec<_> =
         runs.iter().map(|run| run["cause"]["artifact"].as_str().expect("cause").to_owned()).collect();
     started.sort();
     acknowledged.sort();
-    assert_eq!(started, acknowledged, "each push started one run, after {waited:?} ms");
+    assert_eq!(started, acknowledged, "each push started one run, {how}");
     for address in &acknowledged {
         world.fuseml(&["artifact", "verify", address]).good();
     }
-    let marks = fs::read_to_string(&marks).expect("marks");
+    let marks = fs::read_to_string(marks).expect("marks");
     let mut places: Vec<_> = marks.lines().collect();
     let begun = places.len();
     places.sort_unstable();
     places.dedup();
-    assert_eq!((places.len(), begun), (KILLS * JOBS, KILLS * JOBS), "each job began once, after {waited:?} ms");
+    let jobs = acknowledged.len() * JOBS;
+    assert_eq!((places.len(), begun), (jobs, jobs), "each job began once, {how}");
     for run in &runs {
         for step in run["steps"].as_array().expect("steps") {
             for made in step["outputs"].as_object().expect("outputs").values() {
@@ -183,4 +189,115 @@ fn servers_that_are_killed_at_random_under_load_lose_nothing_and_do_nothing_twic
             }
         }
     }
+}
+
+#[test]
+fn servers_that_are_killed_at_random_under_load_lose_nothing_and_do_nothing_twice() {
+    let mut world = World::new();
+    let marks = marked_project(&world);
+    let (mut acknowledged, mut waited) = (Vec::new(), Vec::new());
+    for number in 0..KILLS {
+        let wait = rand::random_range(0..700);
+        waited.push(wait);
+        acknowledged.push(pushed_while(&mut world, number, |world| {
+            sleep(Duration::from_millis(wait));
+            world.kill();
+            world.start();
+        }));
+    }
+    nothing_lost_and_nothing_twice(&world, &marks, acknowledged, &format!("after {waited:?} ms"));
+}
+
+#[test]
+fn whichever_of_several_servers_is_killed_under_load_the_others_lose_nothing_and_do_nothing_twice() {
+    let mut world = World::on_postgres();
+    let mut beside: Vec<_> = ["second.log", "third.log"].map(|log| world.beside(log).0).into();
+    let marks = marked_project(&world);
+    let (mut acknowledged, mut killed) = (Vec::new(), Vec::new());
+    for number in 0..KILLS {
+        let (wait, which) = (rand::random_range(0..700), rand::random_range(0..3_usize));
+        killed.push((which, wait));
+        acknowledged.push(pushed_while(&mut world, number, |world| {
+            sleep(Duration::from_millis(wait));
+            // Whoever goes on has all the work until another comes.
+            match which {
+                0 => {
+                    world.kill();
+                    sleep(Duration::from_millis(wait));
+                    world.start();
+                }
+                other => {
+                    beside.remove(other - 1);
+                    sleep(Duration::from_millis(wait));
+                    beside.push(world.beside(&format!("beside-{number}.log")).0);
+                }
+            }
+        }));
+    }
+    nothing_lost_and_nothing_twice(&world, &marks, acknowledged, &format!("killed after ms: {killed:?}"));
+    let servers = world.json(&["server", "list"]);
+    assert_eq!(servers.as_array().map(Vec::len), Some(3), "{servers}");
+}
+
+#[test]
+fn a_server_that_slept_too_long_finds_its_runs_with_another_and_does_them_no_harm() {
+    let world = World::on_postgres();
+    let (second, url) = world.beside("second.log");
+    let marks = marked_project(&world);
+    // What is done by hand is done by the server that is asked.
+    let rows = world.folder.path().join("rows");
+    fs::create_dir_all(&rows).expect("folder");
+    fs::write(rows.join("rows.csv"), "n\n1\n").expect("rows");
+    let pushed = world.fuseml(&["--server", &url, "dataset", "push", "rows"]).good().stdout();
+    until("the first job begins", || marks.exists());
+    let driver = || {
+        let servers = world.json(&["server", "list"]);
+        let drives = |server: &&serde_json::Value| server["open_runs"] == 1;
+        servers.as_array().expect("servers").iter().find(drives).map(|server| server["url"].clone())
+    };
+    assert_eq!(driver(), Some(url.clone().into()));
+
+    second.tell(Signal::SIGSTOP);
+
+    nothing_lost_and_nothing_twice(&world, &marks, vec![pushed.trim().to_owned()], "asleep");
+    second.tell(Signal::SIGCONT);
+    until("it is awake", || world.json(&["server", "list"]).as_array().map(Vec::len) == Some(2));
+    world.fuseml(&["--server", &url, "run", "start", "marked", "--wait"]).good();
+    let runs = world.json(&["run", "list"]);
+    assert!(runs.as_array().expect("runs").iter().all(|run| run["state"] == "succeeded"), "{runs}");
+}
+
+#[test]
+fn a_person_speaks_to_any_server_and_a_service_outlives_the_one_that_started_it() {
+    let mlflow = Mlflow::start();
+    let mut world = World::on_postgres_with_mlflow(&mlflow);
+    let (_second, url) = world.beside("second.log");
+    let (code, _) = patient_example(&world);
+    fs::write(world.folder.path().join("go"), "").expect("go");
+    world.fuseml(&["pipeline", "add", "mlflow-end-to-end", "--name", "full", "--input", "mlflow_code=code://*"]).good();
+    world.fuseml(&["--server", &url, "push", &code, "--name", "app", "--wait"]).good();
+    let answers = |world: &World, base: &str| {
+        let path = world.json(&["--server", base, "service", "list"])[0]["url"].as_str().expect("url").to_owned();
+        assert!(path.starts_with(base), "each says its own address: {path}");
+        let request = fs::read_to_string(world.folder.path().join("wine/request.json")).expect("request");
+        world.http(Method::POST, &path, Some(serde_json::from_str(&request).expect("JSON"))).0
+    };
+    let services = world.json(&["service", "list"]);
+    assert_eq!(services[0]["state"], "ready", "{services}");
+    assert_eq!([answers(&world, &world.url()), answers(&world, &url)], [200, 200]);
+
+    // In order: the one that goes leaves what runs to the one that stays.
+    world.stop();
+
+    until("the other is alone", || world.json(&["server", "list"]).as_array().map(Vec::len) == Some(1));
+    assert_eq!(world.url(), url, "who asks for no server finds the one that lives");
+    assert_eq!(answers(&world, &url), 200);
+
+    // What one is told of rights holds on the other.
+    world.start();
+    let health = || world.fuseml(&["--server", &url, "extension", "list"]).good().stdout();
+    assert!(health().contains("ok"), "{}", health());
+    let first = world.json(&["server", "list"])[1]["url"].as_str().expect("url").to_owned();
+    world.fuseml(&["--server", &first, "extension", "revoke-grant", "mlflow", "http"]).good();
+    until("the right is gone there, too", || health().contains("failing"));
 }

@@ -221,9 +221,9 @@ async fn list(options: &Options) -> anyhow::Result<ExitCode> {
     let client = crate::client::Client::new(options)?;
     let servers: Vec<ServerView> = client.get("/api/v1/servers", &[]).await?;
     options.output.print(&servers, |servers| {
-        let mut rows = crate::output::Rows::new(&["URL", "Process", "Since", "Open runs", "Does for all"]);
+        let mut rows = crate::output::Rows::new(&["URL", "Process", "Since", "Open runs", "Does for all servers"]);
         for server in servers {
-            let chores = if server.keeps_house { "schedule of syncs, audits, deliveries" } else { "" };
+            let chores = if server.keeps_house { "syncs, audits, deliveries" } else { "" };
             rows.push([
                 server.url.clone(),
                 server.pid.to_string(),
