@@ -155,7 +155,8 @@ impl Inner {
     /// The same, and whether it is a living other server's.
     fn found(&self, key: &str) -> Result<(Folder, bool)> {
         let own = self.own_folder(key)?;
-        if own.path().exists() || self.job(key).is_some() {
+        // Without either, this server began it, died, and nobody was told.
+        if own.spec().exists() || own.exit().exists() || self.job(key).is_some() {
             return Ok((own, false));
         }
         let failed = |error| Error::io(self.config.root.display(), &error);
@@ -176,8 +177,8 @@ impl Inner {
         self.jobs().get(key).cloned()
     }
 
-    /// Starts the workload in a fresh folder.
-    async fn begin(self: &Arc<Self>, workload: &Workload) -> Result<()> {
+    /// Starts the workload in a fresh folder. Where somebody was told of it before, no end of this server leaves it unknown.
+    async fn begin(self: &Arc<Self>, workload: &Workload, was_told: bool) -> Result<()> {
         let folder = self.own_folder(&workload.key)?;
         let job = Arc::new(Job {
             workload: workload.clone(),
@@ -195,7 +196,12 @@ impl Inner {
         let this = self.clone();
         let begun = tokio::spawn(async move {
             let prepared = async {
-                this.discard(&folder).await?;
+                if was_told {
+                    this.keep(&job)?;
+                    this.empty(&folder).await?;
+                } else {
+                    this.discard(&folder).await?;
+                }
                 staging::fill(&job.workload, &*this.config.contents, &folder, LAYOUT).await
             };
             match prepared.await {
@@ -252,6 +258,7 @@ impl Inner {
         if folder.spec().exists() {
             return Ok(());
         }
+        staging::create_private(folder.path()).map_err(|error| lost(job, &error))?;
         folder::write_json(&folder.spec(), &job.workload).map_err(|error| lost(job, &error))
     }
 
@@ -337,6 +344,16 @@ impl Inner {
         staging::remove(vec![folder.path().to_owned()], &self.aside).await.map_err(failed)
     }
 
+    /// Removes all but what the workload is.
+    async fn empty(&self, folder: &Folder) -> Result<()> {
+        let failed = |error| Error::io(format!("{} could not be emptied", folder.path().display()), &error);
+        match fs::remove_file(folder.log()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        staging::remove(vec![folder.work(), folder.inputs()], &self.aside).await.map_err(failed)
+    }
+
     fn stored(folder: &Folder) -> Result<Option<Workload>> {
         read(folder, &folder.spec())
     }
@@ -384,7 +401,7 @@ impl RuntimeAgent for WasmAgent {
             None if is_others && Inner::ended(&folder)?.is_none() => return Ok(()),
             None => {}
         }
-        self.0.begin(workload).await
+        self.0.begin(workload, false).await
     }
 
     async fn status(&self, key: &str) -> Result<WorkloadStatus> {
@@ -414,7 +431,7 @@ impl RuntimeAgent for WasmAgent {
         }
         if !is_others && self.0.job(key).is_none() && Inner::ended(&folder)?.is_none() {
             match Inner::stored(&folder)? {
-                Some(workload) => self.0.begin(&workload).await?,
+                Some(workload) => self.0.begin(&workload, true).await?,
                 None => return Ok(unknown(key)),
             }
         }

@@ -148,24 +148,103 @@ async fn a_job_is_cancelled_and_another_takes_its_place() {
     assert!(world.agent.running().await.unwrap().is_empty());
 }
 
+/// A server that dies when it is told to.
+struct Mortal {
+    agent: Option<WasmAgent>,
+    runtime: Option<tokio::runtime::Runtime>,
+    script: Arc<Script>,
+}
+
+impl Mortal {
+    fn new(root: &Path) -> Self {
+        let script = Arc::<Script>::default();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        Self { agent: Some(agent(root, &script)), runtime: Some(runtime), script }
+    }
+
+    /// What it runs, it runs by itself.
+    async fn submit(&self, workload: &Workload) {
+        let (agent, workload) = (self.agent.clone().unwrap(), workload.clone());
+        self.runtime.as_ref().unwrap().spawn(async move { agent.submit(&workload).await.unwrap() }).await.unwrap();
+    }
+
+    fn dies(&mut self) {
+        self.agent = None;
+        let runtime = self.runtime.take().unwrap();
+        std::thread::spawn(|| runtime.shutdown_timeout(LONG)).join().unwrap();
+    }
+}
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_a_servers_end_interrupted_is_run_again_unless_it_was_cancelled() {
-    let world = world();
-    let waiting = component("job", "wait");
-    world.agent.submit(&waiting).await.unwrap();
-    eventually(|| world.script.runs() == 1).await;
-    // The next server: the folder is all that it knows. Nobody was told yet that the job runs.
-    let script = Arc::<Script>::default();
-    let next = agent(world.root.path(), &script);
-    assert_eq!(next.status("job").await.unwrap().phase, Phase::Lost);
-    assert_eq!(world.agent.status("job").await.unwrap().phase, Phase::Running);
-    assert_eq!(next.status("job").await.unwrap().phase, Phase::Pending);
-    assert_eq!(next.running().await.unwrap(), ["job"]);
-    let _ = next.wait("job", Duration::from_millis(1)).await.unwrap();
-    eventually(|| script.runs() == 1).await;
+    let root = tempfile::tempdir().unwrap();
+    let mut first = Mortal::new(root.path());
+    let (told, untold) = (component("told", "wait"), component("untold", "wait"));
+    for job in [&told, &untold] {
+        first.submit(job).await;
+    }
+    eventually(|| first.script.runs() == 2).await;
+    let agent_of_first = first.agent.as_ref().unwrap();
+    assert_eq!(agent_of_first.status("told").await.unwrap().phase, Phase::Running);
+    first.dies();
 
-    let third = agent(world.root.path(), &script);
-    third.cancel("job").await.unwrap();
-    assert_eq!(third.wait("job", LONG).await.unwrap().phase, Phase::Cancelled);
-    assert_eq!(script.runs(), 1);
+    // The next server: the folder is all that it knows. Of one job nobody was told that it runs.
+    let mut next = Mortal::new(root.path());
+    let agent_of_next = next.agent.clone().unwrap();
+    assert_eq!(agent_of_next.status("untold").await.unwrap().phase, Phase::Lost);
+    assert_eq!(agent_of_next.status("told").await.unwrap().phase, Phase::Pending);
+    assert_eq!(agent_of_next.running().await.unwrap(), ["told"]);
+    let waited = agent_of_next.clone();
+    let handle = next.runtime.as_ref().unwrap().spawn(async move { waited.wait("told", LONG).await.map(|_| ()) });
+    eventually(|| next.script.runs() == 1).await;
+    handle.abort();
+    drop(agent_of_next);
+    next.dies();
+
+    let third = Mortal::new(root.path());
+    let agent_of_third = third.agent.as_ref().unwrap();
+    agent_of_third.cancel("told").await.unwrap();
+    assert_eq!(agent_of_third.wait("told", LONG).await.unwrap().phase, Phase::Cancelled);
+    assert_eq!(third.script.runs(), 0);
+}
+
+#[tokio::test]
+async fn a_job_of_another_server_is_waited_for_while_that_lives_and_run_again_once_it_is_gone() {
+    let root = tempfile::tempdir().unwrap();
+    let mut first = Mortal::new(root.path());
+    let second = Mortal::new(root.path());
+    let (short, long) = (component("short", "0"), component("long", "wait"));
+    for job in [&short, &long] {
+        first.submit(job).await;
+    }
+    eventually(|| first.script.runs() == 2).await;
+    let of_first = first.agent.clone().unwrap();
+    assert_eq!(of_first.wait("short", LONG).await.unwrap().phase, Phase::Succeeded);
+    assert_eq!(of_first.status("long").await.unwrap().phase, Phase::Running);
+    drop(of_first);
+
+    let of_second = second.agent.clone().unwrap();
+    assert_eq!(of_second.wait("short", LONG).await.unwrap().phase, Phase::Succeeded);
+    assert_eq!(of_second.logs("short", 0).await.unwrap().text, "running\n");
+    of_second.submit(&long).await.unwrap();
+    assert_eq!(of_second.wait("long", Duration::from_millis(50)).await.unwrap().phase, Phase::Running);
+    assert!(of_second.running().await.unwrap().is_empty(), "what another runs is the other's to end");
+    assert_eq!(second.script.runs(), 0);
+
+    let waited = of_second.clone();
+    let waiting = second.runtime.as_ref().unwrap().spawn(async move { waited.wait("long", LONG).await.map(|_| ()) });
+    first.dies();
+
+    eventually(|| second.script.runs() == 1).await;
+    waiting.abort();
+    of_second.cancel("long").await.unwrap();
+    assert_eq!(of_second.status("long").await.unwrap().phase, Phase::Cancelled);
 }

@@ -1,15 +1,17 @@
 //! The catalog's promises, on a real database file.
 
-use fuseml_catalog::{Catalog, RunFilter};
+use fuseml_catalog::{CHANNEL, Catalog, Listener, RunFilter};
 use fuseml_database::{on_each_database, testing::Stand};
 use fuseml_domain::{
     Address, Attributes, Cause, Concurrency, Descriptor, ErrorKind, Identity, Instance, Kind, Location, Name, Origin,
-    Pipeline, Run, RunCommand, RunState, Starts, StepEvent, StepResult, StepState, Store, Template, Unstarted, Value,
+    Pipeline, Replica, Run, RunCommand, RunState, Signal, Starts, StepEvent, StepResult, StepState, Store, Template,
+    Unstarted, Value,
     port::{Build, Catalog as _, Change, InstanceState as _, Participation, Role, Started},
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 const TEMPLATE: &str = "
 schema_version: 1
@@ -361,7 +363,80 @@ async fn the_end_of_one_push_leaves_the_note_of_another(stand: Stand) {
     assert_eq!(pending, [(second, name("shop"), name("app"))]);
 }
 
+fn server(url: &str) -> Replica {
+    Replica { id: Uuid::now_v7(), url: url.to_owned(), machine: "m".to_owned(), pid: 1 }
+}
+
+async fn a_run_is_its_servers_until_that_is_gone_and_then_whoevers_takes_it_first(stand: Stand) {
+    let (ada, ben) = (server("http://ada"), server("http://ben"));
+    let catalog = with_project(&stand).await;
+    let [adas, bens] = [&ada, &ben].map(|it| catalog.clone().held_by(it.id));
+    for replica in [&ada, &ben] {
+        catalog.renew_lease(replica).await.expect("lease");
+    }
+    let (code, pipeline) = (artifact(Kind::Codeset, "app", "aaaa1111"), pipeline("training"));
+    catalog.add_pipeline(&pipeline).await.expect("pipeline");
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        runs.extend(adas.start(run_of(&pipeline, &code)).await.expect("start").runs);
+    }
+    let run = runs[0].clone();
+    let begun = |run: &Run| {
+        let mut next = run.clone();
+        next.apply(&name("train"), 0, StepEvent::Skipped { reason: "no".into() }, Timestamp::now()).expect("apply");
+        Change::of(run, next)
+    };
+
+    // The other may tell it something, and may not drive it.
+    assert!(bens.take_over_runs(|all| all).await.expect("look").is_empty());
+    assert!(!bens.claim_run(run.id).await.expect("claim"));
+    assert_eq!(bens.save(&begun(&run)).await.expect_err("not held").code, "lease-lost");
+    let run = bens.command(run.id, RunCommand::Pause, "ben", None).await.expect("told");
+    assert_eq!(adas.held_runs().await.expect("held")[0], (run.id, run.revision));
+    assert_eq!(catalog.runs_by_server().await.expect("runs"), [(ada.id.to_string(), 3)]);
+
+    catalog.end_lease(ada.id).await.expect("end");
+
+    // Its share, then the rest.
+    let taken = bens.take_over_runs(|all| all.div_ceil(2)).await.expect("taken");
+    assert_eq!(taken.iter().map(|run| run.number).collect::<Vec<_>>(), [1, 2]);
+    assert!(bens.claim_run(runs[2].id).await.expect("claim"));
+    assert_eq!(adas.save(&begun(&run)).await.expect_err("lost").code, "lease-lost");
+    assert!(adas.held_runs().await.expect("held").is_empty());
+    let stored = bens.run(runs[1].id).await.expect("run");
+    bens.save(&begun(&stored)).await.expect("it is ben's");
+    let all = catalog.replicas().await.expect("servers");
+    assert_eq!(all, [(ben, false)]);
+}
+
+async fn what_was_pushed_to_a_living_server_is_its_own_to_finish(stand: Stand) {
+    let ada = server("http://ada");
+    let catalog = with_project(&stand).await;
+    catalog.renew_lease(&ada).await.expect("lease");
+    let push = catalog.clone().held_by(ada.id).begin_push(&name("shop"), &name("app")).await.expect("begin");
+    assert!(catalog.pending_pushes().await.expect("pending").is_empty());
+    catalog.end_lease(ada.id).await.expect("end");
+    assert_eq!(catalog.pending_pushes().await.expect("pending"), [(push, name("shop"), name("app"))]);
+}
+
+#[tokio::test]
+async fn what_one_server_tells_the_others_hear_and_itself_does_not() {
+    let stand = Stand::postgres().await;
+    let catalog = with_project(&stand).await;
+    let [ada, ben] = [server("http://ada"), server("http://ben")].map(|it| catalog.clone().held_by(it.id));
+    let mut listener = Listener::on(&stand.place, CHANNEL).await.expect("listener").expect("PostgreSQL tells");
+
+    ada.tell(&Signal::Arrived(name("shop"))).await.expect("told");
+
+    let heard = listener.next().await.expect("heard").expect("text");
+    assert_eq!(ben.signal_of(&heard), Some(Signal::Arrived(name("shop"))));
+    assert_eq!(ada.signal_of(&heard), None);
+    assert_eq!(ben.signal_of("[\"x\", {\"later\": 1}]"), Some(Signal::Missed));
+}
+
 on_each_database! {
+    a_run_is_its_servers_until_that_is_gone_and_then_whoevers_takes_it_first,
+    what_was_pushed_to_a_living_server_is_its_own_to_finish,
     an_artifact_is_found_by_every_form_of_its_address,
     an_address_of_nothing_or_of_several_says_so,
     registering_twice_makes_one_artifact_and_one_event,
