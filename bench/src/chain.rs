@@ -148,6 +148,9 @@ impl Extensions for NoExtensions {
     async fn choose(&self, _: &Name, _: &InstanceChoice) -> fuseml_domain::Result<Name> {
         Err(Error::unsupported("bench", "there are no extensions here"))
     }
+    async fn choose_agent(&self, _: &Name, _: &InstanceChoice) -> fuseml_domain::Result<Name> {
+        Err(Error::unsupported("bench", "there are no extensions here"))
+    }
 }
 
 #[derive(Clone, Copy)]

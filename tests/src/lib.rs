@@ -184,6 +184,14 @@ impl World {
         world
     }
 
+    /// A running server whose machine is in this zone.
+    pub fn in_zone(zone: &str) -> Self {
+        let mut world = Self::without_server();
+        world.variables = vec![("FUSEML_ZONE".to_owned(), zone.to_owned())];
+        world.start();
+        world
+    }
+
     /// A project `myproj` and the mlflow extension, with an endpoint if there is a server.
     pub fn with_mlflow(mlflow: Option<&Mlflow>) -> Self {
         Self::new().and_mlflow(mlflow)

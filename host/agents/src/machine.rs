@@ -1,10 +1,11 @@
 //! What this machine has for jobs.
 
-use fuseml_domain::{CPU, Machine};
+use fuseml_domain::{CPU, Machine, Name};
 use std::{collections::BTreeSet, fs, path::Path};
 
-/// This machine, of whose processors so many are for jobs; its operator says what else it has (`gpu=a100`).
-pub fn this_machine(jobs: usize, capabilities: &[String]) -> Machine {
+/// This machine, of whose processors so many are for jobs; its operator says what else it has (`gpu=a100`),
+/// and where it is.
+pub fn this_machine(jobs: usize, capabilities: &[String], zone: Option<Name>) -> Machine {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -17,6 +18,7 @@ pub fn this_machine(jobs: usize, capabilities: &[String]) -> Machine {
         memory_bytes: memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()).unwrap_or(u64::MAX),
         gpus: gpus(Path::new("/proc/driver/nvidia/gpus")),
         capabilities,
+        zone,
     }
 }
 
@@ -37,7 +39,7 @@ mod tests {
 
     #[test]
     fn this_machine_is_known() {
-        let machine = this_machine(2, &["gpu=a100".to_owned()]);
+        let machine = this_machine(2, &["gpu=a100".to_owned()], None);
         assert_eq!(machine.cpu_millis, 2000);
         assert!(machine.memory_bytes > 1 << 20 && machine.memory_bytes < u64::MAX, "{machine:?}");
         assert!(["gpu=a100", "os=linux"].iter().all(|it| machine.capabilities.contains(*it)), "{machine:?}");

@@ -1,8 +1,8 @@
 //! Converters: runnables that make another form of the same thing, put in where one gives what another cannot take (S99).
 
 use crate::{
-    Action, Address, Candidates, Fit, Form, InputSlot, Name, OutputSlot, Reference, Result, Runnable, RunnableChoice,
-    Runs, Step, Template, When, Work,
+    Action, Address, Candidates, Fit, Form, InputSlot, InstanceChoice, Name, OutputSlot, Reference, Result, Runnable,
+    RunnableChoice, Runs, Step, Template, When, Work,
 };
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -183,7 +183,7 @@ struct Conditions {
     after: Vec<Name>,
     runs: Runs,
     when: Option<When>,
-    agent: Option<Name>,
+    agent: Option<InstanceChoice>,
 }
 
 impl Conditions {

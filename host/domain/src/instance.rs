@@ -4,7 +4,7 @@ use crate::{Attributes, Budget, Error, Grants, Name, Result, runnable::list_or_n
 use schemars::JsonSchema;
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// Whose pipelines an instance serves.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +60,37 @@ impl fmt::Display for InstanceChoice {
             Self::Name(name) => f.pad(name),
             Self::Selector(selector) => selector.fmt(f),
         }
+    }
+}
+
+/// A name, or what it must be: `zone:eu`, `product:ray,zone:eu`.
+impl FromStr for InstanceChoice {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        if !text.contains(':') {
+            return text.parse().map(Self::Name);
+        }
+        let mut selector = InstanceSelector::default();
+        for part in text.split(',') {
+            let (what, value) = part.split_once(':').unwrap_or((part, ""));
+            match what {
+                "product" => selector.product = Some(value.parse()?),
+                "category" => selector.category = Some(value.parse()?),
+                "zone" => selector.zone = Some(value.parse()?),
+                "version" => {
+                    let range = value.parse().map_err(|error| Error::invalid("version", format!("`{value}`: {error}")));
+                    selector.version = Some(range?);
+                }
+                _ => {
+                    let message = format!(
+                        "`{part}` says nothing of an instance; write its name, or product:, category:, version: and \
+                         zone:, separated by commas"
+                    );
+                    return Err(Error::invalid("instance", message));
+                }
+            }
+        }
+        Ok(Self::Selector(selector))
     }
 }
 
@@ -158,6 +189,11 @@ pub fn choose<'a>(choice: &InstanceChoice, project: &Name, candidates: &[Candida
 }
 
 impl InstanceSelector {
+    /// Whatever is there.
+    pub fn in_zone(zone: Name) -> Self {
+        Self { zone: Some(zone), ..Self::default() }
+    }
+
     fn fits(&self, candidate: &Candidate<'_>) -> bool {
         self.product.as_ref().is_none_or(|product| product == candidate.product)
             && self.category.as_ref().is_none_or(|category| candidate.categories.contains(category))

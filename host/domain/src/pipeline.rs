@@ -1,8 +1,8 @@
 //! Pipelines: a template attached to a project, its inputs bound, started by the artifacts that match.
 
 use crate::{
-    Action, Address, Attributes, Connected, Connection, Descriptor, Edited, Error, Freeze, Kind, Name, Reference,
-    Result, Selector, Starts, Step, Template, interpolated::Replacement as Given, runnable::list_or_none,
+    Action, Address, Attributes, Connected, Connection, Descriptor, Edited, Error, Freeze, InstanceChoice, Kind, Name,
+    Reference, Result, Selector, Starts, Step, Template, interpolated::Replacement as Given, runnable::list_or_none,
     step_run::first,
 };
 use indexmap::IndexMap;
@@ -126,15 +126,15 @@ impl Pipeline {
     ///
     /// # Errors
     /// `invalid` for a step that is not there or is no job.
-    pub fn at(self, agent: Option<&Name>, by_step: &BTreeMap<Name, Name>) -> Result<Self> {
+    pub fn at(self, agent: Option<&InstanceChoice>, by_step: &BTreeMap<Name, InstanceChoice>) -> Result<Self> {
         self.at_but(agent, by_step, &BTreeSet::new())
     }
 
     /// The same, but for those that stay on the server.
     pub(crate) fn at_but(
         mut self,
-        agent: Option<&Name>,
-        by_step: &BTreeMap<Name, Name>,
+        agent: Option<&InstanceChoice>,
+        by_step: &BTreeMap<Name, InstanceChoice>,
         here: &BTreeSet<Name>,
     ) -> Result<Self> {
         let is_job = |step: &Step| matches!(step.action, Action::Run(_));

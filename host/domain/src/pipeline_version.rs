@@ -1,6 +1,8 @@
 //! Versions of a pipeline: what is changed of it takes the place of what it was, which is kept and can come back.
 
-use crate::{Action, Attributes, Binding, Connected, Error, Name, Pipeline, Result, Selector, Starts, Step};
+use crate::{
+    Action, Attributes, Binding, Connected, Error, InstanceChoice, Name, Pipeline, Result, Selector, Starts, Step,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,9 +28,9 @@ pub struct PipelineChange {
     pub unset: BTreeMap<Name, BTreeSet<String>>,
     pub starts: Option<Starts>,
     /// For jobs that go nowhere yet.
-    pub agent: Option<Name>,
+    pub agent: Option<InstanceChoice>,
     /// By step; `None` for one that goes nowhere any more.
-    pub agents: BTreeMap<Name, Option<Name>>,
+    pub agents: BTreeMap<Name, Option<InstanceChoice>>,
 }
 
 impl Pipeline {
@@ -225,7 +227,11 @@ mod tests {
         let after = before.changed_by(moved, edited()).expect("next");
 
         let train = after.template.step(&"train".parse().expect("name")).expect("train");
-        assert_eq!(train.agent.as_deref(), Some("ray-jobs"), "a job does not come back to the server unseen");
+        assert_eq!(
+            train.agent,
+            Some("ray-jobs".parse().expect("agent")),
+            "a job does not come back to the server unseen"
+        );
         let expected = ["the step audit is new", "the step report is gone", "the input `depth` was not given, is 3"];
         assert_eq!((after.version, after.differences(&before)), (2, expected.map(ToOwned::to_owned).to_vec()));
         assert_eq!(after.parameters, before.parameters);
@@ -242,13 +248,13 @@ mod tests {
         let back = PipelineChange {
             unset: [(name("train"), ["alpha".to_owned()].into())].into(),
             agents: [(name("train"), None)].into(),
-            agent: Some(name("other")),
+            agent: Some("other".parse().expect("agent")),
             ..PipelineChange::default()
         };
         let after = before.changed_by(back, edited()).expect("next");
         assert!(after.parameters.is_empty());
         let agent =
-            |step: &str| after.template.step(&name(step)).and_then(|step| step.agent.as_deref()).map(str::to_owned);
+            |step: &str| after.template.step(&name(step)).and_then(|step| step.agent.as_ref()).map(ToString::to_string);
         assert_eq!((agent("train"), agent("report").as_deref()), (None, Some("ray-jobs")));
 
         let text = "{schema_version: 1, name: t, description: d, inputs: {src: {kind: codeset}}, steps: {train: \

@@ -242,6 +242,8 @@ pub trait Extensions: Send + Sync {
     async fn settings(&self, instance: &Name) -> Result<Attributes>;
     /// The instance that a template's choice means in this project now.
     async fn choose(&self, project: &Name, choice: &InstanceChoice) -> Result<Name>;
+    /// The same among those that have an engine.
+    async fn choose_agent(&self, project: &Name, choice: &InstanceChoice) -> Result<Name>;
 }
 
 /// Small durable state of one instance (`fuseml:state`).

@@ -1,6 +1,6 @@
 //! What a job needs of the machine that runs it (S30–S31), and what a machine has.
 
-use crate::{Attributes, Error, Result};
+use crate::{Attributes, Error, Name, Result};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
@@ -126,6 +126,9 @@ pub struct Machine {
     pub gpus: u32,
     /// `os=linux`, `arch=amd64`, and what its operator says of it.
     pub capabilities: BTreeSet<String>,
+    /// Where it is: any word the operators agree on (S73).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Name>,
 }
 
 impl Machine {
@@ -203,6 +206,7 @@ mod tests {
             memory_bytes: 1 << 30,
             gpus: 0,
             capabilities: ["arch=amd64".to_owned()].into(),
+            zone: None,
         };
         machine
             .check(&read(&[("cpu", "2"), ("memory", "1Gi"), ("requires", "arch=amd64")]).expect("it"))

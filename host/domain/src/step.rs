@@ -199,9 +199,9 @@ pub struct Step {
     pub retry: Option<Retry>,
     #[serde(default, skip_serializing_if = "Reuse::is_on")]
     pub reuse: Reuse,
-    /// The extension's instance whose engine runs it; this server if none.
+    /// The extension's instance whose engine runs it; this server if none. In the template of a run it is a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent: Option<Name>,
+    pub agent: Option<InstanceChoice>,
     /// It is done for each of these; not in the template of a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<Sweep>,

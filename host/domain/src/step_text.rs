@@ -1,8 +1,9 @@
 //! Steps as they stand in files, and what is refused of them.
 
 use crate::{
-    Action, Approval, Best, Call, Condition, Error, InstanceChoice, Name, Nested, Notify, Reference, Resources, Result,
-    Retry, Reuse, RunnableChoice, Runs, Step, Sweep, When, Window, Work, scalar::Scalar, sweep::Values, wait::WaitText,
+    Action, Approval, Best, Call, Condition, Error, InstanceChoice, InstanceSelector, Name, Nested, Notify, Reference,
+    Resources, Result, Retry, Reuse, RunnableChoice, Runs, Step, Sweep, When, Window, Work, scalar::Scalar,
+    sweep::Values, wait::WaitText,
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -61,8 +62,10 @@ pub(crate) struct StepText {
     /// Whether the result of the same job done before is taken.
     #[serde(default)]
     reuse: Reuse,
-    /// The extension's instance whose engine runs it.
-    agent: Option<Name>,
+    /// The extension's instance whose engine runs it: its name, or what it must be.
+    agent: Option<InstanceChoice>,
+    /// Where it runs: on the engine that is there, or on this server if that is.
+    zone: Option<Name>,
     /// How long it may take, such as 90s, 30m or 2h.
     #[schemars(extend("pattern" = "^[1-9][0-9]*[smh]$"))]
     timeout: Option<String>,
@@ -130,6 +133,13 @@ impl StepText {
         let retry = self.retry.take().map(RetryText::read).transpose().map_err(here)?;
         let window = self.window.take().map(WindowText::read).transpose().map_err(here)?;
         let (after, runs, reuse, agent) = (std::mem::take(&mut self.after), self.runs, self.reuse, self.agent.take());
+        let agent = match (agent, self.zone.take()) {
+            (Some(_), Some(_)) => {
+                return refuse("an `agent` says where it runs; a `zone` is said of it: `agent: {zone: …}`");
+            }
+            (None, Some(zone)) => Some(InstanceChoice::Selector(InstanceSelector::in_zone(zone))),
+            (agent, None) => agent,
+        };
         let action = self.action().map_err(here)?;
         match &action {
             Action::Template(_) if window.is_some() => {
@@ -149,7 +159,7 @@ impl StepText {
             _ => return refuse("only a step with `run` is done for `each` of several values"),
         }
         if agent.is_some() && !matches!(action, Action::Run(_) | Action::Template(_)) {
-            return refuse("only a step with `run` goes to an `agent`");
+            return refuse("only a step with `run` goes to an `agent` or a `zone`");
         }
         Ok(Step { after, runs, when, window, retry, reuse, agent, sweep, ..Step::new(name, action) })
     }

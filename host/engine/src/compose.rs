@@ -2,8 +2,8 @@
 
 use crate::{Engine, Ports};
 use fuseml_domain::{
-    CONVERTER, Candidates, Connected, Converter, Descriptor, ErrorKind, Form, Name, Pipeline, Result, RunnableChoice,
-    Template, port::Catalog,
+    CONVERTER, Candidates, Connected, Converter, Descriptor, ErrorKind, Form, InstanceChoice, InstanceSelector, Name,
+    Pipeline, Result, RunnableChoice, Template, port::Catalog,
 };
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -50,6 +50,31 @@ pub(crate) async fn converted<'a>(
     let forms = artifacts.iter().map(form).collect();
     let template = pipeline.template.converted(&candidates, &forms, converters)?;
     Ok(Cow::Owned(Pipeline { template, ..pipeline.clone() }))
+}
+
+/// The pipeline with its jobs where they go now: each agent by its name, none for what runs on this server.
+pub(crate) async fn placed(ports: &Ports, mut pipeline: Pipeline) -> Result<Pipeline> {
+    for step in &mut pipeline.template.steps {
+        if let Some(choice) = &step.agent {
+            let agent = agent(ports, &pipeline.project, choice).await;
+            step.agent = agent.map_err(|error| error.context(format!("step {}", step.name)))?.map(InstanceChoice::Name);
+        }
+    }
+    Ok(pipeline)
+}
+
+/// The instance whose engine a choice means; `None` where that is this server.
+pub(crate) async fn agent(ports: &Ports, project: &Name, choice: &InstanceChoice) -> Result<Option<Name>> {
+    let selector = match choice {
+        // Whether it is there is said by who goes there.
+        InstanceChoice::Name(name) => return Ok(Some(name.clone())),
+        InstanceChoice::Selector(selector) => selector,
+    };
+    let here = ports.agent.machine().and_then(|machine| machine.zone);
+    if here.is_some_and(|zone| *selector == InstanceSelector::in_zone(zone)) {
+        return Ok(None);
+    }
+    ports.extensions.choose_agent(project, choice).await.map(Some)
 }
 
 /// Everything registered in the project that may be put in.

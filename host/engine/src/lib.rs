@@ -31,7 +31,7 @@ pub use service::base_path;
 use arrivals::Arrivals;
 use driver::{Driver, Told};
 use fuseml_domain::{
-    Address, Concurrency, Error, Name, Result, Run, RunCommand, Signal, Swap,
+    Address, Concurrency, Error, InstanceChoice, Name, Result, Run, RunCommand, Signal, Swap,
     port::{Catalog, Codesets, ContentStore, Endpoints, Extensions, Replicas, RuntimeAgent, Started},
 };
 use futures::future::BoxFuture;
@@ -148,6 +148,14 @@ impl Engine {
     /// `unavailable` when the instance is not configured any more.
     pub async fn store_of(&self, artifact: &fuseml_domain::Descriptor) -> Result<Option<Kept>> {
         location::store_of(&self.ports, artifact).await
+    }
+
+    /// The instance whose engine a choice means in a project now; `None` where that is this server.
+    ///
+    /// # Errors
+    /// `not-found` where there is none, `conflict` where there are several.
+    pub async fn agent(&self, project: &Name, choice: &InstanceChoice) -> Result<Option<Name>> {
+        compose::agent(&self.ports, project, choice).await
     }
 
     /// Something was registered: look now.

@@ -66,7 +66,8 @@ mod tests {
 
     #[tokio::test]
     async fn jobs_wait_until_there_is_enough_and_none_waits_for_ever() {
-        let machine = Machine { cpu_millis: 2000, memory_bytes: 1 << 30, gpus: 1, capabilities: Default::default() };
+        let machine =
+            Machine { cpu_millis: 2000, memory_bytes: 1 << 30, gpus: 1, capabilities: Default::default(), zone: None };
         let pool = Pool::new(2, Some(&machine));
         let half = pool.take(&needs(500, 0)).await;
         let one = pool.take(&needs(1000, 1)).await;

@@ -119,7 +119,7 @@ async fn make(
     let values = pipeline.values(artifacts)?;
     let pipeline = compose::completed(ports, pipeline, converters).await?;
     let pipeline = compose::converted(ports, &pipeline, artifacts, converters).await?;
-    let pipeline = pipeline.into_owned().with_attributes_of(artifacts)?;
+    let pipeline = compose::placed(ports, pipeline.into_owned().with_attributes_of(artifacts)?).await?;
     Run::new(&pipeline, values, cause, Timestamp::now())
 }
 

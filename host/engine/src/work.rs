@@ -6,9 +6,10 @@ use crate::{
     location,
 };
 use fuseml_domain::{
-    Address, Attributes, CollectedOutput, DEFAULT_TIMEOUT, Delivery, Descriptor, Error, InputSlot, Kind, Location,
-    Name, Origin, OutputSlot, Reference, Resources, Result, Run, Runnable, RunnableChoice, Series, Step, StepEvent,
-    StepRun, Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, fill_setting,
+    Address, Attributes, CollectedOutput, DEFAULT_TIMEOUT, Delivery, Descriptor, Error, InputSlot, InstanceChoice,
+    Kind, Location, Name, Origin, OutputSlot, Reference, Resources, Result, Run, Runnable, RunnableChoice, Series,
+    Step, StepEvent, StepRun, Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput,
+    fill_setting,
     port::{Participation, Role, StoreDraft},
     result_name,
 };
@@ -100,7 +101,10 @@ impl Job {
 pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun, job: &Job) -> Result<Workload> {
     let ports = &driver.engine.ports;
     let (work, Job { runnable, inputs }) = (work_of(run, step)?, job);
-    let agent = planned(run, step)?.agent.clone().filter(|_| runnable.component.is_none());
+    let agent = match &planned(run, step)?.agent {
+        Some(InstanceChoice::Name(agent)) if runnable.component.is_none() => Some(agent.clone()),
+        _ => None,
+    };
     let mut workload = Workload {
         key: key_of(run, step),
         builds: None,

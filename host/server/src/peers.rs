@@ -255,7 +255,7 @@ async fn listen(peers: Weak<Peers>, place: DatabasePlace, mut listener: Listener
 }
 
 /// The machine whose processes this server sees: its present boot, and there the space of process ids.
-pub(crate) fn this_machine() -> String {
+pub(crate) fn process_space() -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let space = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     format!("{} {}", boot.trim(), space.display())

@@ -20,7 +20,7 @@ use fuseml_agents::{
 };
 use fuseml_catalog::{Catalog, DatabasePlace};
 use fuseml_contents::{Contents, Repositories, TreeStore};
-use fuseml_domain::{Error, Policy, Replica, Result, SecretText};
+use fuseml_domain::{Error, Name, Policy, Replica, Result, SecretText};
 use fuseml_engine::{Engine, EngineConfig, Ports};
 use fuseml_sandbox::{Commands, CompilerCommand, Limits, Sandbox, SandboxConfig};
 use nix::fcntl::Flock;
@@ -55,6 +55,8 @@ pub struct ServerConfig {
     pub jobs: Option<usize>,
     /// What this machine has besides, for jobs that require it: `gpu=a100`.
     pub capabilities: Vec<String>,
+    /// Where this machine is, for jobs that go to a zone.
+    pub zone: Option<Name>,
     /// The program `uv`, which makes environments; looked for on the PATH if not given.
     pub uv: Option<PathBuf>,
     /// Its cache; in the data folder if not given.
@@ -102,7 +104,7 @@ impl Server {
         let url = format!("http://{}", SocketAddr::new(ip, address.port()));
         let id = Uuid::now_v7();
         let announced = folder.announce(id, &url)?;
-        let own = Replica { id, url, machine: peers::this_machine(), pid: std::process::id() };
+        let own = Replica { id, url, machine: peers::process_space(), pid: std::process::id() };
         let app = match open(&config, &folder, own).await {
             Ok(app) => Arc::new(app),
             Err(error) => {
@@ -251,7 +253,7 @@ async fn open(config: &ServerConfig, folder: &DataFolder, own: Replica) -> Resul
     let defaults = EngineConfig::default();
     let jobs = config.jobs.unwrap_or(defaults.jobs);
     let process = ProcessAgent::new(ProcessAgentConfig {
-        machine: Some(this_machine(jobs, &config.capabilities)),
+        machine: Some(this_machine(jobs, &config.capabilities, config.zone.clone())),
         uv: config.uv.clone(),
         uv_cache: config.uv_cache.clone(),
         podman: config.podman.clone(),

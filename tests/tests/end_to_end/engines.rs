@@ -1,6 +1,6 @@
 //! Jobs on the engine of an extension: a real Ray cluster (S73, S115).
 
-use fuseml_tests::{Ray, World, until};
+use fuseml_tests::{Ray, World, tool, until};
 use reqwest::Method;
 use std::fs;
 
@@ -36,10 +36,14 @@ fuseml.log_metric('waited', 5)
 
 /// A project with the example's code and trainer, and a cluster under the name `ray-jobs`.
 fn shop(ray: &Ray) -> World {
-    let world = World::new();
+    shop_in(World::new(), ray, &[])
+}
+
+fn shop_in(world: World, ray: &Ray, more: &[&str]) -> World {
     world.fuseml(&["extension", "build", EXTENSION, "--out", "ray-jobs"]).good();
     let endpoint = format!("endpoint={}", ray.url);
-    world.fuseml(&["extension", "install", "ray-jobs", "--grant", "all", "--set", &endpoint]).good();
+    let install = ["extension", "install", "ray-jobs", "--grant", "all", "--set", &endpoint];
+    world.fuseml(&[&install[..], more].concat()).good();
     world.fuseml(&["project", "create", "shop"]).good();
     world.fuseml(&["project", "set", "shop"]).good();
     world.fuseml(&["runnable", "register", &format!("{APPROVAL}/trainer.yaml")]).good();
@@ -167,4 +171,60 @@ fn its_token_opens_nothing_else(world: &World) -> (String, String) {
     }
     assert_eq!(get(&format!("{work}/inputs/code/x"), &token), 404);
     (work, token)
+}
+
+const WHERE: &str = "
+schema_version: 1
+name: where
+kind: where
+command: [sh, -c, 'mkdir out; if env | grep -q ^RAY_; then echo cluster; else echo server; fi > out/place']
+outputs: {out: {kind: dataset, path: out}}
+parameters: {n: {type: integer, default: 0}}
+";
+const SEGMENTS: &str = "
+schema_version: 1
+name: segments
+description: Prepared in the office, trained in the laboratory
+steps:
+  prepare: {run: {kind: where}, parameters: {n: '1'}, zone: office}
+  train: {run: {kind: where}, parameters: {n: '2'}, zone: lab, after: [prepare]}
+";
+
+#[test]
+fn segments_of_a_pipeline_go_to_the_zones_that_they_name() {
+    let ray = Ray::start();
+    let world = shop_in(World::in_zone("office"), &ray, &["--zone", "lab"]);
+    // A tool in the same zone that runs nothing is no choice.
+    let mlflow = tool("FUSEML_TEST_EXTENSION").display().to_string();
+    world.fuseml(&["extension", "install", &mlflow, "--grant", "all", "--zone", "lab"]).good();
+    write(&world, "where.yaml", WHERE);
+    world.fuseml(&["runnable", "register", "where.yaml"]).good();
+    write(&world, "segments.yaml", SEGMENTS);
+
+    world.fuseml(&["pipeline", "add", "segments.yaml", "--name", "segments"]).good();
+    world.fuseml(&["run", "start", "segments", "--wait"]).good();
+
+    let run = world.json(&["run", "show", "segments/1"]);
+    let place = |step: usize| {
+        let address = run["steps"][step]["outputs"]["out"]["artifact"].as_str().expect("address").to_owned();
+        let to = world.folder.path().join(format!("place-{step}"));
+        world.fuseml(&["dataset", "pull", &address, to.to_str().expect("path")]).good();
+        fs::read_to_string(to.join("place")).expect("place").trim().to_owned()
+    };
+    assert_eq!([place(0), place(1)], ["server", "cluster"]);
+
+    // Where nothing is, and where it is not said which of two.
+    write(&world, "nowhere.yaml", &SEGMENTS.replace("zone: lab", "zone: mars"));
+    let refused = world.fuseml(&["pipeline", "add", "nowhere.yaml", "--name", "nowhere"]).bad(3).stderr();
+    assert!(refused.contains("has zone mars"), "{refused}");
+    let endpoint = format!("endpoint={}", ray.url);
+    let another =
+        ["extension", "add-instance", "ray-jobs", "other", "--grant", "all", "--zone", "lab", "--set", &endpoint];
+    world.fuseml(&another).good();
+    let refused = world.fuseml(&["pipeline", "add", "segments.yaml", "--name", "both"]).bad(5).stderr();
+    assert!(refused.contains("zone lab fits other and ray-jobs"), "{refused}");
+    let refused = world.fuseml(&["run", "start", "segments"]).bad(5).stderr();
+    assert!(refused.contains("step train: zone lab fits"), "{refused}");
+    world.fuseml(&["pipeline", "update", "segments", "--agent", "train=other"]).good();
+    world.fuseml(&["run", "start", "segments", "--wait"]).good();
 }

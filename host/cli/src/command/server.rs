@@ -4,7 +4,7 @@ use crate::Options;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use fuseml_database::DatabasePlace;
-use fuseml_domain::Error;
+use fuseml_domain::{Error, Name};
 use fuseml_server::{Server, ServerConfig, ServerView};
 use std::{
     io::Write as _,
@@ -63,6 +63,9 @@ pub(crate) struct StartArguments {
     /// What this machine has for jobs that require it, such as gpu=a100; more than once for more
     #[arg(long = "capability", value_name = "NAME=VALUE")]
     capabilities: Vec<String>,
+    /// Where this machine is, such as eu: jobs for that zone run here
+    #[arg(long, env = "FUSEML_ZONE")]
+    zone: Option<Name>,
     /// The program uv, which makes environments; looked for on the PATH if not given
     #[arg(long, env = "FUSEML_UV")]
     uv: Option<PathBuf>,
@@ -154,6 +157,7 @@ fn start(arguments: StartArguments, options: &Options) -> anyhow::Result<ExitCod
         program: std::env::current_exe().context("this program cannot find itself")?,
         jobs: arguments.jobs,
         capabilities: arguments.capabilities,
+        zone: arguments.zone,
         uv: arguments.uv,
         uv_cache: arguments.uv_cache,
         podman: arguments.podman,

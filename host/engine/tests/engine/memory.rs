@@ -817,6 +817,9 @@ impl Extensions for MemoryExtensions {
     async fn choose(&self, _: &Name, choice: &InstanceChoice) -> Result<Name> {
         choice.to_string().parse()
     }
+    async fn choose_agent(&self, project: &Name, choice: &InstanceChoice) -> Result<Name> {
+        self.choose(project, choice).await
+    }
 }
 
 struct MemoryBuilder {

@@ -317,12 +317,29 @@ impl Extensions for Registry {
     }
 
     async fn choose(&self, project: &Name, choice: &InstanceChoice) -> Result<Name> {
+        self.choose_among(project, choice, |_| true).await
+    }
+
+    async fn choose_agent(&self, project: &Name, choice: &InstanceChoice) -> Result<Name> {
+        let runs = |component: &Component| component.world().ok() == Some(World::RuntimeAgent);
+        self.choose_among(project, choice, |version| version.manifest.components.iter().any(runs)).await
+    }
+}
+
+impl Registry {
+    async fn choose_among(
+        &self,
+        project: &Name,
+        choice: &InstanceChoice,
+        among: impl Fn(&InstalledVersion) -> bool,
+    ) -> Result<Name> {
         let mut all = Vec::new();
         for instance in self.catalog.instances().await? {
             all.push(self.configured(&instance.name).await?);
         }
         let candidates: Vec<_> = all
             .iter()
+            .filter(|configured| among(&configured.version))
             .map(|configured| Candidate {
                 instance: &configured.instance,
                 product: configured.version.manifest.product(),

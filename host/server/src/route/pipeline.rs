@@ -7,16 +7,13 @@ use crate::{
 };
 use axum::{extract::State, http::StatusCode};
 use fuseml_domain::{
-    Address, Connected, Edited, Error, Freeze, Goal, Kind, Name, Pipeline, PipelineChange, Template,
+    Address, Connected, Edited, Error, Freeze, Goal, InstanceChoice, Kind, Name, Pipeline, PipelineChange, Template,
     port::{Catalog as _, Engines as _},
 };
 use fuseml_rest::{Answer, Json, Path, Query};
 use jiff::Timestamp;
 use serde::Deserialize;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,12 +101,16 @@ async fn connect(
 
 /// Refuses agents that are not there; those that the pipeline had before are looked for when a job goes there.
 async fn check_agents(app: &App, pipeline: &Pipeline, before: Option<&Pipeline>) -> fuseml_domain::Result<()> {
-    let of = |pipeline: &Pipeline| {
-        pipeline.template.steps.iter().filter_map(|step| step.agent.clone()).collect::<BTreeSet<_>>()
-    };
+    fn of(pipeline: &Pipeline) -> Vec<&InstanceChoice> {
+        let mut agents: Vec<_> = pipeline.template.steps.iter().filter_map(|step| step.agent.as_ref()).collect();
+        agents.dedup();
+        agents
+    }
     let before = before.map(of).unwrap_or_default();
-    for agent in of(pipeline).difference(&before) {
-        app.registry.engine(agent).await?;
+    for agent in of(pipeline).into_iter().filter(|agent| !before.contains(agent)) {
+        if let Some(name) = app.engine.agent(&pipeline.project, agent).await? {
+            app.registry.engine(&name).await?;
+        }
     }
     Ok(())
 }

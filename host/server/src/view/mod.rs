@@ -12,8 +12,8 @@ pub use extension::{
 
 use fuseml_contents::LoggedCommit;
 use fuseml_domain::{
-    Attributes, CodesetImport, Descriptor, Error, Kind, Name, Reuse, Run, RunCommand, Starts, StoreAbilities,
-    StorePattern, StoreSync, Template, Unstarted,
+    Attributes, CodesetImport, Descriptor, Error, InstanceChoice, Kind, Name, Reuse, Run, RunCommand, Starts,
+    StoreAbilities, StorePattern, StoreSync, Template, Unstarted,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -196,9 +196,9 @@ pub struct PipelineRequest {
     pub starts: Starts,
     /// The extension's instance whose engine runs its jobs, and those of single steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent: Option<Name>,
+    pub agent: Option<InstanceChoice>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub agents: BTreeMap<Name, Name>,
+    pub agents: BTreeMap<Name, InstanceChoice>,
 }
 
 /// To change a pipeline; what is not said stays.
@@ -227,10 +227,10 @@ pub struct PipelineUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts: Option<Starts>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent: Option<Name>,
+    pub agent: Option<InstanceChoice>,
     /// By step; null for one that runs on the server again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub agents: BTreeMap<Name, Option<Name>>,
+    pub agents: BTreeMap<Name, Option<InstanceChoice>>,
     pub by: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -17,7 +17,8 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use fuseml_domain::{
-    Binding, Concurrency, Connection, Descriptor, Error, EventStart, Name, Pipeline, Quota, Run, RunState, Starts,
+    Binding, Concurrency, Connection, Descriptor, Error, EventStart, InstanceChoice, Name, Pipeline, Quota, Run,
+    RunState, Starts,
 };
 use fuseml_server::PipelineRequest;
 use reqwest::Method;
@@ -93,8 +94,8 @@ pub(crate) struct AddArguments {
     /// Start by itself at most so often, such as 10/1h
     #[arg(long, value_name = "RUNS/TIME")]
     at_most: Option<Quota>,
-    /// Run jobs on the engine of this extension's instance: all, or one step's
-    #[arg(long = "agent", value_name = "[STEP=]INSTANCE")]
+    /// Run jobs on the engine of this extension's instance, or of the one in a zone (`zone:eu`): all, or one step's
+    #[arg(long = "agent", value_name = "[STEP=]INSTANCE|zone:ZONE")]
     agents: Vec<String>,
 }
 
@@ -225,7 +226,7 @@ fn watched(arguments: &[String]) -> anyhow::Result<BTreeMap<Name, Vec<String>>> 
 }
 
 /// `INSTANCE` for all jobs, and `STEP=INSTANCE` for one.
-fn agents(arguments: &[String]) -> anyhow::Result<(Option<Name>, BTreeMap<Name, Name>)> {
+fn agents(arguments: &[String]) -> anyhow::Result<(Option<InstanceChoice>, BTreeMap<Name, InstanceChoice>)> {
     let (of_steps, of_all): (Vec<_>, Vec<_>) = arguments.iter().cloned().partition(|agent| agent.contains('='));
     let agents = pairs(&of_steps, "an agent")?.into_iter().map(|(step, agent)| Ok((step.parse()?, agent.parse()?)));
     let agent = match of_all.as_slice() {

@@ -54,7 +54,7 @@ pub(crate) struct UpdateArguments {
     concurrency: Option<Concurrency>,
     /// Run jobs on the engine of this extension's instance: all that go nowhere yet, or one step's; `STEP=none` brings one
     /// back to the server
-    #[arg(long = "agent", value_name = "[STEP=]INSTANCE")]
+    #[arg(long = "agent", value_name = "[STEP=]INSTANCE|zone:ZONE")]
     agents: Vec<String>,
     /// Make it again what it was in this version
     #[arg(long, value_name = "VERSION", conflicts_with_all = ["template", "inputs", "parameters", "unset", "watch", "no_watch", "schedule", "on", "debounce", "at_most", "concurrency", "agents"])]
@@ -84,7 +84,7 @@ pub(super) async fn update(client: &Client, project: &Name, arguments: UpdateArg
         agent,
         agents: agents
             .into_iter()
-            .map(|(step, agent)| (step, Some(agent).filter(|agent| **agent != *"none")))
+            .map(|(step, agent)| (step, Some(agent).filter(|agent| agent.to_string() != "none")))
             .collect(),
         by: person(),
         reason: arguments.reason,
