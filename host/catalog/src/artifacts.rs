@@ -382,7 +382,7 @@ pub(crate) async fn release(connection: &mut AnyConnection, artifact: &Address) 
 /// The row of a descriptor that was not there.
 async fn insert_document(connection: &mut AnyConnection, artifact: &Descriptor, held: i64) -> Result<Option<i64>> {
     let (store_instance, store_id) = match &artifact.store {
-        Store::BuiltIn | Store::External => (None, None),
+        Store::BuiltIn | Store::External | Store::Local => (None, None),
         Store::Extension { instance, id } => (Some(instance.to_string()), Some(id.clone())),
     };
     sqlx::query_scalar(

@@ -218,7 +218,7 @@ impl Catalog {
             found.extend(all_from_json::<Descriptor>(texts)?.into_iter().filter_map(
                 |descriptor| match descriptor.store {
                     Store::Extension { instance, id } => Some((descriptor.address.to_string(), instance, id)),
-                    Store::BuiltIn | Store::External => None,
+                    Store::BuiltIn | Store::External | Store::Local => None,
                 },
             ));
         }

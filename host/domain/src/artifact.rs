@@ -41,6 +41,8 @@ pub enum Store {
     /// Nobody that FuseML knows: only the reference is recorded (S104). It is neither fetched nor verified, deleting it
     /// here deletes the reference alone, and nobody notices when the contents change.
     External,
+    /// The local space of the run that made it: it is anonymous, and gone once that has ended (S76).
+    Local,
 }
 
 /// Who made an artifact.

@@ -271,10 +271,12 @@ fn attribute_of(artifacts: &BTreeMap<Name, Descriptor>, input: &Name, attribute:
 }
 
 /// Something that an input or output is: an artifact, or a text such as a parameter or URL.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Value {
     Artifact(Address),
+    /// One that nobody registered: steps of the same run take it, and it is gone after (S76).
+    Anonymous(Box<Descriptor>),
     Text(String),
 }
 
@@ -283,12 +285,22 @@ impl Value {
     pub fn shown(&self) -> String {
         match self {
             Self::Artifact(address) => address.short(),
+            Self::Anonymous(artifact) => artifact.address.short(),
             Self::Text(text) => text.clone(),
+        }
+    }
+
+    /// The same for programs: addresses in full.
+    pub fn said(self) -> String {
+        match self {
+            Self::Artifact(address) => address.to_string(),
+            Self::Anonymous(artifact) => artifact.address.to_string(),
+            Self::Text(text) => text,
         }
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InputValue {
     #[serde(flatten)]
     pub value: Value,

@@ -4,10 +4,11 @@
 //! nothing and says why.
 
 use crate::{
-    Action, Address, Attributes, Error, Name, Result, Run, RunState, StepRun, StepState, runnable::list_or_none,
+    Action, Address, Attributes, Error, Name, Result, Run, RunState, Step, StepRun, StepState, runnable::list_or_none,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "command")]
@@ -157,6 +158,7 @@ impl Run {
 
     /// These steps again, and with them all that need them, however those ended.
     fn retry(&mut self, steps: &[Name], now: Timestamp) {
+        let steps = &self.with_makers_of_what_is_gone(steps);
         let again = |run: &Self, step: &StepRun| {
             step.state.ended()
                 && (steps.contains(&step.name)
@@ -174,6 +176,26 @@ impl Run {
         self.outputs.clear();
         self.cancel_requested = false;
         self.follow(now);
+    }
+
+    /// With the steps whose anonymous results these need, which went when the run ended.
+    fn with_makers_of_what_is_gone(&self, steps: &[Name]) -> Vec<Name> {
+        let mut all = steps.to_vec();
+        if !self.state.ended() {
+            return all;
+        }
+        loop {
+            let again = |step: &&Step| {
+                all.contains(&step.name) || self.template.before(&step.name).iter().any(|it| all.contains(it))
+            };
+            let needed: BTreeSet<_> = self.template.steps.iter().filter(again).flat_map(Step::needs).collect();
+            let is_gone = |name: &Name| self.template.step(name).is_some_and(|step| step.anonymous);
+            let more: Vec<_> = needed.into_iter().filter(|name| !all.contains(name) && is_gone(name)).collect();
+            if more.is_empty() {
+                return all;
+            }
+            all.extend(more);
+        }
     }
 
     /// The ready step that goes on although the run is paused.

@@ -202,6 +202,9 @@ pub struct Step {
     /// The extension's instance whose engine runs it; this server if none. In the template of a run it is a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<InstanceChoice>,
+    /// What it makes is for steps of its run alone, registered nowhere, and gone after (S76).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anonymous: bool,
     /// It is done for each of these; not in the template of a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<Sweep>,
@@ -227,6 +230,7 @@ impl Step {
             retry: None,
             reuse: Reuse::On,
             agent: None,
+            anonymous: false,
             sweep: None,
             combination: None,
             conversion: None,

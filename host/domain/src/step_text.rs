@@ -66,6 +66,9 @@ pub(crate) struct StepText {
     agent: Option<InstanceChoice>,
     /// Where it runs: on the engine that is there, or on this server if that is.
     zone: Option<Name>,
+    /// What it makes is for later steps of the run: it is registered nowhere, and gone when the run has ended.
+    #[serde(default)]
+    anonymous: bool,
     /// How long it may take, such as 90s, 30m or 2h.
     #[schemars(extend("pattern" = "^[1-9][0-9]*[smh]$"))]
     timeout: Option<String>,
@@ -140,7 +143,16 @@ impl StepText {
             (None, Some(zone)) => Some(InstanceChoice::Selector(InstanceSelector::in_zone(zone))),
             (agent, None) => agent,
         };
+        let anonymous = self.anonymous;
         let action = self.action().map_err(here)?;
+        match (&action, &sweep) {
+            (Action::Run(_), None) => {}
+            (Action::Run(_), Some(_)) if anonymous => {
+                return refuse("nobody chooses among what is `anonymous`: no `each` here");
+            }
+            _ if anonymous => return refuse("only what a step with `run` makes can be `anonymous`"),
+            _ => {}
+        }
         match &action {
             Action::Template(_) if window.is_some() => {
                 return refuse("a `window` is that of the steps of a `template`");
@@ -161,7 +173,7 @@ impl StepText {
         if agent.is_some() && !matches!(action, Action::Run(_) | Action::Template(_)) {
             return refuse("only a step with `run` goes to an `agent` or a `zone`");
         }
-        Ok(Step { after, runs, when, window, retry, reuse, agent, sweep, ..Step::new(name, action) })
+        Ok(Step { after, runs, when, window, retry, reuse, agent, anonymous, sweep, ..Step::new(name, action) })
     }
 
     /// What it does, of which exactly one is said.

@@ -132,6 +132,7 @@ impl Template {
         for (name, output) in &self.outputs {
             let kind = self.kind_of(&output.from).map_err(|error| error.context(format!("output {name}")))?;
             fits(&output.from, kind, output.kind).map_err(|error| error.context(format!("output {name}")))?;
+            self.check_lasts(&output.from).map_err(|error| error.context(format!("output {name}")))?;
         }
         self.steps = in_order(self.steps)?;
         Ok(self)
@@ -217,6 +218,10 @@ impl Template {
         if let Some(unknown) = step.after.iter().find(|name| self.step(name).is_none()) {
             return Err(here(Error::invalid("reference", format!("it comes after `{unknown}`, which is no step"))));
         }
+        if let Action::Serve(work) = &step.action {
+            // A service outlives its run.
+            work.inputs.values().try_for_each(|reference| self.check_lasts(reference)).map_err(here)?;
+        }
         match &step.action {
             Action::Build { codeset, .. } => fits(codeset, self.kind_of(codeset)?, Some(Kind::Codeset)).map_err(here),
             Action::Run(work) | Action::Serve(work) => match &work.runnable {
@@ -237,6 +242,18 @@ impl Template {
                 }
                 Leads::Kind(_) | Leads::Unknown => Ok(()),
             },
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses what is gone when the run has ended.
+    fn check_lasts(&self, reference: &Reference) -> Result<()> {
+        let Reference::Output { step, .. } = reference else { return Ok(()) };
+        match self.step(step) {
+            Some(step) if step.anonymous => {
+                let message = format!("{reference} is anonymous: it is gone when the run has ended");
+                Err(Error::invalid("anonymous", message))
+            }
             _ => Ok(()),
         }
     }

@@ -238,7 +238,7 @@ impl Engine {
 async fn codeset_of(ports: &Ports, run: &Run, reference: &Reference) -> Result<Descriptor> {
     match crate::work::resolve(run, reference)? {
         Value::Artifact(address) => ports.catalog.artifact(&address).await,
-        Value::Text(text) => Err(Error::invalid("type", format!("{reference} is `{text}`, not a codeset"))),
+        other => Err(Error::invalid("type", format!("{reference} is `{}`, not a registered codeset", other.shown()))),
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) async fn make_newest(ports: &Ports, released: &[Address]) -> Result<(
 fn artifacts(step: &StepRun) -> impl Iterator<Item = &Address> {
     step.outputs.values().filter_map(|value| match value {
         Value::Artifact(address) => Some(address),
-        Value::Text(_) => None,
+        Value::Anonymous(_) | Value::Text(_) => None,
     })
 }
 

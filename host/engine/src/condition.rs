@@ -1,6 +1,6 @@
 //! Whether a step's `when` holds.
 
-use fuseml_domain::{Error, Result, Run, Value, When, port::Catalog};
+use fuseml_domain::{Condition, Descriptor, Error, Result, Run, Value, When, port::Catalog};
 
 /// Why it does not; `None` when it does.
 pub(crate) async fn unmet(catalog: &dyn Catalog, run: &Run, when: &When) -> Result<Option<String>> {
@@ -12,15 +12,11 @@ pub(crate) async fn unmet(catalog: &dyn Catalog, run: &Run, when: &When) -> Resu
     };
     match (when, found) {
         (When::Artifact { condition, .. }, Value::Artifact(address)) => {
-            let artifact = catalog.artifact(&address).await?;
-            let is_met = condition.matches(&artifact);
-            Ok((!is_met).then(|| format!("{} is not what was asked for: {condition}", address.short())))
+            Ok(lacking(&catalog.artifact(&address).await?, condition))
         }
+        (When::Artifact { condition, .. }, Value::Anonymous(artifact)) => Ok(lacking(&artifact, condition)),
         (When::Value { value, one_of } | When::Said { value, one_of, .. }, found) => {
-            let found = match found {
-                Value::Text(text) => text,
-                Value::Artifact(address) => address.to_string(),
-            };
+            let found = found.said();
             let is_met = one_of.contains(&found);
             Ok((!is_met).then(|| format!("{value} is `{found}`, not {}", one_of.join(" or "))))
         }
@@ -28,4 +24,9 @@ pub(crate) async fn unmet(catalog: &dyn Catalog, run: &Run, when: &When) -> Resu
             Err(Error::invalid("type", format!("`when` asks {artifact} with `where`, but it is `{text}`")))
         }
     }
+}
+
+fn lacking(artifact: &Descriptor, condition: &Condition) -> Option<String> {
+    let is_met = condition.matches(artifact);
+    (!is_met).then(|| format!("{} is not what was asked for: {condition}", artifact.address.short()))
 }

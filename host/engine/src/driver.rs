@@ -10,8 +10,8 @@ use crate::{
     work::{self, Job},
 };
 use fuseml_domain::{
-    Action, Error, ErrorKind, Name, Phase, Resources, Result, Run, StepEvent, StepRun, StepState, WorkloadStatus,
-    port::Change,
+    Action, Error, ErrorKind, Name, Phase, Resources, Result, Run, StepEvent, StepRun, StepState, Value,
+    WorkloadStatus, port::Change,
 };
 use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
@@ -91,6 +91,7 @@ impl Driver {
             }
             if is_over && advancing.is_empty() {
                 if run.state.ended() {
+                    self.tidy_anonymous(&run).await;
                     tracing::info!(run = %run.label(), project = %run.project, state = %run.state, "run ended");
                 }
                 return;
@@ -318,6 +319,19 @@ impl Driver {
         }
     }
 
+    /// Removes what steps of a run that has ended left for each other.
+    async fn tidy_anonymous(&self, run: &Run) {
+        let left = |step: &&StepRun| run.template.step(&step.name).is_some_and(|step| step.anonymous);
+        for step in run.steps.iter().filter(left) {
+            let tries = step.earlier.iter().filter_map(|it| it.workload.as_ref()).chain(&step.workload);
+            for key in tries {
+                if let Err(error) = self.engine.ports.agent.tidy(key).await {
+                    tracing::warn!(%key, %error, "what was anonymous could not be removed");
+                }
+            }
+        }
+    }
+
     /// Lets the agent remove what a step's workload worked with. Nobody waits for that.
     fn tidy(&self, run: &Run, step: &StepRun, event: &StepEvent) {
         let action = run.template.step(&step.name).map(|step| &step.action);
@@ -337,8 +351,11 @@ impl Driver {
 fn ends_workload(event: &StepEvent, action: Option<&Action>) -> bool {
     match event {
         StepEvent::Failed { .. } | StepEvent::Cancelled | StepEvent::Skipped { .. } => true,
-        // A service goes on.
-        StepEvent::Succeeded { .. } => !matches!(action, Some(Action::Serve(_))),
+        // A service goes on, and what is anonymous lies there until the run has ended.
+        StepEvent::Succeeded { outputs, .. } => {
+            let is_anonymous = |value: &Value| matches!(value, Value::Anonymous(_));
+            !matches!(action, Some(Action::Serve(_))) && !outputs.values().any(is_anonymous)
+        }
         _ => false,
     }
 }

@@ -29,6 +29,10 @@ pub(crate) async fn locate(ports: &Ports, artifact: &Descriptor) -> Result<Conte
         );
         return Err(Error::unsupported("external", message));
     }
+    if let (Store::Local, Some(digest)) = (&artifact.store, &artifact.digest) {
+        let tree = Some(ports.contents.tree(digest).await?);
+        return Ok(Contents { location: artifact.location.clone(), tree, files: Vec::new() });
+    }
     let Some((store, id)) = store_of(ports, artifact).await? else {
         return Ok(Contents { location: artifact.location.clone(), tree: None, files: Vec::new() });
     };

@@ -126,6 +126,9 @@ pub(crate) async fn look(
     identity: std::result::Result<&Identity, &String>,
 ) -> Result<Look> {
     let off = |reason: &str| Ok(Look::Nothing(ReuseVerdict::Off { reason: reason.to_owned() }));
+    if work::planned(run, step)?.anonymous {
+        return off("what it makes is anonymous, and gone when its run has ended");
+    }
     if chosen.runnable.outputs.is_empty() {
         return off("it makes nothing that could be taken; it is there for what it does");
     }

@@ -127,8 +127,9 @@ async fn artifact(ports: &Ports, run: &Run, wait: &WaitArtifact) -> Result<Optio
         Awaited::Reference(reference) => match work::resolve(run, reference)? {
             Value::Artifact(address) => Some(ports.catalog.artifact(&address).await?)
                 .filter(|it| wait.condition.as_ref().is_none_or(|condition| condition.matches(it))),
-            Value::Text(text) => {
-                let message = format!("it waits for {reference} to become something, but that is `{text}`");
+            other => {
+                let shown = other.shown();
+                let message = format!("it waits for {reference} to become something, but that is `{shown}`");
                 return Err(Error::invalid("type", message));
             }
         },

@@ -147,11 +147,15 @@ pub(crate) async fn collect(
 ) -> Result<Outcome> {
     let ports = &driver.engine.ports;
     let Job { runnable, inputs } = job;
+    let maker = Maker { run, step, runnable, inputs };
+    if planned(run, step)?.anonymous {
+        return collect_anonymous(driver, &maker, workload).await;
+    }
     let mut artifacts = Vec::new();
     let mut outputs = BTreeMap::new();
     for left in ports.agent.outputs(workload).await? {
         let Some(slot) = runnable.outputs.get(&left.name) else { continue };
-        let made = register(driver, &Maker { run, step, runnable, inputs }, slot, &left).await?;
+        let made = register(driver, &maker, slot, &left).await?;
         outputs.insert(left.name.clone(), Value::Artifact(made.address.clone()));
         artifacts.push((left.name, made));
     }
@@ -172,11 +176,48 @@ pub(crate) async fn collect(
     })
 }
 
+/// What a step made for others of its run stays where it lies (S76): it is listed, so that who takes it can tell that it
+/// is whole.
+async fn collect_anonymous(driver: &Driver, maker: &Maker<'_>, workload: &Workload) -> Result<Outcome> {
+    let ports = &driver.engine.ports;
+    let mut outputs = BTreeMap::new();
+    for left in ports.agent.outputs(workload).await? {
+        let Some(slot) = maker.runnable.outputs.get(&left.name) else { continue };
+        let series = maker.series(ports, slot, &left).await?;
+        let tree = ports.contents.store_listing(&series, &left.path).await?;
+        let read = ports.contents.describe(slot.kind, &left.path, &tree).await;
+        let location = Location::new("file", left.path.to_string_lossy()).with_digest(tree.digest());
+        let mut made = describe(maker, series, slot, &left, (&tree, read, location))?;
+        made.address = Address::of_version(slot.kind, &maker.run.project, &ANONYMOUS.parse()?, &made.id);
+        made.store = Store::Local;
+        outputs.insert(left.name.clone(), Value::Anonymous(Box::new(made)));
+    }
+    let lineage = used(maker.step, maker.inputs, runnable_of(maker.step)?);
+    Ok(Outcome {
+        earlier: Vec::new(),
+        event: StepEvent::Succeeded { outputs, note: None },
+        extras: Some(Box::new(move |change| change.lineage.clone_from(&lineage))),
+    })
+}
+
+/// The name in addresses of what has none.
+const ANONYMOUS: &str = "anonymous";
+
 struct Maker<'a> {
     run: &'a Run,
     step: &'a StepRun,
     runnable: &'a Runnable,
     inputs: &'a BTreeMap<String, Descriptor>,
+}
+
+impl Maker<'_> {
+    /// What an output is called.
+    async fn series(&self, ports: &Ports, slot: &OutputSlot, left: &CollectedOutput) -> Result<Series> {
+        let made_of = named_after(ports, self.run, self.step, self.inputs).await?;
+        let made_of = made_of.as_ref().map(|artifact| (artifact.kind(), &artifact.name));
+        let name = result_name(made_of, &self.run.pipeline, slot.kind, &left.name)?;
+        Ok(Series::new(&self.run.project, slot.kind, &name))
+    }
 }
 
 /// Stores an output where artifacts of its kind belong: in the tool of the runnable's instance when that has a
@@ -190,10 +231,7 @@ async fn register(driver: &Driver, maker: &Maker<'_>, slot: &OutputSlot, left: &
         }
         _ => None,
     };
-    let made_of = named_after(ports, maker.run, maker.step, maker.inputs).await?;
-    let made_of = made_of.as_ref().map(|artifact| (artifact.kind(), &artifact.name));
-    let name = result_name(made_of, &maker.run.pipeline, slot.kind, &left.name)?;
-    let series = Series::new(&maker.run.project, slot.kind, &name);
+    let series = maker.series(ports, slot, left).await?;
     let tree = match store {
         Some(_) => ports.contents.store_listing(&series, &left.path).await?,
         None => ports.contents.store_tree(&series, &left.path).await?,
@@ -280,9 +318,10 @@ pub(crate) fn part(step: &StepRun, slot: &str, role: Role, artifact: &Address) -
     Participation { step: step.name.clone(), slot: slot.to_owned(), role, artifact: artifact.clone() }
 }
 
-/// Everything a step used: its inputs and its runnable.
+/// Everything a step used: its inputs and its runnable. Of what is anonymous nobody can be told later (S77).
 pub(crate) fn used(step: &StepRun, inputs: &BTreeMap<String, Descriptor>, runnable: &Address) -> Vec<Participation> {
-    let inputs = inputs.iter().map(|(slot, artifact)| part(step, slot, Role::Used, &artifact.address));
+    let inputs = inputs.iter().filter(|(_, artifact)| artifact.store != Store::Local);
+    let inputs = inputs.map(|(slot, artifact)| part(step, slot, Role::Used, &artifact.address));
     inputs.chain([part(step, "runnable", Role::Used, runnable)]).collect()
 }
 
@@ -330,10 +369,7 @@ pub(crate) fn resolve(run: &Run, reference: &Reference) -> Result<Value> {
 
 /// The same as a text that others can work with: an address in full.
 pub(crate) fn said(run: &Run, reference: &Reference) -> Result<String> {
-    Ok(match resolve(run, reference)? {
-        Value::Artifact(address) => address.to_string(),
-        Value::Text(text) => text,
-    })
+    resolve(run, reference).map(Value::said)
 }
 
 /// The same for people.
@@ -348,6 +384,7 @@ pub(crate) async fn inputs_of(ports: &Ports, run: &Run, work: &Work) -> Result<B
             Value::Artifact(address) => {
                 inputs.insert(name.clone(), ports.catalog.artifact(&address).await?);
             }
+            Value::Anonymous(artifact) => drop(inputs.insert(name.clone(), *artifact)),
             Value::Text(text) => {
                 return Err(Error::invalid(
                     "type",
@@ -370,7 +407,9 @@ async fn choose(
         RunnableChoice::Address(address) => Ok(catalog.artifact(address).await?.address),
         RunnableChoice::Reference(reference) => match resolve(run, reference)? {
             Value::Artifact(address) => Ok(address),
-            Value::Text(text) => Err(Error::invalid("type", format!("{reference} is `{text}`, not a runnable"))),
+            other => {
+                Err(Error::invalid("type", format!("{reference} is `{}`, not a registered runnable", other.shown())))
+            }
         },
         RunnableChoice::Kind(wanted) => {
             let candidates = catalog.runnables(&run.project, &wanted.kind).await?;
@@ -447,10 +486,7 @@ fn parameters(run: &Run, step: &StepRun, work: &Work) -> Result<Attributes> {
     let mut values = Attributes::new();
     for (name, text) in &work.parameters {
         let value = match Reference::is(text) {
-            true => match resolve(run, &text.parse()?)? {
-                Value::Text(text) => text,
-                Value::Artifact(address) => address.to_string(),
-            },
+            true => resolve(run, &text.parse()?)?.said(),
             false => text.clone(),
         };
         values.insert(name.clone(), value);

@@ -1,6 +1,7 @@
 //! The whole system, driven as its users drive it.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by where it stops")]
 
+mod anonymous;
 mod artifacts;
 mod authors;
 mod bad_input;

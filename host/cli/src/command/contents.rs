@@ -1,6 +1,9 @@
 //! `fuseml dataset` and `fuseml model`: directories to the server and back.
 
-use super::artifact::{FactArguments, Facts, find, person, table};
+use super::{
+    artifact::{FactArguments, Facts, find, person, table},
+    watch,
+};
 use crate::{
     Options,
     client::Client,
@@ -44,6 +47,9 @@ pub(crate) struct PushArguments {
     /// Let the server read again what it has of the version, and send what is damaged there
     #[arg(long)]
     repair: bool,
+    /// Wait until all that follows has ended
+    #[arg(long)]
+    wait: bool,
 }
 
 #[derive(Args)]
@@ -56,7 +62,7 @@ pub(crate) struct PullArguments {
 pub(crate) async fn execute(command: ContentsCommand, kind: Kind, options: &Options) -> anyhow::Result<ExitCode> {
     let client = Client::new(options)?;
     match command {
-        ContentsCommand::Push(arguments) => push(&client, arguments, kind, options).await?,
+        ContentsCommand::Push(arguments) => return push(&client, arguments, kind, options).await,
         ContentsCommand::Pull(arguments) => {
             let text = match arguments.address.contains('/') {
                 true => arguments.address,
@@ -78,8 +84,8 @@ pub(crate) async fn execute(command: ContentsCommand, kind: Kind, options: &Opti
     Ok(ExitCode::SUCCESS)
 }
 
-async fn push(client: &Client, arguments: PushArguments, kind: Kind, options: &Options) -> anyhow::Result<()> {
-    let PushArguments { path, name, facts, tags, repair } = arguments;
+async fn push(client: &Client, arguments: PushArguments, kind: Kind, options: &Options) -> anyhow::Result<ExitCode> {
+    let PushArguments { path, name, facts, tags, repair, wait } = arguments;
     let real = path
         .canonicalize()
         .map_err(|error| Error::invalid("path", format!("{} cannot be pushed: {error}", path.display())))?;
@@ -106,7 +112,11 @@ async fn push(client: &Client, arguments: PushArguments, kind: Kind, options: &O
         artifact = client.read(request.json(&json!({"by": person()}))).await?;
     }
     say(&artifact, sent);
-    options.output.print(&artifact, |artifact| format!("{}\n", artifact.address))
+    options.output.print(&artifact, |artifact| format!("{}\n", artifact.address))?;
+    match wait {
+        true => watch::artifact(client, &series.project, &artifact.address).await,
+        false => Ok(ExitCode::SUCCESS),
+    }
 }
 
 fn say(artifact: &Descriptor, sent: Sent) {

@@ -115,7 +115,7 @@ async fn same_inputs(app: &App, run: &Run) -> fuseml_domain::Result<(Pipeline, B
             Value::Text(text) if !input.is_default && now.value_type.is_some() => {
                 values.insert(name.clone(), text.clone());
             }
-            Value::Artifact(_) | Value::Text(_) => {}
+            Value::Artifact(_) | Value::Anonymous(_) | Value::Text(_) => {}
         }
     }
     Ok((pipeline.with(values, BTreeMap::new())?, artifacts))

@@ -103,7 +103,7 @@ fn confirmed(artifact: &Descriptor) -> anyhow::Result<bool> {
     let also = match &artifact.store {
         Store::Extension { instance, .. } => format!(", also in {instance}"),
         Store::External => " (the reference alone)".to_owned(),
-        Store::BuiltIn => String::new(),
+        Store::BuiltIn | Store::Local => String::new(),
     };
     eprint!("Delete {}{also}? It cannot be brought back. [y/N] ", artifact.address.short());
     std::io::stderr().flush()?;

@@ -171,6 +171,7 @@ pub(super) fn show(artifact: &Descriptor) -> Rows {
         "store",
         match &artifact.store {
             Store::BuiltIn => "built in".to_owned(),
+            Store::Local => "the local space of its run".to_owned(),
             Store::Extension { instance, id } => format!("{instance}: {id}"),
             Store::External => "none: it is external, so it is neither fetched nor verified here".to_owned(),
         },
