@@ -121,6 +121,9 @@ impl port::Replicas for Alone {
     async fn held(&self) -> fuseml_domain::Result<Vec<(Uuid, u64)>> {
         self.0.held_runs().await
     }
+    async fn stuck(&self) -> fuseml_domain::Result<Vec<(Name, Name)>> {
+        Ok(Vec::new())
+    }
     async fn tell(&self, _: Signal) {}
     async fn heard(&self) -> Signal {
         std::future::pending().await

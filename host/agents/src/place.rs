@@ -3,21 +3,18 @@
 //! What a server does in its own memory cannot be looked after by another while it lives, and is anybody's once it is
 //! gone: the lock on its place says which.
 
-use nix::{
-    errno::Errno,
-    fcntl::{Flock, FlockArg},
-};
+use crate::process::{folder::Lock, staging};
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 /// A place of this server's own; it is free again when this goes.
 pub(crate) struct Place {
     root: PathBuf,
     path: PathBuf,
-    _lock: Flock<File>,
+    _lock: Lock,
 }
 
 impl Place {
@@ -25,8 +22,10 @@ impl Place {
     pub(crate) fn take(root: &Path) -> io::Result<Self> {
         for number in 1_u32.. {
             let path = root.join(number.to_string());
-            crate::process::staging::create_private(&path)?;
-            if let Some(lock) = lock(&path, FlockArg::LockExclusiveNonblock)? {
+            staging::create_private(&path)?;
+            if let Some(lock) = Lock::try_acquire(&path.join(LOCK))? {
+                // Written, so that its time is one of the file system's, as that of the folders is which come after it.
+                fs::write(path.join(LOCK), std::process::id().to_string())?;
                 return Ok(Self { root: root.to_owned(), path, _lock: lock });
             }
         }
@@ -52,17 +51,13 @@ impl Place {
     }
 }
 
-/// Whether a living server has the place.
-pub(crate) fn is_taken(place: &Path) -> io::Result<bool> {
-    Ok(lock(place, FlockArg::LockSharedNonblock)?.is_none())
-}
+const LOCK: &str = "lock";
 
-fn lock(place: &Path, how: FlockArg) -> io::Result<Option<Flock<File>>> {
-    let file = File::options().create(true).truncate(false).write(true).open(place.join("lock"))?;
-    match Flock::lock(file, how) {
-        Ok(lock) => Ok(Some(lock)),
-        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, error)) => Err(error.into()),
+/// Since when a living server has the place; `None` when none has it.
+pub(crate) fn taken_since(place: &Path) -> io::Result<Option<SystemTime>> {
+    match Lock::is_held(&place.join(LOCK))? {
+        true => fs::metadata(place.join(LOCK))?.modified().map(Some),
+        false => Ok(None),
     }
 }
 
@@ -76,12 +71,12 @@ mod tests {
         let first = Place::take(folder.path()).expect("place");
         let second = Place::take(folder.path()).expect("place");
         assert_eq!(first.others().expect("others"), [second.path().to_owned()]);
-        assert!(is_taken(second.path()).expect("taken"));
+        assert!(taken_since(second.path()).expect("taken").is_some());
 
         let freed = second.path().to_owned();
         drop(second);
 
-        assert!(!is_taken(&freed).expect("taken"));
+        assert_eq!(taken_since(&freed).expect("taken"), None);
         assert_eq!(Place::take(folder.path()).expect("place").path(), freed);
     }
 }

@@ -152,21 +152,35 @@ impl Inner {
         Ok(self.found(key)?.0)
     }
 
-    /// The same, and whether it is a living other server's.
+    /// The same, and whether a living other server runs it there.
     fn found(&self, key: &str) -> Result<(Folder, bool)> {
         let own = self.own_folder(key)?;
-        // Without either, this server began it, died, and nobody was told.
-        if own.spec().exists() || own.exit().exists() || self.job(key).is_some() {
+        if self.job(key).is_some() || own.exit().exists() {
             return Ok((own, false));
         }
+        let others = self.copies(key)?;
+        // What has ended, then what runs, then what was begun and is nobody's.
+        let ended = others.iter().find(|(folder, _)| folder.exit().exists());
+        let running = || others.iter().find(|(_, runs)| *runs);
+        let begun = || others.iter().find(|(folder, _)| !own.spec().exists() && folder.spec().exists());
+        Ok(ended.or_else(running).or_else(begun).cloned().map_or((own.clone(), false), |(folder, runs)| {
+            let is_over = folder.exit().exists();
+            (folder, runs && !is_over)
+        }))
+    }
+
+    /// Folders of a job with other servers, and whether the server that has the place now began it there: what lay there
+    /// before is run by nobody.
+    fn copies(&self, key: &str) -> Result<Vec<(Folder, bool)>> {
         let failed = |error| Error::io(self.config.root.display(), &error);
-        for other in self.place.others().map_err(failed)? {
-            let folder = Folder::of(&other.join(WORKLOADS), key)?;
-            if folder.path().exists() {
-                return Ok((folder, place::is_taken(&other).map_err(failed)?));
-            }
+        let mut copies = Vec::new();
+        for place in self.place.others().map_err(failed)? {
+            let folder = Folder::of(&place.join(WORKLOADS), key)?;
+            let Ok(begun) = fs::metadata(folder.path()).and_then(|it| it.modified()) else { continue };
+            let since = place::taken_since(&place).map_err(failed)?;
+            copies.push((folder, since.is_some_and(|since| since <= begun)));
         }
-        Ok((own, false))
+        Ok(copies)
     }
 
     fn jobs(&self) -> MutexGuard<'_, HashMap<String, Arc<Job>>> {
@@ -199,6 +213,12 @@ impl Inner {
                 if was_told {
                     this.keep(&job)?;
                     this.empty(&folder).await?;
+                    // From here on this is the one.
+                    for (copy, runs) in this.copies(&job.workload.key)? {
+                        if !runs {
+                            this.discard(&copy).await?;
+                        }
+                    }
                 } else {
                     this.discard(&folder).await?;
                 }
@@ -207,6 +227,10 @@ impl Inner {
             match prepared.await {
                 Ok(()) => drop(tokio::spawn(this.take_through(job, folder))),
                 Err(error) => {
+                    // Nobody waits for one that was never begun.
+                    if !was_told {
+                        let _ = this.discard(&folder).await;
+                    }
                     let message = Some(error.message.clone());
                     this.end(&job, WorkloadStatus { message, ..WorkloadStatus::new(Phase::Failed) });
                     this.forget(&job);
@@ -489,7 +513,7 @@ impl RuntimeAgent for WasmAgent {
         let mut keys: BTreeSet<String> =
             self.0.jobs().iter().filter(|(_, job)| running(job)).map(|(key, _)| key.clone()).collect();
         let mut places = self.0.place.others().map_err(failed)?;
-        places.retain(|other| matches!(place::is_taken(other), Ok(false)) && other.join(WORKLOADS).exists());
+        places.retain(|other| matches!(place::taken_since(other), Ok(None)) && other.join(WORKLOADS).exists());
         let workloads = places.iter().map(|other| other.join(WORKLOADS)).chain([self.0.workloads.clone()]);
         let entries = workloads.map(fs::read_dir).collect::<io::Result<Vec<_>>>().map_err(failed)?;
         for entry in entries.into_iter().flatten() {

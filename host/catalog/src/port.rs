@@ -159,8 +159,8 @@ impl port::Catalog for Catalog {
         all_from_json(texts)
     }
 
-    async fn restart_service(&self, service: &Service) -> Result<()> {
-        self.save_service(service).await
+    async fn restart_service(&self, service: &Service, ended: &str) -> Result<bool> {
+        self.replace_service(service, ended).await
     }
 }
 

@@ -2,9 +2,13 @@
 //!
 //! Times are those of the database, so that servers need not agree on one.
 
-use crate::{Catalog, failed, from_json, to_json};
+use crate::{
+    Catalog, DatabasePlace, failed, from_json,
+    run_rows::{RunRow, runs_of, select_runs},
+    to_json,
+};
 use fuseml_database::Dialect;
-use fuseml_domain::{Error, LEASE, Replica, Result, Run, Signal};
+use fuseml_domain::{Error, LEASE, Name, Replica, Result, Run, Signal};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -19,6 +23,14 @@ impl Catalog {
     #[must_use]
     pub fn held_by(self, server: Uuid) -> Self {
         Self { server: server.to_string().into(), ..self }
+    }
+
+    /// The same catalog by a connection of its own: nobody who writes for long stands before what is asked there.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn apart(&self, place: &DatabasePlace) -> Result<Self> {
+        Ok(Self { database: self.database.apart(place).await?, server: self.server.clone() })
     }
 
     /// Milliseconds of the database's clock.
@@ -54,7 +66,7 @@ impl Catalog {
             .bind(&replica.url)
             .bind(&replica.machine)
             .bind(i64::from(replica.pid));
-        // Not behind all writers: whoever writes for long must not be dead for it.
+        // Not behind all writers: who waits for one that writes for long must not be dead for it.
         if self.database.dialect() == Dialect::Postgres {
             return renew.execute(&self.database.pool).await.map_err(failed).map(drop);
         }
@@ -109,20 +121,51 @@ impl Catalog {
             format!("UPDATE runs SET server = $1 WHERE id IN (SELECT id {nobodys} ORDER BY id LIMIT $2) RETURNING id");
         let most = most(usize::try_from(count).unwrap_or(usize::MAX));
         let mut transaction = self.database.write().await?;
-        let mut taken: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(take))
+        let taken: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(take))
             .bind(&*self.server)
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
             .fetch_all(&mut *transaction)
             .await
             .map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
-        taken.sort_unstable();
-        let mut runs = Vec::new();
-        for id in taken {
-            let id = id.parse().map_err(|_| Error::internal("document", "a run's id is damaged"))?;
-            runs.push(self.run_by_id(id).await?);
-        }
+        let rows: Vec<RunRow> = sqlx::query_as(select_runs!(
+            "WHERE r.server = $1 AND r.state IN ('queued', 'running', 'paused') ORDER BY r.id"
+        ))
+        .bind(&*self.server)
+        .fetch_all(&self.database.pool)
+        .await
+        .map_err(failed)?;
+        let mut runs = runs_of(rows)?;
+        runs.retain(|run| taken.contains(&run.id.to_string()));
         Ok(runs)
+    }
+
+    /// Project and pipeline of each first open run that is queued and that this server holds.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn stuck_pipelines(&self) -> Result<Vec<(Name, Name)>> {
+        let rows: Vec<(String, String)> = sqlx::query_as(
+            "SELECT r.project, r.pipeline FROM runs r WHERE r.server = $1 AND r.state = 'queued' AND NOT EXISTS
+             (SELECT 1 FROM runs o WHERE o.project = r.project AND o.pipeline = r.pipeline AND o.number < r.number
+              AND o.state IN ('queued', 'running', 'paused'))",
+        )
+        .bind(&*self.server)
+        .fetch_all(&self.database.pool)
+        .await
+        .map_err(failed)?;
+        rows.into_iter().map(|(project, pipeline)| Ok((project.parse()?, pipeline.parse()?))).collect()
+    }
+
+    /// Another number than before says that an extension, an instance or a right became another; only PostgreSQL counts.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn extension_changes(&self) -> Result<i64> {
+        if self.database.dialect() == Dialect::Sqlite {
+            return Ok(0);
+        }
+        sqlx::query_scalar("SELECT number FROM extension_changes").fetch_one(&self.database.pool).await.map_err(failed)
     }
 
     /// Whether this server holds a run, or does from now on because no living one did.

@@ -297,10 +297,23 @@ impl Catalog {
         transaction.commit().await.map_err(failed)
     }
 
-    pub(crate) async fn save_service(&self, service: &Service) -> Result<()> {
+    pub(crate) async fn replace_service(&self, service: &Service, ended: &str) -> Result<bool> {
         let mut transaction = self.database.write().await?;
+        let stored: Option<String> =
+            sqlx::query_scalar("SELECT document FROM services WHERE project = $1 AND pipeline = $2 AND name = $3")
+                .bind(&*service.project)
+                .bind(&*service.pipeline)
+                .bind(&*service.name)
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        let stored: Option<Service> = stored.map(|document| from_json(&document)).transpose()?;
+        if stored.is_none_or(|stored| stored.workload.key != ended) {
+            return Ok(false);
+        }
         put_service(&mut transaction, service).await?;
-        transaction.commit().await.map_err(failed)
+        transaction.commit().await.map_err(failed)?;
+        Ok(true)
     }
 
     /// Carries out what a person tells a run, in one transaction with the look at how it stands.

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use fuseml_domain::{Error, Name, Result};
 use fuseml_server::DataFolder;
 use serde::{Deserialize, Serialize};
-use std::{env, fs, path::PathBuf};
+use std::{env, fs, path::PathBuf, time::Duration};
 
 /// `$XDG_CONFIG_HOME/fuseml/config.toml`.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -59,6 +59,9 @@ fn xdg(variable: &str, below_home: &str) -> Result<PathBuf> {
         .ok_or_else(|| Error::invalid("home", format!("neither HOME nor {variable} is set")))
 }
 
+/// Until another server is asked.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
+
 impl Options {
     /// The data folder of the server on this machine.
     pub(crate) fn folder(&self) -> Result<DataFolder> {
@@ -88,7 +91,11 @@ impl Options {
             return Ok(url.trim_end_matches('/').to_owned());
         }
         let folder = self.folder()?;
-        folder.running().into_iter().next().map(|running| running.url).ok_or_else(|| {
+        let running = folder.running();
+        // Of several, one that answers: another may hang, or be about to go.
+        let is_one = running.len() == 1;
+        let answers = running.iter().find(|running| is_one || running.answers(ANSWERS_WITHIN)).or(running.first());
+        answers.map(|running| running.url.clone()).ok_or_else(|| {
             Error::unavailable(
                 "no-server",
                 format!(

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Where registered commits are kept reachable, out of clients' sight.
@@ -49,6 +50,8 @@ const CONFIG: &str = "\
 pub(crate) const TOLERATED: [&str; 3] = ["badTimezone", "missingSpaceBeforeDate", "zeroPaddedFilemode"];
 /// How folders of commits that were not pushed begin. No project is called so.
 pub(crate) const UNPUSHED: &str = ".unpushed-";
+/// Longer than anybody looks at one.
+const UNPUSHED_AT_MOST: Duration = Duration::from_secs(60 * 60);
 
 /// All repositories below one folder, at `<project>/<name>.git`.
 #[derive(Debug, Clone)]
@@ -67,7 +70,10 @@ impl Repositories {
         fs::create_dir_all(&root)
             .map_err(|error| Error::io(format!("the folder {} cannot be made", root.display()), &error))?;
         for entry in fs::read_dir(&root).into_iter().flatten().flatten() {
+            // Not what another server works with just now.
+            let age = entry.metadata().and_then(|it| it.modified()).map(|at| at.elapsed().unwrap_or_default());
             if entry.file_name().to_string_lossy().starts_with(UNPUSHED)
+                && age.is_ok_and(|age| age > UNPUSHED_AT_MOST)
                 && let Err(error) = fs::remove_dir_all(entry.path())
             {
                 tracing::warn!(folder = %entry.path().display(), %error, "a folder that nobody needs stays");

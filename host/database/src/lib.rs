@@ -104,6 +104,16 @@ impl Database {
         self.dialect
     }
 
+    /// The same database by one more connection, which nobody else waits for.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn apart(&self, place: &DatabasePlace) -> Result<Self> {
+        let options = AnyPoolOptions::new().max_connections(1).acquire_timeout(BUSY);
+        let pool = options.connect(&place.url()?).await.map_err(failed)?;
+        Ok(Self { pool, dialect: self.dialect, turn: self.turn.clone() })
+    }
+
     /// A transaction that holds the write lock from its beginning, so that what it reads is still so when it writes.
     ///
     /// # Errors

@@ -388,6 +388,9 @@ pub trait Replicas: Send + Sync {
     async fn claim(&self, run: uuid::Uuid) -> Result<bool>;
     /// Id and revision of each open run that this server holds.
     async fn held(&self) -> Result<Vec<(uuid::Uuid, u64)>>;
+    /// Project and pipeline of each first open run that is queued and that this server holds: who should have let it begin
+    /// died, or could not.
+    async fn stuck(&self) -> Result<Vec<(Name, Name)>>;
     /// Tells the others, if there are any.
     async fn tell(&self, signal: crate::Signal);
     /// What another told next.
@@ -458,6 +461,6 @@ pub trait Catalog: Send + Sync {
     async fn last_build(&self, project: &Name, codeset: &Name) -> Result<Option<Build>>;
     async fn service(&self, project: &Name, pipeline: &Name, name: &Name) -> Result<Option<Service>>;
     async fn services(&self) -> Result<Vec<Service>>;
-    /// Replaces the workload of a service that had to be started again.
-    async fn restart_service(&self, service: &Service) -> Result<()>;
+    /// Replaces the workload of a service that has to be started again; false where it has another than this key's already.
+    async fn restart_service(&self, service: &Service, ended: &str) -> Result<bool>;
 }

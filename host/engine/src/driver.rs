@@ -220,6 +220,10 @@ impl Driver {
 
     /// A step that ends beside its workload must not leave it running; of some it is not saved yet that they have one.
     async fn abandon(&self, run: &Run, step: &StepRun) {
+        // Who slept too long must not end what another drives by now.
+        if self.engine.has_others() && !self.engine.ports.replicas.claim(run.id).await.unwrap_or(false) {
+            return;
+        }
         let key = step.workload.clone().unwrap_or_else(|| key_of(run, step));
         if let Err(error) = self.engine.ports.agent.cancel(&key).await {
             tracing::error!(%key, %error, "the workload of a step that ended could not be cancelled");

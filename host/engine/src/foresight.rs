@@ -172,7 +172,7 @@ impl Catalog for ForeseenCatalog {
         saves_nothing()
     }
 
-    async fn restart_service(&self, _service: &Service) -> Result<()> {
+    async fn restart_service(&self, _service: &Service, _ended: &str) -> Result<bool> {
         saves_nothing()
     }
 }

@@ -128,6 +128,7 @@ impl Engine {
         engine.others.store(engine.ports.replicas.renew().await?, Ordering::Relaxed);
         service::reconcile(&engine.ports).await?;
         replicas::take_up(&engine, engine.ports.replicas.take_over().await?).await;
+        replicas::begin_stuck(&engine).await?;
         tokio::spawn(replicas::follow(engine.clone()));
         tokio::spawn(trigger::follow(engine.clone()));
         tokio::spawn(schedule::follow(engine.clone()));
@@ -224,12 +225,12 @@ impl Engine {
     }
 
     /// Lets the next run of its pipeline begin that waits for an earlier one. Boxed: what ends a run begins another.
-    fn begin_next<'a>(self: &'a Arc<Self>, ended: &'a Run) -> BoxFuture<'a, ()> {
-        Box::pin(async {
-            match self.ports.catalog.begin_next(&ended.project, &ended.pipeline).await {
+    fn begin_next<'a>(self: &'a Arc<Self>, project: &'a Name, pipeline: &'a Name) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            match self.ports.catalog.begin_next(project, pipeline).await {
                 Ok(Some(run)) => self.let_know(run).await,
                 Ok(None) => {}
-                Err(error) => tracing::error!(pipeline = %ended.pipeline, %error, "a queued run could not begin"),
+                Err(error) => tracing::error!(%pipeline, %error, "a queued run could not begin; trying again"),
             }
         })
     }
@@ -316,7 +317,7 @@ impl Engine {
                         if let Ok(ended) = ended.as_ref()
                             && ended.concurrency == Concurrency::Queue
                         {
-                            engine.begin_next(ended).await;
+                            engine.begin_next(&ended.project, &ended.pipeline).await;
                         }
                         return;
                     }

@@ -1,55 +1,76 @@
 //! Servers beside this one on the same catalog: each drives the runs that it holds, and takes over those of who died.
 
 use crate::Engine;
-use fuseml_domain::{Result, Run, RunState, Signal};
+use fuseml_domain::{Result, Run, Signal};
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
 };
 use uuid::Uuid;
 
-/// Renews this server's lease and hears what others tell, for ever.
+/// Renews this server's lease, looks after what it holds, and hears what others tell, for ever. Nothing that takes long
+/// stands before a renewal.
 pub(crate) async fn follow(engine: Arc<Engine>) {
-    tokio::join!(beat(&engine), hear(&engine));
+    tokio::join!(renew(&engine), look(&engine), hear(&engine));
 }
 
-async fn beat(engine: &Arc<Engine>) {
-    loop {
-        if engine.stopping.run_until_cancelled(tokio::time::sleep(engine.config.beat)).await.is_none() {
-            return;
+/// After one pause; false when the server stops.
+async fn pause(engine: &Engine) -> bool {
+    engine.stopping.run_until_cancelled(tokio::time::sleep(engine.config.beat)).await.is_some()
+}
+
+async fn renew(engine: &Arc<Engine>) {
+    while pause(engine).await {
+        let others = match engine.ports.replicas.renew().await {
+            Ok(others) => others,
+            Err(error) => {
+                tracing::error!(%error, "this server's lease could not be renewed; trying again");
+                continue;
+            }
+        };
+        let before = engine.others.swap(others, Ordering::Relaxed);
+        if others < before {
+            tracing::info!(others, "a server is gone");
         }
-        if let Err(error) = look(engine).await {
-            tracing::error!(%error, "the servers beside this one could not be looked at; trying again");
+        if others != before {
+            // What was told while this one was not known, or by one that died before it could tell, was not heard.
+            engine.wake();
+            engine.wake_schedules();
+            engine.arrivals.tell_all();
         }
     }
 }
 
-async fn look(engine: &Arc<Engine>) -> Result<()> {
-    let replicas = &engine.ports.replicas;
-    let others = replicas.renew().await?;
-    // Whoever was alone is alone no more, or the other way round: what was told in between was not heard.
-    let before = engine.others.swap(others, Ordering::Relaxed);
-    let taken = replicas.take_over().await?;
-    if !taken.is_empty() || others < before {
-        tracing::info!(runs = taken.len(), others, "a server is gone; going on with what it left");
-        engine.wake();
-        engine.wake_schedules();
+async fn look(engine: &Arc<Engine>) {
+    while pause(engine).await {
+        let looked = async {
+            let taken = engine.ports.replicas.take_over().await?;
+            if !taken.is_empty() {
+                tracing::info!(runs = taken.len(), "going on with what nobody drives");
+            }
+            take_up(engine, taken).await;
+            check_drivers(engine).await?;
+            begin_stuck(engine).await
+        };
+        if let Err(error) = looked.await {
+            tracing::error!(%error, "what this server drives could not be looked at; trying again");
+        }
     }
-    take_up(engine, taken).await;
-    if others > 0 || before > 0 {
-        check_drivers(engine).await?;
-    }
-    Ok(())
 }
 
 /// Drives what this server holds from now on.
 pub(crate) async fn take_up(engine: &Arc<Engine>, taken: Vec<Run>) {
-    for run in &taken {
-        engine.drive(run.clone()).await;
+    for run in taken {
+        engine.drive(run).await;
     }
-    for run in taken.iter().filter(|run| run.state == RunState::Queued) {
-        engine.begin_next(run).await;
+}
+
+/// Lets queued runs begin for which nothing is waited any more.
+pub(crate) async fn begin_stuck(engine: &Arc<Engine>) -> Result<()> {
+    for (project, pipeline) in engine.ports.replicas.stuck().await? {
+        engine.begin_next(&project, &pipeline).await;
     }
+    Ok(())
 }
 
 /// Whatever was not heard: drivers of runs that others hold by now end, those whose run was changed look, and runs that
@@ -73,9 +94,11 @@ async fn check_drivers(engine: &Arc<Engine>) -> Result<()> {
     let undriven: Vec<_> = held.into_keys().filter(|id| !drivers.contains_key(id)).collect();
     drop(drivers);
     for id in undriven {
-        let run = engine.ports.catalog.run(id).await?;
-        if !run.state.ended() {
-            engine.drive(run).await;
+        match engine.ports.catalog.run(id).await {
+            Ok(run) if !run.state.ended() => engine.drive(run).await,
+            Ok(_) => {}
+            // It keeps none of the others waiting.
+            Err(error) => tracing::error!(run = %id, %error, "a run that nobody drives could not be read"),
         }
     }
     Ok(())

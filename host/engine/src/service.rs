@@ -7,7 +7,7 @@ use crate::{
     work::{self, Job},
 };
 use fuseml_domain::{
-    Error, Kind, Name, Phase, Result, Run, StepEvent, StepRun, StepState, Value,
+    Error, Kind, Name, Result, Run, StepEvent, StepRun, StepState, Value,
     port::{RuntimeAgent, Service},
 };
 use futures::future::join_all;
@@ -102,19 +102,25 @@ pub(crate) async fn retire_replaced(driver: &Driver, step: &Name) {
 /// At the start of a server: services that do not run are started again, workloads that nobody owns are ended.
 pub(crate) async fn reconcile(ports: &Ports) -> Result<()> {
     for mut service in ports.catalog.services().await? {
-        let phase = match ports.agent.status(&service.workload.key).await {
-            Ok(status) => status.phase,
-            Err(_) => Phase::Lost,
-        };
-        if phase.ended() {
-            service.workload.key = next_key(&service.workload.key);
-            tracing::info!(service = %base_path(&service), "starting a service again");
-            // Submitted before it is saved: a second start under the same key is the same workload.
-            if let Err(error) = ports.agent.submit(&service.workload).await {
-                tracing::error!(service = %base_path(&service), %error, "a service could not be started again");
+        let status = match ports.agent.status(&service.workload.key).await {
+            Ok(status) => status,
+            Err(error) => {
+                tracing::error!(service = %base_path(&service), %error, "nobody can tell whether a service runs");
                 continue;
             }
-            ports.catalog.restart_service(&service).await?;
+        };
+        if status.phase.ended() {
+            let ended = std::mem::take(&mut service.workload.key);
+            service.workload.key = next_key(&ended);
+            // Saved before it is submitted: nobody takes it for an orphan, and no newer one is replaced. One that is never
+            // submitted has ended for whoever starts next.
+            if !ports.catalog.restart_service(&service, &ended).await? {
+                continue;
+            }
+            tracing::info!(service = %base_path(&service), "starting a service again");
+            if let Err(error) = ports.agent.submit(&service.workload).await {
+                tracing::error!(service = %base_path(&service), %error, "a service could not be started again");
+            }
         }
     }
     end_orphans(ports).await

@@ -14,8 +14,9 @@ use fuseml_domain::{
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::BTreeMap, time::Duration};
 
-/// How long nobody looks without being told: only another server on the same catalog makes this needed.
-const IDLE: Duration = Duration::from_secs(30);
+/// How long nobody looks without being told: only another server on the same catalog makes this needed, where it is there
+/// and where it is not known yet.
+const IDLE: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
 /// Events looked at in one go.
 const BATCH: u32 = 500;
 
@@ -59,7 +60,8 @@ pub(crate) async fn until_met(
             let message = format!("nothing came within its time limit: it waited for {}", shown(run, wait));
             return Ok(StepEvent::Failed { message, may_pass: false }.into());
         }
-        let pause = left.and_then(|left| Duration::try_from(left).ok()).map_or(IDLE, |left| left.min(IDLE));
+        let idle = if engine.has_others() { IDLE[0] } else { IDLE[1] };
+        let pause = left.and_then(|left| Duration::try_from(left).ok()).map_or(idle, |left| left.min(idle));
         tokio::select! {
             () = arrival => {}
             () = tokio::time::sleep(pause) => {}

@@ -94,12 +94,27 @@ impl Uploads {
 
     async fn session(&self, id: Uuid) -> Result<Arc<tokio::sync::Mutex<Session>>> {
         let found = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        let path = self.folder.join(id.to_string());
+        let missing = || RegistryError::new(Code::BlobUploadUnknown, format!("there is no upload {id}; begin again"));
         if let Some(found) = found {
+            let mut session = found.lock().await;
+            // The last part may have gone to another server that shares the folder.
+            let is_as_left = match tokio::fs::metadata(&path).await {
+                Ok(file) => file.len() == session.size,
+                Err(_) if session.done => true,
+                Err(_) => {
+                    self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                    return Err(missing());
+                }
+            };
+            if !is_as_left && !session.done {
+                (session.hash, session.size) = hashed(path).await?;
+            }
+            drop(session);
             return Ok(found);
         }
-        let path = self.folder.join(id.to_string());
         if !path.is_file() {
-            return Err(RegistryError::new(Code::BlobUploadUnknown, format!("there is no upload {id}; begin again")));
+            return Err(missing());
         }
         let (hash, size) = hashed(path.clone()).await?;
         Ok(self.keep(id, Session { path, size, hash, done: false }))

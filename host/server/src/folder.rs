@@ -8,9 +8,11 @@ use nix::{
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
-    io::Write as _,
+    io::{Read as _, Write as _},
+    net::TcpStream,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 use uuid::Uuid;
 
@@ -20,11 +22,31 @@ pub struct DataFolder {
     root: PathBuf,
 }
 
+/// Between two looks at whose turn it is.
+const TURN: Duration = Duration::from_millis(20);
+
 /// Where a running server answers: written into its folder so that the CLI finds it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Running {
     pub url: String,
     pub pid: u32,
+}
+
+impl Running {
+    /// Whether it says within this time that it is well.
+    pub fn answers(&self, within: Duration) -> bool {
+        let address = self.url.trim_start_matches("http://");
+        let ask = || -> std::io::Result<bool> {
+            let address = address.parse().map_err(std::io::Error::other)?;
+            let mut stream = TcpStream::connect_timeout(&address, within)?;
+            stream.set_read_timeout(Some(within))?;
+            write!(stream, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+            let mut status = [0; 12];
+            stream.read_exact(&mut status)?;
+            Ok(status == *b"HTTP/1.1 200")
+        };
+        ask().unwrap_or(false)
+    }
 }
 
 impl DataFolder {
@@ -109,7 +131,7 @@ impl DataFolder {
     /// lock lasts as long as the answer lives, and ends with the process however that dies.
     pub(crate) fn take(&self, shared: bool) -> Result<Flock<fs::File>> {
         let failed = |error| Error::io(format!("the data folder {} cannot be made", self.root.display()), &error);
-        for folder in [&self.root, &self.servers()] {
+        for folder in [&self.root, &self.servers(), &self.root.join("turns")] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         }
         let how = if shared { FlockArg::LockSharedNonblock } else { FlockArg::LockExclusiveNonblock };
@@ -125,10 +147,18 @@ impl DataFolder {
         })
     }
 
-    /// Held while a server starts, and by whoever must not be joined: waits for its turn.
-    pub(crate) fn start_alone(&self) -> Result<Flock<fs::File>> {
-        lock(&self.root.join("starting"), FlockArg::LockExclusive)?
-            .ok_or_else(|| Error::internal("lock", "a lock that is waited for was not got"))
+    /// Held while a server starts, and by whoever must not be joined: waits for its turn, and says so.
+    pub(crate) async fn start_alone(&self) -> Result<Flock<fs::File>> {
+        let mut said = false;
+        loop {
+            if let Some(alone) = self.try_start_alone()? {
+                return Ok(alone);
+            }
+            if !std::mem::replace(&mut said, true) {
+                tracing::warn!("waiting for another server that starts, stops, or collects contents");
+            }
+            tokio::time::sleep(TURN).await;
+        }
     }
 
     /// The same at once, or not.
@@ -137,9 +167,27 @@ impl DataFolder {
     }
 
     /// Held by whoever changes extensions: waits for its turn among all servers.
-    pub(crate) fn change_extensions(&self) -> Result<Flock<fs::File>> {
-        lock(&self.root.join("extensions-changing"), FlockArg::LockExclusive)?
-            .ok_or_else(|| Error::internal("lock", "a lock that is waited for was not got"))
+    pub(crate) async fn change_extensions(&self) -> Result<Flock<fs::File>> {
+        self.turn("extensions").await
+    }
+
+    pub(crate) fn try_change_extensions(&self) -> Result<Option<Flock<fs::File>>> {
+        self.try_turn("extensions")
+    }
+
+    /// Waits until no other server, and nobody else on this one, has a turn of that name.
+    pub(crate) async fn turn(&self, name: &str) -> Result<Flock<fs::File>> {
+        loop {
+            match self.try_turn(name)? {
+                Some(turn) => return Ok(turn),
+                None => tokio::time::sleep(TURN).await,
+            }
+        }
+    }
+
+    /// The same at once, or not.
+    pub(crate) fn try_turn(&self, name: &str) -> Result<Option<Flock<fs::File>>> {
+        lock(&self.root.join("turns").join(name), FlockArg::LockExclusiveNonblock)
     }
 
     /// The admin token, made on first use.
@@ -168,17 +216,21 @@ impl DataFolder {
         Ok(token.to_owned())
     }
 
-    /// Says where a server answers, as long as the answer lives.
-    pub(crate) fn announce(&self, id: Uuid, url: &str) -> Result<Flock<fs::File>> {
-        let running = Running { url: url.to_owned(), pid: std::process::id() };
-        let text = serde_json::to_vec(&running).map_err(|error| Error::internal("document", error.to_string()))?;
+    /// Says that a server is there, as long as the answer lives.
+    pub(crate) fn announce(&self, id: Uuid) -> Result<Flock<fs::File>> {
         let (path, beside) = (self.server(id), self.servers().join(format!("{id}.new")));
-        write_private(&beside, &text)?;
         // Nobody knows it by this name, so that the lock is got; and nobody sees it unlocked by the other.
         let locked = lock(&beside, FlockArg::LockExclusive)?
             .ok_or_else(|| Error::internal("lock", "a lock that is waited for was not got"))?;
         fs::rename(&beside, &path).map_err(|error| Error::io(path.display(), &error))?;
         Ok(locked)
+    }
+
+    /// Says where it answers, once it does.
+    pub(crate) fn answers(&self, announced: &mut Flock<fs::File>, url: &str) -> Result<()> {
+        let running = Running { url: url.to_owned(), pid: std::process::id() };
+        let text = serde_json::to_vec(&running).map_err(|error| Error::internal("document", error.to_string()))?;
+        announced.write_all(&text).map_err(|error| Error::io("where this server answers cannot be written", &error))
     }
 
     pub(crate) fn withdraw(&self, id: Uuid) {
@@ -200,24 +252,24 @@ impl DataFolder {
         is_locked(&self.server(id))
     }
 
-    /// Servers that announced themselves here and live.
-    pub(crate) fn alive(&self) -> Vec<(Uuid, Running)> {
+    /// Servers that announced themselves here and live, and where each answers if it does by now.
+    pub(crate) fn alive(&self) -> Vec<(Uuid, Option<Running>)> {
         let entries = fs::read_dir(self.servers()).into_iter().flatten().flatten();
         let mut alive: Vec<_> = entries
             .filter_map(|entry| {
                 let path = entry.path();
                 let id = path.file_name()?.to_str()?.strip_suffix(".json")?.parse().ok()?;
                 matches!(is_locked(&path), Ok(Some(true))).then_some(())?;
-                Some((id, serde_json::from_slice(&fs::read(&path).ok()?).ok()?))
+                Some((id, serde_json::from_slice(&fs::read(&path).ok()?).ok()))
             })
             .collect();
-        alive.sort_by_key(|(id, _)| *id);
+        alive.sort_by_key(|(id, _): &(Uuid, _)| *id);
         alive
     }
 
     /// The servers that run here, the longest there first.
     pub fn running(&self) -> Vec<Running> {
-        self.alive().into_iter().map(|(_, running)| running).collect()
+        self.alive().into_iter().filter_map(|(_, running)| running).collect()
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::{app::App, push};
 use fuseml_domain::{CodesetImport, Error, ImportOutcome, Name, Result};
 use jiff::Timestamp;
-use std::{collections::HashSet, sync::Mutex, time::Duration};
+use nix::fcntl::Flock;
+use std::{fs::File, time::Duration};
 
 /// Between two looks for what is due.
 const TICK: Duration = Duration::from_secs(5);
@@ -12,35 +13,26 @@ const LONGEST_RETRY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Looked at in one go; the rest a tick later.
 const TOGETHER: u32 = 16;
 
-/// The codesets and stores that are being looked at now: one look each.
+/// Who follows is told that something is due earlier than it was.
 #[derive(Default)]
 pub(crate) struct Following {
-    running: Mutex<HashSet<(Name, Name)>>,
     news: tokio::sync::Notify,
 }
 
-pub(crate) struct Turn<'a>(&'a Following, (Name, Name));
-
 impl Following {
-    pub(crate) fn begin(&self, project: &Name, name: &Name) -> Result<Turn<'_>> {
-        let key = (project.clone(), name.clone());
-        let mut running = self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match running.insert(key.clone()) {
-            true => Ok(Turn(self, key)),
-            false => Err(Error::conflict("import", format!("{project}/{name} is being looked at already"))),
-        }
-    }
-
-    /// Something is due earlier than it was.
     pub(crate) fn wake(&self) {
         self.news.notify_one();
     }
 }
 
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.0.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&self.1);
-    }
+/// One look at a codeset or a store at a time, on all servers; the answer is held as long as it takes.
+///
+/// # Errors
+/// `conflict` while somebody looks.
+pub(crate) fn turn(app: &App, project: &Name, name: &Name) -> Result<Flock<File>> {
+    app.folder
+        .try_turn(&format!("look-{project}-{name}"))?
+        .ok_or_else(|| Error::conflict("import", format!("{project}/{name} is being looked at already")))
 }
 
 /// Makes the codeset what the outside repository is and registers what is new; answers the import as it is then.
@@ -52,7 +44,7 @@ pub(crate) async fn follow(app: &App, project: &Name, name: &Name) -> Result<Cod
         app.catalog.import(project, name).await?.ok_or_else(|| {
             Error::not_found("unknown-import", format!("{project}/{name} follows no outside repository"))
         })?;
-    let _turn = app.following.begin(project, name)?;
+    let _turn = turn(app, project, name)?;
     let began = Timestamp::now();
     let token = match &secret {
         Some(sealed) => Some(app.registry.vault().open(sealed).await?),

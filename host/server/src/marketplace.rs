@@ -4,11 +4,13 @@
 //! `log` (the last head of its log). Packages lie in `packages/<digest>`, verified, with where they came from.
 
 use crate::{
+    folder::{DataFolder, write_private},
     trust::Trust,
     view::{ImportView, MarketplaceRequest, MarketplaceView, PackageView},
 };
 use fuseml_domain::{Digest, Error, Manifest, Name, PackageOrigin, PackageReference, Result, exactly};
 use fuseml_marketplace::{Carried, Checkpoint, Freshness, NamespaceIndex, Published, Remote};
+use nix::fcntl::Flock;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -39,6 +41,7 @@ pub(crate) struct Marketplaces {
     http: reqwest::Client,
     /// What was seen last is read and written by one at a time.
     seen: Mutex<()>,
+    turns: DataFolder,
 }
 
 /// A version that was chosen, and by which metadata.
@@ -57,14 +60,15 @@ impl Known {
 }
 
 impl Marketplaces {
-    pub(crate) fn new(data: &Path) -> Result<Self> {
+    pub(crate) fn new(turns: DataFolder) -> Result<Self> {
+        let data = turns.path();
         let http = reqwest::Client::builder()
             .timeout(ANSWER_WITHIN)
             .build()
             .map_err(|error| Error::internal("client", error.to_string()))?;
         let (folder, packages) = (data.join("marketplaces"), data.join("packages"));
         let trust = Trust::read(&data.join("trust.toml"))?;
-        Ok(Self { folder, packages, trust, http, seen: Mutex::default() })
+        Ok(Self { folder, packages, trust, http, seen: Mutex::default(), turns })
     }
 
     fn known(&self) -> Result<Vec<Known>> {
@@ -141,7 +145,7 @@ impl Marketplaces {
         let metadata = Url::from_directory_path(bundle.join("metadata"))
             .map_err(|()| Error::internal("bundle", "the bundle has no whole path"))?;
         {
-            let _alone = self.seen.lock().await;
+            let _alone = self.alone().await?;
             for namespace in &carried.namespaces {
                 let seen = folder.join("seen");
                 NamespaceIndex::load(&root, &metadata, namespace, &seen, Freshness::AsCarried).await?;
@@ -203,7 +207,7 @@ impl Marketplaces {
 
     /// A namespace as one marketplace says, after a look at whether its log only grew.
     async fn index(&self, known: &Known, namespace: &Name) -> Result<NamespaceIndex> {
-        let _alone = self.seen.lock().await;
+        let _alone = self.alone().await?;
         let folder = self.folder.join(&*known.name);
         let root = folder.join("root.json");
         let root = fs::read(&root).map_err(|error| Error::io(root.display(), &error))?;
@@ -230,7 +234,7 @@ impl Marketplaces {
             }
             // A bundle carries no proof; it must not be older than what was seen.
             if known.freshness() == Freshness::AsCarried && before.size < head.size {
-                return fs::write(&path, note).map_err(|error| Error::io(path.display(), &error));
+                return write_private(&path, note.as_bytes());
             }
             let proof = match before.size < head.size {
                 true => text(self.get(&known.url, &format!("api/v1/log/proof?old={}", before.size)).await?),
@@ -238,7 +242,13 @@ impl Marketplaces {
             };
             head.continues(&before, &proof)?;
         }
-        fs::write(&path, note).map_err(|error| Error::io(path.display(), &error))
+        write_private(&path, note.as_bytes())
+    }
+
+    /// Alone among all who look at what was seen last, on this server and those beside it.
+    async fn alone(&self) -> Result<(tokio::sync::MutexGuard<'_, ()>, Flock<fs::File>)> {
+        let turn = self.seen.lock().await;
+        Ok((turn, self.turns.turn("marketplaces").await?))
     }
 
     /// The one marketplace that has an extension. Several that have it are an error: whoever publishes a known name in

@@ -6,13 +6,16 @@
 use crate::{extension::Registry, folder::DataFolder, view::ServerView};
 use async_trait::async_trait;
 use fuseml_catalog::{CHANNEL, Catalog, DatabasePlace, Listener};
-use fuseml_domain::{Error, Replica, Result, Run, Signal, port::Replicas};
+use fuseml_domain::{Error, LEASE, Name, Replica, Result, Run, Signal, port::Replicas};
 use nix::fcntl::Flock;
 use std::{
     collections::BTreeSet,
     fs::File,
-    sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 use tokio::sync::{Notify, mpsc, watch};
 use uuid::Uuid;
@@ -24,10 +27,16 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 pub(crate) struct Peers {
     catalog: Catalog,
+    /// For leases alone, where there are others.
+    leases: Option<Catalog>,
     own: Replica,
     folder: DataFolder,
     registry: Arc<Registry>,
     others: Mutex<BTreeSet<Uuid>>,
+    /// Changes of extensions that this server knows.
+    changes: AtomicI64,
+    /// It ends in order.
+    left: AtomicBool,
     heard: tokio::sync::Mutex<mpsc::Receiver<Signal>>,
     /// Whether this server has been there for longest: it does for all what one has to do.
     is_first: watch::Sender<bool>,
@@ -50,41 +59,29 @@ impl Peers {
         let known = catalog.replicas().await?;
         for (id, running) in folder.alive() {
             if id != own.id && !known.iter().any(|(replica, _)| replica.id == id) {
+                let which = running.map(|it| format!(" {} (process {})", it.url, it.pid)).unwrap_or_default();
                 let message = format!(
-                    "the data folder {} belongs to the server {} (process {}), which uses another database; choose \
-                     another folder with --data",
+                    "the data folder {} belongs to another server{which}, which uses another database; choose another \
+                     folder with --data",
                     folder.path().display(),
-                    running.url,
-                    running.pid
                 );
                 return Err(Error::conflict("data-folder-taken", message));
             }
         }
-        for (other, over) in &known {
-            match folder.is_alive(other.id)? {
-                Some(true) if other.machine != own.machine => {
-                    let message = format!(
-                        "{} runs on another machine (or in another container) and its processes cannot be seen from \
-                         here; servers that share a database run on one machine",
-                        other.url
-                    );
-                    return Err(Error::conflict("other-machine", message));
-                }
-                // A file belongs to whoever has the folder.
-                None if !over && matches!(place, DatabasePlace::Postgres(_)) => {
-                    let message = format!(
-                        "{} uses the same database with another data folder; servers that share a database share the \
-                         folder, too (--data). If that server is dead, wait some seconds",
-                        other.url
-                    );
-                    return Err(Error::conflict("other-folder", message));
-                }
-                _ => {}
-            }
+        if matches!(place, DatabasePlace::Postgres(_)) {
+            wait_for_strangers(&catalog, &own, &folder).await?;
         }
         let (tell, heard) = mpsc::channel(SIGNALS);
+        let leases = match place {
+            DatabasePlace::Postgres(_) => Some(catalog.apart(place).await?),
+            DatabasePlace::Sqlite(_) => None,
+        };
+        catalog.renew_lease(&own).await?;
         let peers = Arc::new(Self {
+            changes: AtomicI64::new(catalog.extension_changes().await?),
+            left: AtomicBool::new(false),
             catalog,
+            leases,
             own,
             folder,
             registry,
@@ -119,16 +116,19 @@ impl Peers {
         };
         let locked = self.folder.try_start_alone()?.ok_or_else(|| refused("another one is about to start"))?;
         match self.folder.alive().into_iter().find(|(id, _)| *id != self.own.id) {
-            Some((_, other)) => Err(refused(&format!("{} runs beside it", other.url))),
+            Some((_, Some(other))) => Err(refused(&format!("{} runs beside it", other.url))),
+            Some((_, None)) => Err(refused("another one starts")),
             None => Ok(locked),
         }
     }
 
-    /// This server ends in order; whether others go on.
-    pub(crate) async fn leave(&self) -> Result<bool> {
+    /// This server ends in order. Where it was the last one, nobody comes as long as the answer lives.
+    pub(crate) async fn leave(&self) -> Result<Option<Flock<File>>> {
+        let starting = self.folder.start_alone().await?;
+        self.left.store(true, Ordering::SeqCst);
         self.catalog.end_lease(self.own.id).await?;
         self.folder.withdraw(self.own.id);
-        Ok(!self.folder.alive().is_empty())
+        Ok(self.folder.alive().is_empty().then_some(starting))
     }
 
     /// How many others live.
@@ -154,14 +154,17 @@ impl Peers {
     /// Ids of the others that live. Those that are gone are taken out of the catalog, then out of the folder.
     async fn living(&self) -> Result<BTreeSet<Uuid>> {
         let mut living = BTreeSet::new();
-        for (other, over) in self.catalog.replicas().await? {
+        for (other, over) in self.leases.as_ref().unwrap_or(&self.catalog).replicas().await? {
             if other.id == self.own.id {
                 continue;
             }
-            match self.folder.is_alive(other.id)? {
+            // Of another boot, or of another space of process ids, the lock says nothing.
+            let lock = self.folder.is_alive(other.id)?;
+            match lock {
                 // One that overslept its lease is still there, and may come back.
                 Some(true) if over => {}
                 Some(true) => drop(living.insert(other.id)),
+                _ if !over && other.machine != self.own.machine => drop(living.insert(other.id)),
                 gone => {
                     tracing::warn!(url = %other.url, process = other.pid, "a server is gone");
                     self.catalog.end_lease(other.id).await?;
@@ -178,7 +181,19 @@ impl Peers {
 #[async_trait]
 impl Replicas for Peers {
     async fn renew(&self) -> Result<usize> {
-        self.catalog.renew_lease(&self.own).await?;
+        // A file is one server's, for ever.
+        let Some(leases) = &self.leases else {
+            self.is_first.send_if_modified(|was| !std::mem::replace(was, true));
+            return Ok(0);
+        };
+        if self.left.load(Ordering::SeqCst) {
+            return Ok(0);
+        }
+        leases.renew_lease(&self.own).await?;
+        let changes = leases.extension_changes().await?;
+        if self.changes.swap(changes, Ordering::SeqCst) != changes {
+            self.registry.forget();
+        }
         let living = self.living().await?;
         let is_first = living.first().is_none_or(|first| self.own.id < *first);
         let before = {
@@ -186,8 +201,6 @@ impl Replicas for Peers {
             std::mem::replace(&mut *others, living.clone())
         };
         if before.difference(&living).next().is_some() {
-            // It may have changed an extension and died before it could say so.
-            self.registry.forget();
             self.deaths.notify_one();
         }
         self.is_first.send_if_modified(|was| std::mem::replace(was, is_first) != is_first);
@@ -207,6 +220,10 @@ impl Replicas for Peers {
         self.catalog.held_runs().await
     }
 
+    async fn stuck(&self) -> Result<Vec<(Name, Name)>> {
+        self.catalog.stuck_pipelines().await
+    }
+
     async fn tell(&self, signal: Signal) {
         if let Err(error) = self.catalog.tell(&signal).await {
             tracing::warn!(%error, ?signal, "other servers could not be told; they find out by themselves");
@@ -218,6 +235,51 @@ impl Replicas for Peers {
             Some(signal) => signal,
             None => std::future::pending().await,
         }
+    }
+}
+
+/// Waits until those are gone that cannot be looked at from here: of another folder, or among other processes, such as
+/// the same server in the container before.
+///
+/// # Errors
+/// `conflict` when they stay.
+async fn wait_for_strangers(catalog: &Catalog, own: &Replica, folder: &DataFolder) -> Result<()> {
+    let patience = Instant::now() + LEASE + LEASE / 3;
+    loop {
+        let mut stranger = None;
+        for (other, over) in catalog.replicas().await?.into_iter().filter(|(other, _)| other.id != own.id) {
+            let lock = folder.is_alive(other.id)?;
+            let is_elsewhere = other.machine != own.machine;
+            match lock {
+                // Dead, and let go of by this machine.
+                Some(false) if !is_elsewhere => {}
+                Some(true) if !is_elsewhere => {}
+                _ if over => {}
+                _ => stranger = Some((other, is_elsewhere)),
+            }
+        }
+        let Some((other, is_elsewhere)) = stranger else { return Ok(()) };
+        if Instant::now() > patience {
+            let url = &other.url;
+            return Err(match is_elsewhere {
+                true => Error::conflict(
+                    "other-machine",
+                    format!(
+                        "{url} runs on another machine (or in another container) and its processes cannot be seen \
+                         from here; servers that share a database run on one machine"
+                    ),
+                ),
+                false => Error::conflict(
+                    "other-folder",
+                    format!(
+                        "{url} uses the same database with another data folder; servers that share a database share \
+                         the folder, too (--data)"
+                    ),
+                ),
+            });
+        }
+        tracing::info!(url = %other.url, "waiting until a server is gone that cannot be looked at from here");
+        tokio::time::sleep(AGAIN).await;
     }
 }
 

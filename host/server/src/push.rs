@@ -6,7 +6,10 @@ use fuseml_domain::{
     Address, Attributes, Descriptor, Error, ErrorKind, Kind, Location, Name, Origin, Result, Store, port::Catalog as _,
 };
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
 
 /// Refuses a push to a codeset that follows an outside repository.
 ///
@@ -26,8 +29,13 @@ pub(crate) async fn check_not_followed(app: &App, project: &Name, name: &Name) -
 ///
 /// Answers how many were new.
 pub(crate) async fn register_tips(app: &App, push: i64, project: &Name, name: &Name) -> Result<usize> {
-    let new = app.catalog.register(&unregistered_tips(app, project, name).await?).await?;
+    let new = register(app, project, name).await?;
     app.catalog.end_push(push).await?;
+    Ok(new)
+}
+
+async fn register(app: &App, project: &Name, name: &Name) -> Result<usize> {
+    let new = app.catalog.register(&unregistered_tips(app, project, name).await?).await?;
     if new > 0 {
         tracing::info!(%project, codeset = %name, new, "codesets registered");
         app.engine.wake();
@@ -57,16 +65,39 @@ async fn is_registered(app: &App, project: &Name, name: &Name, commit: &str) -> 
     }
 }
 
-/// Finishes pushes that the server did not see the end of.
-pub(crate) async fn finish_pending(app: &App) -> Result<()> {
-    for (push, project, name) in app.catalog.pending_pushes().await? {
-        if app.repositories.exists(&project, &name) {
-            register_tips(app, push, &project, &name).await?;
-        } else {
-            app.catalog.end_push(push).await?;
+/// As long as git may go on with a push although its server is gone.
+pub(crate) const AFTERWARDS: Duration = Duration::from_secs(30);
+
+/// Pushes of servers that are gone, and when each was seen first.
+#[derive(Default)]
+pub(crate) struct Unfinished(HashMap<i64, Instant>);
+
+impl Unfinished {
+    /// Registers what was pushed to servers that are gone. Notes of it go once git cannot bring more. Answers whether all is
+    /// done; one that cannot be finished keeps no other waiting.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub(crate) async fn finish(&mut self, app: &App) -> Result<bool> {
+        let pending = app.catalog.pending_pushes().await?;
+        self.0.retain(|push, _| pending.iter().any(|(id, ..)| id == push));
+        for (push, project, name) in &pending {
+            let is_late = self.0.entry(*push).or_insert_with(Instant::now).elapsed() >= AFTERWARDS;
+            let finished = async {
+                if app.repositories.exists(project, name) {
+                    register(app, project, name).await?;
+                }
+                if is_late {
+                    app.catalog.end_push(*push).await?;
+                }
+                Ok::<_, Error>(())
+            };
+            if let Err(error) = finished.await {
+                tracing::error!(%project, codeset = %name, %error, "a push could not be finished; trying again");
+            }
         }
+        Ok(pending.is_empty())
     }
-    Ok(())
 }
 
 /// What a commit of a branch is as an artifact.

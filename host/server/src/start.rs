@@ -87,11 +87,7 @@ impl Server {
         let is_shared = matches!(config.database, Some(DatabasePlace::Postgres(_)));
         let lock = folder.take(is_shared)?;
         // One after another, so that what is made at the first start is made once.
-        let starting = {
-            let folder = folder.clone();
-            let starting = tokio::task::spawn_blocking(move || folder.start_alone()).await;
-            starting.map_err(|error| Error::internal("lock", error.to_string()))??
-        };
+        let starting = folder.start_alone().await?;
         let listener = TcpListener::bind(config.listen).await.map_err(|error| {
             Error::unavailable(
                 "listen",
@@ -103,16 +99,13 @@ impl Server {
         let ip = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
         let url = format!("http://{}", SocketAddr::new(ip, address.port()));
         let id = Uuid::now_v7();
-        let announced = folder.announce(id, &url)?;
-        let own = Replica { id, url, machine: peers::process_space(), pid: std::process::id() };
-        let app = match open(&config, &folder, own).await {
-            Ok(app) => Arc::new(app),
-            Err(error) => {
-                folder.withdraw(id);
-                return Err(error);
-            }
-        };
-        push::finish_pending(&app).await?;
+        let mut announced = folder.announce(id)?;
+        let own = Replica { id, url: url.clone(), machine: peers::process_space(), pid: std::process::id() };
+        // Where it fails, what is announced stays, so that the next one sees that it is gone.
+        let app = Arc::new(open(&config, &folder, own).await?);
+        // Before anybody is answered.
+        push::Unfinished::default().finish(&app).await?;
+        folder.answers(&mut announced, &url)?;
         drop(starting);
         Ok(Self { app, listener, _locks: [lock, announced] })
     }
@@ -148,7 +141,8 @@ impl Server {
             () = keep_house(&app) => {}
         }
         app.engine.stop();
-        if !app.peers.leave().await? {
+        // Until services have ended nobody comes who would find them running.
+        if let Some(_alone) = app.peers.leave().await? {
             app.engine.stop_services().await;
         }
         app.registry.flush().await;
@@ -176,11 +170,16 @@ async fn keep_house(app: &App) {
 
 /// Registers what was pushed to servers that are gone. Never ends.
 async fn finish_pushes(app: &App) {
+    let mut unfinished = push::Unfinished::default();
     loop {
-        if let Err(error) = push::finish_pending(app).await {
-            tracing::error!(%error, "what was pushed to a server that is gone could not be registered");
+        let is_all = unfinished.finish(app).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "what was pushed to a server that is gone could not be looked at; trying again");
+            false
+        });
+        match is_all {
+            true => app.peers.deaths.notified().await,
+            false => tokio::time::sleep(push::AFTERWARDS).await,
         }
-        app.peers.deaths.notified().await;
     }
 }
 
@@ -245,7 +244,7 @@ async fn open(config: &ServerConfig, folder: &DataFolder, own: Replica) -> Resul
         .no_proxy()
         .build()
         .map_err(|error| Error::internal("client", error.to_string()))?;
-    let marketplaces = Arc::new(Marketplaces::new(folder.path())?);
+    let marketplaces = Arc::new(Marketplaces::new(folder.clone())?);
     let commands = Arc::new(Commands::new(sandbox.clone(), trees.clone()));
     let registry =
         Arc::new(Registry::new(catalog.clone(), sandbox, folder.clone(), vault, policy(folder)?, marketplaces.clone()));
@@ -276,7 +275,7 @@ async fn open(config: &ServerConfig, folder: &DataFolder, own: Replica) -> Resul
             extensions: registry.clone(),
             endpoints: Arc::new(Endpoints { catalog: catalog.clone(), vault: registry.vault().clone() }),
         },
-        EngineConfig { public_url: url.to_owned(), jobs, ..defaults },
+        EngineConfig { public_url: workers.trim_end_matches('/').to_owned(), jobs, ..defaults },
     )
     .await?;
     let mut hosts: Vec<String> = ["127.0.0.1", "localhost", "[::1]"].map(ToOwned::to_owned).into();

@@ -3,6 +3,7 @@
 
 use crate::{
     app::App,
+    imports,
     view::{StoreView, SyncRequest},
 };
 use fuseml_catalog::Author;
@@ -97,7 +98,7 @@ pub(crate) async fn sync(app: &App, instance: &Name, request: &SyncRequest) -> R
         }
     };
     app.catalog.check_project(&project).await?;
-    let _turn = app.following.begin(&project, instance)?;
+    let _turn = imports::turn(app, &project, instance)?;
     let same = before.as_ref().is_some_and(|before| before.project == project);
     let mut after = StoreSync {
         instance: instance.clone(),

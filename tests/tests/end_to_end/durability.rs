@@ -301,3 +301,29 @@ fn a_person_speaks_to_any_server_and_a_service_outlives_the_one_that_started_it(
     world.fuseml(&["--server", &first, "extension", "revoke-grant", "mlflow", "http"]).good();
     until("the right is gone there, too", || health().contains("failing"));
 }
+
+#[test]
+fn an_upload_goes_on_at_whichever_server_its_next_part_comes_to() {
+    let world = World::on_postgres();
+    let (_second, url) = world.beside("second.log");
+    world.fuseml(&["project", "create", "shop"]).good();
+    let servers = [world.json(&["server", "list"])[0]["url"].as_str().expect("url").to_owned(), url];
+    let client = reqwest::blocking::Client::new();
+    let ask = |server: usize, method: Method, path: &str, body: &'static str| {
+        let request = client.request(method, format!("{}{path}", servers[server])).bearer_auth(world.token());
+        request.body(body).send().expect("answer")
+    };
+    let begun = ask(0, Method::POST, "/v2/shop/data/rows/blobs/uploads/", "");
+    let location = begun.headers()["location"].to_str().expect("location").to_owned();
+    let path = location.strip_prefix(&servers[0]).unwrap_or(&location);
+
+    for (server, part) in [(1, "from "), (0, "one "), (1, "to the "), (0, "other")] {
+        assert_eq!(ask(server, Method::PATCH, path, part).status(), 202, "{part}");
+    }
+    let digest = "sha256:1abadc1973a6be3c39876b69a2498f231b629502d6e9a30d1f8981ffbff13093";
+    assert_eq!(ask(1, Method::PUT, &format!("{path}?digest={digest}"), "").status(), 201);
+
+    let blob = ask(0, Method::GET, &format!("/v2/shop/data/rows/blobs/{digest}"), "");
+    assert_eq!(blob.text().expect("text"), "from one to the other");
+    assert_eq!(ask(0, Method::PATCH, path, "more").status(), 404, "it has ended");
+}

@@ -255,6 +255,12 @@ impl EnginesAgent {
     async fn fetch_log(&self, folder: &Folder, spec: &Spec) -> Result<()> {
         let reading = self.known(&spec.workload.key);
         let _reading = reading.log.lock().await;
+        // Another server that is asked for the log reads it just now: what that brings is enough.
+        let Some(_turn) = folder::Lock::try_acquire(&folder.path().join("log.lock"))
+            .map_err(|error| lost(&spec.workload.key, &error))?
+        else {
+            return Ok(());
+        };
         let file = folder.path().join("log.json");
         let mut so_far: LogRead = read(folder, &file)?.unwrap_or_default();
         let Some(Submitted { id }) = read(folder, &folder.path().join("engine.json"))? else { return Ok(()) };

@@ -235,9 +235,9 @@ fn whole_file() -> libc::flock {
     libc::flock { l_type: libc::F_WRLCK as _, l_whence: libc::SEEK_SET as _, l_start: 0, l_len: 0, l_pid: 0 }
 }
 
-/// Replaces the file whole. Each file of a folder has one writer at a time, so one name for the new one does.
+/// Replaces the file whole. Each file of a folder has one writer at a time in this process.
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
-    let new = path.with_extension("new");
+    let new = path.with_extension(format!("new-{}", std::process::id()));
     fs::write(&new, serde_json::to_vec_pretty(value)?)?;
     fs::rename(new, path)
 }

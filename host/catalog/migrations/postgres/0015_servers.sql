@@ -12,3 +12,20 @@ CREATE TABLE servers (
 ALTER TABLE runs ADD COLUMN server TEXT COLLATE "C" NOT NULL DEFAULT '';
 CREATE INDEX runs_open_of_server ON runs (server, id) WHERE state IN ('queued', 'running', 'paused');
 ALTER TABLE pending_pushes ADD COLUMN server TEXT COLLATE "C" NOT NULL DEFAULT '';
+
+-- Counts changes of extensions, in the transaction of each: a server that sees another number forgets what it keeps of
+-- them, and one that listens is told.
+CREATE TABLE extension_changes (number BIGINT NOT NULL);
+INSERT INTO extension_changes (number) VALUES (0);
+CREATE FUNCTION count_extension_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE extension_changes SET number = number + 1;
+  PERFORM pg_notify('fuseml', '["", "extensions"]');
+  RETURN NULL;
+END $$;
+CREATE TRIGGER extensions_change AFTER INSERT OR UPDATE OR DELETE ON extensions
+  FOR EACH STATEMENT EXECUTE FUNCTION count_extension_change();
+CREATE TRIGGER extension_versions_change AFTER INSERT OR UPDATE OR DELETE ON extension_versions
+  FOR EACH STATEMENT EXECUTE FUNCTION count_extension_change();
+CREATE TRIGGER instances_change AFTER INSERT OR UPDATE OR DELETE ON instances
+  FOR EACH STATEMENT EXECUTE FUNCTION count_extension_change();

@@ -128,7 +128,17 @@ struct Records {
     holders: HashMap<Uuid, usize>,
     /// Servers whose lease is not over, and those that will never renew theirs.
     living: BTreeSet<usize>,
+    asleep: BTreeSet<usize>,
+    /// How often a server tried to save what another had taken over.
+    lost: usize,
     dead: BTreeSet<usize>,
+}
+
+impl Records {
+    fn sleeps(&self, server: usize) -> bool {
+        self.asleep.contains(&server)
+            && self.runs.iter().any(|run| !run.state.ended() && self.holders.get(&run.id) == Some(&server))
+    }
 }
 
 /// What survives a crash.
@@ -184,6 +194,10 @@ impl Disk {
 
     pub fn add(&self, pipeline: Pipeline) {
         self.records().pipelines.push(pipeline);
+    }
+
+    pub fn lost(&self) -> usize {
+        self.records().lost
     }
 
     pub fn runs(&self) -> Vec<Run> {
@@ -260,10 +274,19 @@ impl MemoryReplicas {
         Self { disk: disk.clone(), server }
     }
 
-    /// The dead do nothing.
+    /// The dead do nothing, and who sleeps nothing until others have all that it held.
     async fn alive(&self) {
         if self.disk.records().dead.contains(&self.server) {
-            std::future::pending().await
+            return std::future::pending().await;
+        }
+        let sleeps = || self.disk.records().asleep.contains(&self.server);
+        if sleeps() {
+            while self.disk.records().sleeps(self.server) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            // What it was about to write, it writes before it looks whether it still may.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            self.disk.records().asleep.remove(&self.server);
         }
     }
 }
@@ -306,6 +329,17 @@ impl port::Replicas for MemoryReplicas {
         Ok(records.runs.iter().filter(own).map(|run| (run.id, run.revision)).collect())
     }
 
+    async fn stuck(&self) -> Result<Vec<(Name, Name)>> {
+        self.alive().await;
+        let records = self.disk.records();
+        let mut firsts = BTreeMap::new();
+        for run in records.runs.iter().filter(|run| !run.state.ended()) {
+            firsts.entry(run.pipeline.clone()).or_insert(run);
+        }
+        let is_stuck = |run: &&Run| run.state == RunState::Queued && records.holders.get(&run.id) == Some(&self.server);
+        Ok(firsts.into_values().filter(is_stuck).map(|run| (run.project.clone(), run.pipeline.clone())).collect())
+    }
+
     async fn tell(&self, signal: Signal) {
         self.alive().await;
         if !self.disk.deaf {
@@ -342,7 +376,7 @@ impl MemoryCatalog {
             return std::future::pending().await;
         }
         if self.disk.overslept == Some(number) {
-            self.disk.records().living.remove(&self.server);
+            self.sleep().await;
         }
         // A real one takes its time, and others go on meanwhile.
         tokio::task::yield_now().await;
@@ -352,6 +386,18 @@ impl MemoryCatalog {
             return std::future::pending().await;
         }
         result
+    }
+
+    /// In the middle of a write, until others have all that this server held.
+    async fn sleep(&self) {
+        {
+            let mut records = self.disk.records();
+            records.living.remove(&self.server);
+            records.asleep.insert(self.server);
+        }
+        while self.disk.records().sleeps(self.server) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     fn die(&self) {
@@ -529,6 +575,7 @@ impl port::Catalog for MemoryCatalog {
         self.write(|records| {
             let stored = records.runs.iter_mut().find(|run| run.id == change.run.id).expect("run");
             if records.holders.get(&change.run.id) != Some(&self.server) {
+                records.lost += 1;
                 return Err(Error::conflict("lease-lost", "another server took it over"));
             }
             if stored.revision + 1 != change.run.revision {
@@ -595,10 +642,14 @@ impl port::Catalog for MemoryCatalog {
         Ok(self.disk.services())
     }
 
-    async fn restart_service(&self, service: &Service) -> Result<()> {
+    async fn restart_service(&self, service: &Service, ended: &str) -> Result<bool> {
         self.write(|records| {
-            records.services.insert((service.pipeline.clone(), service.name.clone()), service.clone());
-            Ok(())
+            let place = (service.pipeline.clone(), service.name.clone());
+            let is_same = records.services.get(&place).is_some_and(|it| it.workload.key == ended);
+            if is_same {
+                records.services.insert(place, service.clone());
+            }
+            Ok(is_same)
         })
         .await
     }

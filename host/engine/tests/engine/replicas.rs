@@ -2,7 +2,7 @@
 //! is begun twice.
 
 use crate::memory::{Crash, Disk, Jobs, MemoryAgent, codeset, let_it_work, name, pipeline, server_beside};
-use fuseml_domain::{Kind, RunCommand, RunState, StepState};
+use fuseml_domain::{Concurrency, Kind, RunCommand, RunState, Starts, StepState};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 const TRAINING: &str = "
@@ -79,12 +79,17 @@ async fn wherever_one_of_two_servers_dies_the_other_ends_its_work_and_nothing_is
 async fn a_server_that_overslept_its_lease_saves_nothing_of_what_another_took_over() {
     for jobs in Jobs::ALL {
         let writes = pushed(disk(TRAINING), jobs, Crash::Never).await.0.writes();
+        let mut lost = 0;
         for at in 0..writes + 1 {
             let mut disk = disk(TRAINING);
             disk.overslept = Some(at);
             let (disk, agent) = pushed(disk, jobs, Crash::Never).await;
+            // It wakes up when the other is done.
+            tokio::time::sleep(Duration::from_millis(20)).await;
             check(&disk, &agent, &format!("{jobs:?}, overslept at {at}"));
+            lost += disk.lost();
         }
+        assert!(lost > 0, "{jobs:?}: one of them tried");
     }
 }
 
@@ -133,4 +138,47 @@ async fn what_arrives_at_one_server_ends_what_waits_at_another() {
     let_it_work(&disk).await;
     assert_eq!(disk.runs()[0].state, RunState::Succeeded);
     assert!(before.elapsed() < Duration::from_secs(1), "it was told, and did not look by chance");
+}
+
+/// Runs that follow each other on two servers, of which the one with the first dies at this write or after it.
+async fn queued(crash: Crash) -> (Arc<Disk>, bool) {
+    let (disk, agent) = (Arc::new(Disk::default()), Arc::new(MemoryAgent::default()));
+    let starts = Starts { concurrency: Concurrency::Queue, ..Starts::default() };
+    disk.add(pipeline(ASKING, "code", "code://*").starting(starts).expect("pipeline"));
+    let first = server_beside(&disk, &agent, crash).await.expect("engine");
+    disk.register(codeset("c1"));
+    first.wake();
+    let_it_work(&disk).await;
+    let second = server_beside(&disk, &agent, Crash::Never).await.expect("engine");
+    disk.register(codeset("c2"));
+    second.wake();
+    let_it_work(&disk).await;
+    let (first_run, second_run) = (disk.runs()[0].clone(), disk.runs()[1].clone());
+    assert_eq!((first_run.state, second_run.state), (RunState::Running, RunState::Queued));
+    let approve = RunCommand::Approve { step: None };
+    let told = first.command(first_run.id, approve.clone(), "ada", None);
+    let was_told = matches!(tokio::time::timeout(Duration::from_secs(1), told).await, Ok(Ok(_)));
+    let_it_work(&disk).await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    let_it_work(&disk).await;
+    (disk, was_told)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queued_run_begins_wherever_the_server_of_the_one_before_it_dies() {
+    let (disk, _) = queued(Crash::Never).await;
+    let writes = disk.writes();
+    assert_eq!(disk.runs()[1].steps[0].state, StepState::AwaitingApproval);
+    for at in 4..writes {
+        for crash in [Crash::Before(at), Crash::After(at)] {
+            let (disk, was_told) = queued(crash).await;
+            let runs = disk.runs();
+            match runs[0].state {
+                RunState::Succeeded => {
+                    assert_eq!(runs[1].steps[0].state, StepState::AwaitingApproval, "{crash:?}: {:?}", runs[1]);
+                }
+                state => assert!(!was_told && state == RunState::Running, "{crash:?}: {state}"),
+            }
+        }
+    }
 }

@@ -141,7 +141,7 @@ impl Registry {
         }
         let extension = self.catalog.extension(name).await?;
         self.catalog.keep_version(&InstalledVersion { revoked, ..version.clone() }, &extension).await?;
-        self.changed().await;
+        self.forget();
         Ok(())
     }
 }

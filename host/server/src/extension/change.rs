@@ -40,7 +40,7 @@ impl Registry {
         }
         let version = self.put_in_place(incoming)?;
         let installed = self.catalog.install_extension(&version, &instance).await;
-        self.changed().await;
+        self.forget();
         self.tidy(&name).await?;
         installed.map(|()| instance.name)
     }
@@ -84,7 +84,7 @@ impl Registry {
             self.take_over(extension, &version, &asked).await?;
             UpgradeOutcome::Active
         };
-        self.changed().await;
+        self.forget();
         self.tidy(name).await?;
         Ok(UpgradeView {
             outcome,
@@ -108,7 +108,7 @@ impl Registry {
         let old = self.catalog.version(name, &extension.active).await?;
         let asked = widening(&old.manifest, &version.manifest);
         self.take_over(extension, &version, &asked).await?;
-        self.changed().await;
+        self.forget();
         self.tidy(name).await?;
         let (from, to) = (old.manifest.version.to_string(), version.manifest.version.to_string());
         Ok(UpgradeView { outcome: UpgradeOutcome::Active, from, to, asks: asked })
@@ -122,7 +122,7 @@ impl Registry {
             return Err(Error::not_found("nothing-held", format!("no version of {name} waits for approval")));
         }
         self.catalog.save_extension(&InstalledExtension { held: None, shadow: None, ..extension }).await?;
-        self.changed().await;
+        self.forget();
         self.tidy(name).await
     }
 
@@ -138,7 +138,7 @@ impl Registry {
         check_not_revoked(&version)?;
         self.check_dependents(&version).await?;
         self.take_over(extension, &version, &[]).await?;
-        self.changed().await;
+        self.forget();
         self.tidy(name).await?;
         let (from, to) = (old.manifest.version.to_string(), version.manifest.version.to_string());
         Ok(UpgradeView { outcome: UpgradeOutcome::Active, from, to, asks: Vec::new() })
@@ -185,7 +185,7 @@ impl Registry {
         let _alone = self.alone().await?;
         let extension = self.catalog.extension(name).await?;
         self.catalog.save_extension(&InstalledExtension { enabled, ..extension }).await?;
-        self.changed().await;
+        self.forget();
         Ok(())
     }
 
@@ -194,7 +194,7 @@ impl Registry {
         let _alone = self.alone().await?;
         self.catalog.extension(name).await?;
         self.catalog.remove_extension(name).await?;
-        self.changed().await;
+        self.forget();
         self.tidy(name).await
     }
 

@@ -29,7 +29,7 @@ impl Registry {
             enabled: true,
         };
         self.catalog.add_instance(&instance).await?;
-        self.changed().await;
+        self.forget();
         Ok(())
     }
 
@@ -45,7 +45,7 @@ impl Registry {
         let manifest = self.manifest(&instance.extension).await?;
         change(&mut instance, &manifest)?;
         self.catalog.save_instance(&instance).await?;
-        self.changed().await;
+        self.forget();
         Ok(())
     }
 
@@ -86,7 +86,7 @@ impl Registry {
     pub(crate) async fn remove_instance(&self, name: &Name) -> Result<()> {
         let _alone = self.alone().await?;
         self.catalog.remove_instance(name).await?;
-        self.changed().await;
+        self.forget();
         Ok(())
     }
 
@@ -103,14 +103,14 @@ impl Registry {
             ));
         }
         self.vault.put(name, secret, value).await?;
-        self.changed().await;
+        self.forget();
         Ok(())
     }
 
     pub(crate) async fn remove_secret(&self, name: &Name, secret: &str) -> Result<()> {
         let _alone = self.alone().await?;
         self.catalog.remove_secret(name, secret).await?;
-        self.changed().await;
+        self.forget();
         Ok(())
     }
 

@@ -19,8 +19,8 @@ use crate::{folder::DataFolder, marketplace::Marketplaces};
 use async_trait::async_trait;
 use fuseml_catalog::{Catalog, InstalledExtension, InstalledVersion};
 use fuseml_domain::{
-    Attributes, Candidate, Component, Error, Instance, InstanceChoice, Kind, Name, Policy, Result, Scope, Signal,
-    World, choose,
+    Attributes, Candidate, Component, Error, Instance, InstanceChoice, Kind, Name, Policy, Result, Scope, World,
+    choose,
     port::{ArtifactStore, Builder, EngineAgent, Engines, Extensions},
 };
 use fuseml_sandbox::{InstanceContext, LoadedComponent, Sandbox};
@@ -105,9 +105,12 @@ impl Registry {
         policy: Policy,
         marketplaces: Arc<Marketplaces>,
     ) -> Self {
-        for entry in std::fs::read_dir(folder.extensions()).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(INCOMING) {
-                let _ = std::fs::remove_dir_all(entry.path());
+        // Unless another server installs something just now.
+        if let Ok(Some(_alone)) = folder.try_change_extensions() {
+            for entry in std::fs::read_dir(folder.extensions()).into_iter().flatten().flatten() {
+                if entry.file_name().to_string_lossy().starts_with(INCOMING) {
+                    let _ = std::fs::remove_dir_all(entry.path());
+                }
             }
         }
         let recorder = Arc::new(Recorder::start(catalog.clone()));
@@ -137,21 +140,10 @@ impl Registry {
     /// Alone among all who change extensions, on this server and those beside it.
     async fn alone(&self) -> Result<(tokio::sync::MutexGuard<'_, ()>, Flock<std::fs::File>)> {
         let turn = self.changing.lock().await;
-        let folder = self.folder.clone();
-        let locked = tokio::task::spawn_blocking(move || folder.change_extensions()).await;
-        Ok((turn, locked.map_err(|error| Error::internal("lock", error.to_string()))??))
+        Ok((turn, self.folder.change_extensions().await?))
     }
 
-    /// Makes every later call look at the catalog again, on every server.
-    async fn changed(&self) {
-        self.forget();
-        // Whoever does not hear of it now does once it sees that it missed something.
-        if let Err(error) = self.catalog.tell(&Signal::Extensions).await {
-            tracing::warn!(%error, "other servers could not be told that extensions changed");
-        }
-    }
-
-    /// Makes every later call on this server look at the catalog again.
+    /// Makes every later call look at the catalog again. Other servers are told by the database, in the transaction.
     pub(crate) fn forget(&self) {
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         *ready = Ready { generation: ready.generation + 1, ..Ready::default() };
