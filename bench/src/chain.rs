@@ -102,6 +102,16 @@ impl port::Endpoints for NoExtensions {
     async fn call(&self, _: &Name, call: &OutgoingCall, _: Duration) -> fuseml_domain::Result<CallAnswer> {
         Err(Error::not_found("endpoint", format!("the benchmark has no endpoint {}", call.endpoint)))
     }
+    async fn fetch(
+        &self,
+        _: &Name,
+        endpoint: &Name,
+        _: Option<&str>,
+        _: &Path,
+        _: Duration,
+    ) -> fuseml_domain::Result<()> {
+        Err(Error::not_found("endpoint", format!("the benchmark has no endpoint {endpoint}")))
+    }
 }
 
 /// One engine without others.

@@ -90,6 +90,10 @@ impl port::Catalog for Catalog {
         self.save_change(change).await
     }
 
+    async fn has_project(&self, project: &Name) -> Result<()> {
+        self.check_project(project).await
+    }
+
     async fn pipelines(&self, project: &Name) -> Result<Vec<Pipeline>> {
         self.pipelines_of(project).await
     }

@@ -3,7 +3,7 @@
 use crate::{Catalog, facts, failed, from_json, grams, to_json};
 use fuseml_domain::{
     Address, ArtifactChange, Attributes, Changed, Descriptor, Digest, Error, ErrorKind, Kind, Name, Result,
-    port::Catalog as _,
+    port::{Catalog as _, Mark},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -42,12 +42,8 @@ impl Catalog {
     ) -> Result<Descriptor> {
         let found = self.artifact(address).await?;
         let mut transaction = self.database.write().await?;
-        let (row, mut artifact) = read(&mut transaction, &found).await?;
-        let changes = artifact.relabel(labels)?;
-        if !changes.is_empty() {
-            write(&mut transaction, row, &artifact, changes, author).await?;
-            transaction.commit().await.map_err(failed)?;
-        }
+        let artifact = label(&mut transaction, &found, labels, author).await?;
+        transaction.commit().await.map_err(failed)?;
         Ok(artifact)
     }
 
@@ -84,32 +80,7 @@ impl Catalog {
     pub async fn tag(&self, address: &Address, tag: &Name, author: &Author) -> Result<Descriptor> {
         let found = self.artifact(address).await?;
         let mut transaction = self.database.write().await?;
-        let (row, mut artifact) = read(&mut transaction, &found).await?;
-        let before = holder(&mut transaction, &found, tag).await?;
-        if before.as_ref().is_some_and(|(before, _)| *before == row) {
-            return Ok(artifact);
-        }
-        let from = before.as_ref().map(|(_, before)| before.address.clone());
-        if let Some((before, mut other)) = before {
-            other.tags.retain(|own| *own != **tag);
-            let change = Changed::Untagged { tag: tag.clone(), to: Some(artifact.address.clone()) };
-            write(&mut transaction, before, &other, vec![change], author).await?;
-        }
-        sqlx::query(
-            "INSERT INTO tags (project, kind, name, tag, artifact) VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT (project, kind, name, tag) DO UPDATE SET artifact = excluded.artifact",
-        )
-        .bind(&**found.project())
-        .bind(found.kind().name())
-        .bind(&*found.name)
-        .bind(&**tag)
-        .bind(row)
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
-        artifact.tags.push(tag.to_string());
-        artifact.tags.sort();
-        write(&mut transaction, row, &artifact, vec![Changed::Tagged { tag: tag.clone(), from }], author).await?;
+        let artifact = point(&mut transaction, &found, tag, author).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(artifact)
     }
@@ -204,6 +175,60 @@ impl Catalog {
         entries.truncate(limit as usize);
         Ok(entries)
     }
+}
+
+/// Gives an artifact the labels and tags of a step.
+pub(crate) async fn mark(connection: &mut AnyConnection, mark: &Mark) -> Result<()> {
+    let author = Author { by: mark.by.clone(), reason: None };
+    label(&mut *connection, &mark.artifact, &mark.labels, &author).await?;
+    for tag in &mark.tags {
+        point(&mut *connection, &mark.artifact, tag, &author).await?;
+    }
+    Ok(())
+}
+
+async fn label(
+    connection: &mut AnyConnection,
+    found: &Descriptor,
+    labels: &[(String, Option<String>)],
+    author: &Author,
+) -> Result<Descriptor> {
+    let (row, mut artifact) = read(&mut *connection, found).await?;
+    let changes = artifact.relabel(labels)?;
+    if !changes.is_empty() {
+        write(connection, row, &artifact, changes, author).await?;
+    }
+    Ok(artifact)
+}
+
+async fn point(connection: &mut AnyConnection, found: &Descriptor, tag: &Name, author: &Author) -> Result<Descriptor> {
+    let (row, mut artifact) = read(&mut *connection, found).await?;
+    let before = holder(&mut *connection, found, tag).await?;
+    if before.as_ref().is_some_and(|(before, _)| *before == row) {
+        return Ok(artifact);
+    }
+    let from = before.as_ref().map(|(_, before)| before.address.clone());
+    if let Some((before, mut other)) = before {
+        other.tags.retain(|own| *own != **tag);
+        let change = Changed::Untagged { tag: tag.clone(), to: Some(artifact.address.clone()) };
+        write(&mut *connection, before, &other, vec![change], author).await?;
+    }
+    sqlx::query(
+        "INSERT INTO tags (project, kind, name, tag, artifact) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (project, kind, name, tag) DO UPDATE SET artifact = excluded.artifact",
+    )
+    .bind(&**found.project())
+    .bind(found.kind().name())
+    .bind(&*found.name)
+    .bind(&**tag)
+    .bind(row)
+    .execute(&mut *connection)
+    .await
+    .map_err(failed)?;
+    artifact.tags.push(tag.to_string());
+    artifact.tags.sort();
+    write(connection, row, &artifact, vec![Changed::Tagged { tag: tag.clone(), from }], author).await?;
+    Ok(artifact)
 }
 
 pub(crate) async fn read(connection: &mut AnyConnection, artifact: &Descriptor) -> Result<(i64, Descriptor)> {

@@ -3,7 +3,7 @@
 use crate::{
     Catalog, Transition,
     artifacts::{self, Cause},
-    failed, from_json, results,
+    failed, from_json, references, results,
     run_rows::{self, RunRow, run_of, runs_of, select_runs},
     to_json,
 };
@@ -272,6 +272,9 @@ impl Catalog {
         artifacts::insert(&mut transaction, &change.artifacts, cause).await?;
         for artifact in &change.released {
             artifacts::release(&mut transaction, artifact).await?;
+        }
+        for mark in &change.marks {
+            references::mark(&mut transaction, mark).await?;
         }
         for participation in &change.lineage {
             insert_participation(&mut transaction, &id, participation).await?;

@@ -95,6 +95,15 @@ impl ContentStore for Contents {
         self.trees.adopt_image(series, image).await
     }
 
+    fn scratch(&self) -> Result<Box<dyn AsRef<Path> + Send + Sync>> {
+        let folder = tempfile::tempdir_in(&self.trees.incoming).map_err(|error| Error::io("a folder", &error))?;
+        Ok(Box::new(folder))
+    }
+
+    async fn point(&self, descriptor: &Descriptor, tag: &Name) -> Result<()> {
+        self.trees.point(descriptor, tag).await
+    }
+
     async fn store_tree(&self, series: &Series, directory: &Path) -> Result<Tree> {
         self.trees.store(series, directory).await
     }

@@ -413,6 +413,10 @@ impl Step {
                 })
             }
             Action::Notify(notify) => replace_within(&mut notify.message),
+            Action::Keep { keep, .. } => {
+                keep.artifact_mut().into_iter().try_for_each(replace)?;
+                keep.texts_mut().try_for_each(replace_within)
+            }
             Action::Choose(_) => Ok(()),
         }
     }

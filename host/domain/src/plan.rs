@@ -59,6 +59,8 @@ pub enum Prospect {
     Waits,
     /// An endpoint would be called or told.
     Calls,
+    /// An artifact would be registered, copied or fetched.
+    Keeps,
     /// What the best of a sweep made is taken.
     Chooses,
     Skipped,

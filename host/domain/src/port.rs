@@ -16,6 +16,10 @@ pub trait ContentStore: Send + Sync {
     /// Makes `target` (which must not exist) the directory that the contents are, every byte verified against
     /// the digest. Nothing is left behind when it fails.
     async fn stage(&self, contents: &Contents, target: &Path) -> Result<()>;
+    /// A new folder, which goes with the answer.
+    fn scratch(&self) -> Result<Box<dyn AsRef<Path> + Send + Sync>>;
+    /// A registry's clients find the artifact by this tag of its series, too.
+    async fn point(&self, descriptor: &Descriptor, tag: &Name) -> Result<()>;
     /// Stores a directory and answers its tree. Storing it again changes nothing.
     async fn store_tree(&self, series: &Series, directory: &Path) -> Result<Tree>;
     /// Stores only the list of files: the contents lie elsewhere.
@@ -278,6 +282,15 @@ pub trait Endpoints: Send + Sync {
     /// Sends something once and answers what came back. One that could not be reached, or is busy, is `unavailable`; one
     /// that refuses is `denied` or `invalid`.
     async fn call(&self, project: &Name, call: &crate::OutgoingCall, timeout: Duration) -> Result<crate::CallAnswer>;
+    /// Puts what lies below an endpoint's address into a folder, as one file that is called as there.
+    async fn fetch(
+        &self,
+        project: &Name,
+        endpoint: &Name,
+        path: Option<&str>,
+        folder: &Path,
+        timeout: Duration,
+    ) -> Result<()>;
 }
 
 /// Something that happened, in the order in which it was recorded.
@@ -350,6 +363,18 @@ pub struct Change {
     pub released: Vec<Address>,
     /// For jobs that would do the same.
     pub result: Option<StepResult>,
+    /// Labels and tags of artifacts, after they are there.
+    pub marks: Vec<Mark>,
+}
+
+/// Labels and tags that an artifact gets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    pub artifact: Descriptor,
+    pub labels: Vec<(String, Option<String>)>,
+    pub tags: Vec<Name>,
+    /// Who gives them.
+    pub by: String,
 }
 
 impl Change {
@@ -365,6 +390,7 @@ impl Change {
             build: None,
             service: None,
             result: None,
+            marks: Vec::new(),
         }
     }
 }
@@ -448,6 +474,9 @@ pub trait Catalog: Send + Sync {
     /// Saves a transition; `conflict` when the stored run is not the one that it was made from (`stale-run`), or another
     /// server holds it by now (`lease-lost`).
     async fn save(&self, change: &Change) -> Result<()>;
+    /// # Errors
+    /// `not-found` for a project that is not there.
+    async fn has_project(&self, project: &Name) -> Result<()>;
     async fn pipelines(&self, project: &Name) -> Result<Vec<crate::Pipeline>>;
     /// The version an address means; its message says what was looked for.
     async fn artifact(&self, address: &Address) -> Result<Descriptor>;

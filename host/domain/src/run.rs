@@ -22,8 +22,8 @@ pub struct Cause {
     pub artifact: Option<Address>,
     /// The artifact at the beginning of the chain of runs.
     pub root: Option<Address>,
-    /// Pipelines of the chain before this run: none may occur twice.
-    pub chain: Vec<Name>,
+    /// Pipelines of the chain before this run, those of other projects as `project/pipeline`: none may occur twice.
+    pub chain: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

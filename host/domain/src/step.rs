@@ -1,8 +1,8 @@
 //! The steps of templates: what each does, when, and how often it is tried.
 
 use crate::{
-    Address, Attributes, Call, Choice, Combination, Condition, InstanceChoice, Interpolated, Name, Nested, Notify,
-    Reference, Resources, Result, Runnable, Sweep, Wait, Window, sweep::Values,
+    Address, Attributes, Call, Choice, Combination, Condition, InstanceChoice, Interpolated, Keep, Name, Nested,
+    Notify, Reference, Resources, Result, Runnable, Sweep, Wait, Window, sweep::Values,
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -47,6 +47,8 @@ pub enum Action {
     Call { call: Call, timeout: Option<Duration> },
     /// An endpoint is told how the run stands.
     Notify(Notify),
+    /// An artifact is registered, copied or fetched; it is the output `artifact`.
+    Keep { keep: Keep, timeout: Option<Duration> },
     /// What the best of a sweep made; only in the template of a run.
     Choose(Choice),
     /// The steps of another template; not in a pipeline.
@@ -262,6 +264,10 @@ impl Step {
             Action::Wait { wait, .. } => all.extend(wait.references().into_iter().cloned()),
             Action::Call { call, .. } => all.extend(call.references()),
             Action::Notify(notify) => all.extend(notify.message.references().cloned()),
+            Action::Keep { keep, .. } => {
+                all.extend(keep.artifact().cloned());
+                all.extend(keep.texts().flat_map(Interpolated::references).cloned());
+            }
             Action::Choose(_) => {}
         }
         for values in self.sweep.iter().flat_map(|sweep| sweep.each.values()) {

@@ -2,8 +2,11 @@
 
 use crate::{
     Action, Approval, Best, Call, Condition, Error, InstanceChoice, InstanceSelector, Name, Nested, Notify, Reference,
-    Resources, Result, Retry, Reuse, RunnableChoice, Runs, Step, Sweep, When, Window, Work, scalar::Scalar,
-    sweep::Values, wait::WaitText,
+    Resources, Result, Retry, Reuse, RunnableChoice, Runs, Step, Sweep, When, Window, Work,
+    keep::{CopyText, FetchText, RegisterText},
+    scalar::Scalar,
+    sweep::Values,
+    wait::WaitText,
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -13,7 +16,7 @@ use std::time::Duration;
 /// A step as it stands in the file: it does exactly one thing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Step", extend("oneOf" = [{"required": ["build", "codeset"]}, {"required": ["run"]}, {"required": ["serve"]}, {"required": ["approve"]}, {"required": ["wait"]}, {"required": ["call"]}, {"required": ["notify"]}, {"required": ["template"]}]))]
+#[schemars(rename = "Step", extend("oneOf" = [{"required": ["build", "codeset"]}, {"required": ["run"]}, {"required": ["serve"]}, {"required": ["approve"]}, {"required": ["wait"]}, {"required": ["call"]}, {"required": ["notify"]}, {"required": ["register"]}, {"required": ["copy"]}, {"required": ["fetch"]}, {"required": ["template"]}]))]
 pub(crate) struct StepText {
     /// The extension's instance whose builder makes runnables of the `codeset`.
     build: Option<InstanceChoice>,
@@ -31,6 +34,12 @@ pub(crate) struct StepText {
     call: Option<Call>,
     /// An outside service is told how the run stands.
     notify: Option<Notify>,
+    /// An artifact of the run is registered, if it is anonymous, labelled and tagged; the output is `artifact`.
+    register: Option<RegisterText>,
+    /// The contents of an artifact of the run are put into another project; the output is `artifact`.
+    copy: Option<CopyText>,
+    /// A file of an outside service becomes an artifact; the output is `artifact`.
+    fetch: Option<FetchText>,
     /// The name of an installed template, or a file beside this one: its steps stand here.
     template: Option<String>,
     /// Artifacts that it takes, by the name that its runnable has for them.
@@ -187,11 +196,15 @@ impl StepText {
             self.wait.is_some(),
             self.call.is_some(),
             self.notify.is_some(),
+            self.register.is_some(),
+            self.copy.is_some(),
+            self.fetch.is_some(),
             self.template.is_some(),
         ];
         if said.iter().filter(|is| **is).count() != 1 {
             return refuse(
-                "a step is exactly one of `build`, `run`, `serve`, `approve`, `wait`, `call`, `notify` and `template`",
+                "a step is exactly one of `build`, `run`, `serve`, `approve`, `wait`, `call`, `notify`, `register`, \
+                 `copy`, `fetch` and `template`",
             );
         }
         let timeout = self.timeout.as_deref().map(read_duration).transpose()?;
@@ -200,7 +213,7 @@ impl StepText {
             return refuse("only a build step takes a `codeset`");
         }
         if timeout.is_some() && (self.build.is_some() || self.approve.is_some() || self.notify.is_some()) {
-            return refuse("`timeout` is for what `run`, `serve`, `wait` and `call` do");
+            return refuse("`timeout` is for what `run`, `serve`, `wait`, `call`, `register`, `copy` and `fetch` do");
         }
         if let Some(template) = self.template {
             if timeout.is_some() || !self.resources.is_empty() {
@@ -218,6 +231,15 @@ impl StepText {
             return refuse(
                 "only `run`, `serve` and `template` take inputs and parameters, and the first two resources",
             );
+        }
+        let kept = match (self.register, self.copy, self.fetch) {
+            (Some(register), ..) => Some(register.into()),
+            (_, Some(copy), _) => Some(copy.into()),
+            (.., Some(fetch)) => Some(fetch.read()?),
+            (None, None, None) => None,
+        };
+        if let Some(keep) = kept {
+            return Ok(Action::Keep { keep, timeout });
         }
         match (self.build, self.approve, self.wait, self.call, self.notify) {
             (Some(instance), ..) => match self.codeset {

@@ -4,8 +4,8 @@
 //! kinds fit where both ends are declared, and no step waits for itself.
 
 use crate::{
-    Action, Awaited, Error, InstanceChoice, Kind, Name, Reference, Result, RunnableChoice, Runs, Step, ValueType,
-    Values, Wait, WaitArtifact, When, runnable::list_or_none, step_text::StepText,
+    Action, Awaited, Error, InstanceChoice, Kind, Name, Reference, Result, RunnableChoice, Runs, Source, Step,
+    ValueType, Values, Wait, WaitArtifact, When, runnable::list_or_none, step_text::StepText,
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -242,6 +242,13 @@ impl Template {
                 }
                 Leads::Kind(_) | Leads::Unknown => Ok(()),
             },
+            Action::Keep { keep, .. } => match keep.artifact().map(|artifact| (artifact, self.kind_of(artifact))) {
+                Some((artifact, Ok(Leads::Value))) => {
+                    let message = format!("{artifact} is a value; only an artifact is registered or copied");
+                    Err(here(Error::invalid("type", message)))
+                }
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
     }
@@ -260,6 +267,15 @@ impl Template {
 
     /// What a reference leads to: a known kind, a value, or (`Unknown`) what only the run will know.
     pub(crate) fn kind_of(&self, reference: &Reference) -> Result<Leads> {
+        self.kind_within(reference, self.steps.len())
+    }
+
+    /// The same by way of at most so many steps that hand on what they take.
+    fn kind_within(&self, reference: &Reference, most: usize) -> Result<Leads> {
+        let hand_on = |taken: &Reference| match most.checked_sub(1) {
+            Some(fewer) => self.kind_within(taken, fewer),
+            None => Err(Error::invalid("cycle", format!("{taken} waits for itself"))),
+        };
         match reference {
             Reference::Input { name } => match self.inputs.get(name) {
                 Some(input) => Ok(input.kind.map_or(Leads::Value, Leads::Kind)),
@@ -302,11 +318,17 @@ impl Template {
                     )),
                     Action::Wait { wait: Wait::Event(_), .. } | Action::Call { .. } => Ok(Leads::Value),
                     Action::Wait { wait, .. } if output == "artifact" => Ok(match wait {
-                        Wait::Artifact(WaitArtifact { artifact: Awaited::Reference(awaited), .. }) => {
-                            self.kind_of(awaited)?
-                        }
+                        Wait::Artifact(WaitArtifact { artifact: Awaited::Reference(awaited), .. }) => hand_on(awaited)?,
                         other => other.selected().map_or(Leads::Unknown, Leads::Kind),
                     }),
+                    Action::Keep { keep, .. } if output == "artifact" => match (&keep.source, keep.artifact()) {
+                        (Source::Endpoint { kind, .. }, _) => Ok(Leads::Kind(*kind)),
+                        (_, Some(artifact)) => hand_on(artifact),
+                        (_, None) => Ok(Leads::Unknown),
+                    },
+                    Action::Keep { .. } => {
+                        Err(Error::invalid("reference", format!("{reference}: what is kept is the output `artifact`")))
+                    }
                     Action::Wait { .. } => Err(Error::invalid(
                         "reference",
                         format!("{reference}: who waits for an artifact has only the output `artifact`"),

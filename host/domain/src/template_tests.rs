@@ -48,7 +48,7 @@ fn an_unsound_template_says_what_is_wrong_where() {
         (TRAINING.replace("    codeset: $", "    codset: $"), "codset"),
         (
             TRAINING.replace("    build: mlflow\n", "    build: mlflow\n    run: ${steps.train.x}\n"),
-            "step build: a step is exactly one of `build`, `run`, `serve`, `approve`, `wait`, `call`, `notify` and `template`",
+            "step build: a step is exactly one of `build`, `run`, `serve`, `approve`, `wait`, `call`, `notify`, `register`, `copy`, `fetch` and `template`",
         ),
         (
             TRAINING

@@ -4,7 +4,7 @@
 //! after a crash begins with the state that the catalog holds.
 
 use crate::{
-    Engine, build, calling, choice, condition,
+    Engine, build, calling, choice, condition, keeping,
     pool::Share,
     reuse, service, sprint, waiting,
     work::{self, Job},
@@ -251,6 +251,9 @@ impl Driver {
                 calling::call(&self.engine.ports, run, step, call, *timeout).await
             }
             (StepState::Ready, Action::Notify(notify)) => calling::notify(&self.engine.ports, run, step, notify).await,
+            (StepState::Ready, Action::Keep { keep, timeout }) => {
+                keeping::keep(&self.engine.ports, run, step, keep, *timeout).await
+            }
             (StepState::Ready, Action::Choose(choice)) => choice::collect(&self.engine.ports, run, choice).await,
             (StepState::Ready, Action::Build { .. }) => build::stage(self, run, step).await,
             (StepState::Ready, Action::Run(_)) => reuse::stage(self, run, step, collecting).await,
@@ -310,6 +313,9 @@ impl Driver {
                 Ok(()) => {
                     if !change.artifacts.is_empty() || !change.released.is_empty() {
                         self.engine.wake();
+                    }
+                    for mark in &change.marks {
+                        self.engine.arrived(mark.artifact.project()).await;
                     }
                     self.engine.moved(&change.run);
                     self.know(change.run);

@@ -172,6 +172,10 @@ impl Catalog for ForeseenCatalog {
         saves_nothing()
     }
 
+    async fn has_project(&self, project: &Name) -> Result<()> {
+        self.catalog.has_project(project).await
+    }
+
     async fn restart_service(&self, _service: &Service, _ended: &str) -> Result<bool> {
         saves_nothing()
     }

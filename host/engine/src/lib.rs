@@ -12,6 +12,7 @@ mod compose;
 mod condition;
 mod driver;
 mod foresight;
+mod keeping;
 mod location;
 mod plan;
 mod pool;

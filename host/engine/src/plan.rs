@@ -8,9 +8,9 @@ use crate::{
     waiting, work,
 };
 use fuseml_domain::{
-    Action, Choice, Concurrency, Descriptor, ErrorKind, Name, Origin, Pipeline, Plan, PlannedStep, Prospect, PushPlan,
-    Result, Reuse, ReuseVerdict, Run, RunState, Runs, Step, StepRun, StepState, Unstarted, Value, followers,
-    port::Codesets,
+    Action, Choice, Concurrency, Descriptor, ErrorKind, Interpolated, Name, Origin, Pipeline, Plan, PlannedStep,
+    Prospect, PushPlan, Result, Reuse, ReuseVerdict, Run, RunState, Runs, Step, StepRun, StepState, Unstarted, Value,
+    followers, port::Codesets,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc};
@@ -102,7 +102,7 @@ async fn foresee_run(
     }
     let is_new = |name: &Name| {
         let prospect = steps.iter().find(|step| step.name == *name).map(|step| step.prospect);
-        matches!(prospect, Some(Prospect::Runs | Prospect::Chooses | Prospect::Depends))
+        matches!(prospect, Some(Prospect::Runs | Prospect::Chooses | Prospect::Keeps | Prospect::Depends))
     };
     let then = followers(&ports.catalog.pipelines(&run.project).await?, pipeline, artifacts, is_new);
     let frozen = pipeline.frozen().next().map(|freeze| freeze.reason.clone());
@@ -139,6 +139,7 @@ async fn foresee(ports: &Ports, run: &mut Run, step: &Step) -> Result<(Prospect,
             Action::Approve(_) => Prospect::Asks,
             Action::Wait { .. } => Prospect::Waits,
             Action::Call { .. } | Action::Notify(_) => Prospect::Calls,
+            Action::Keep { .. } => Prospect::Keeps,
             _ => Prospect::Runs,
         };
         return Ok((prospect, vec![format!("{reference} would be made anew")]));
@@ -174,6 +175,11 @@ async fn foresee(ports: &Ports, run: &mut Run, step: &Step) -> Result<(Prospect,
         Action::Notify(notify) => {
             let message = notify.message.filled(|reference| work::shown(run, reference))?;
             Ok((Prospect::Calls, vec![format!("tells {}: {message}", notify.endpoint)]))
+        }
+        Action::Keep { keep, .. } => {
+            let said =
+                |text: &Interpolated| text.filled(|it| work::shown(run, it)).unwrap_or_else(|_| text.to_string());
+            Ok((Prospect::Keeps, vec![keep.shown(said)]))
         }
         Action::Choose(choice) => {
             let chosen = crate::choice::choose(ports, run, choice).await?;

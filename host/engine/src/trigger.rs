@@ -131,7 +131,7 @@ async fn hindrance(
     artifact: &Descriptor,
     cause: &Cause,
 ) -> Result<Option<String>> {
-    if cause.chain.contains(&pipeline.name) {
+    if cause.chain.iter().any(|started| **started == *pipeline.name) {
         return Ok(Some("it would start itself".to_owned()));
     }
     if let Some(freeze) = pipeline.frozen().next() {
@@ -186,6 +186,20 @@ pub(crate) async fn bind_inputs(
     Ok(artifacts)
 }
 
+/// The pipelines that led to what a run made, as the project calls them where that is: others' with their project.
+fn chain_in(project: &Name, maker: &Run) -> Vec<String> {
+    let own = maker.cause.chain.iter().cloned().chain([maker.pipeline.to_string()]);
+    if *project == maker.project {
+        return own.collect();
+    }
+    let elsewhere = |pipeline: String| match pipeline.split_once('/') {
+        Some((of, pipeline)) if of == &**project => pipeline.to_owned(),
+        Some(_) => pipeline,
+        None => format!("{}/{pipeline}", maker.project),
+    };
+    own.map(elsewhere).collect()
+}
+
 fn cause_of(artifact: &Descriptor, maker: Option<&Run>) -> Cause {
     let shown = artifact.address.short();
     let reason = match (&artifact.origin, maker) {
@@ -194,7 +208,7 @@ fn cause_of(artifact: &Descriptor, maker: Option<&Run>) -> Cause {
         (Origin::Run { run, .. }, None) => format!("{shown} was made by {run}"),
         (Origin::Registered { by }, None) => format!("{shown} was registered by {by}"),
     };
-    let chain = maker.map(|run| run.cause.chain.iter().chain([&run.pipeline]).cloned().collect());
+    let chain = maker.map(|run| chain_in(artifact.project(), run));
     Cause {
         reason,
         artifact: Some(artifact.address.clone()),

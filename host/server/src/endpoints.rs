@@ -17,8 +17,10 @@ use reqwest::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use standardwebhooks::Webhook as Signer;
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
+/// The largest file that is fetched, in bytes.
+const MOST_FETCHED: u64 = 64 << 30;
 /// The longest answer that is read, in bytes.
 const MOST_ANSWER: usize = 1 << 20;
 /// Of any secret that proves something, in bytes.
@@ -147,6 +149,39 @@ impl Port for Endpoints {
             .map_err(|error| Error::internal("endpoint", error.to_string()))?;
         let answer = HttpClient::to([host])?.send(method, url, headers, body, timeout, MOST_ANSWER).await?;
         judge(&endpoint, answer)
+    }
+
+    async fn fetch(
+        &self,
+        project: &Name,
+        endpoint: &Name,
+        path: Option<&str>,
+        folder: &Path,
+        timeout: Duration,
+    ) -> Result<()> {
+        let (endpoint, secret) = self.open(project, endpoint).await?;
+        let (mut url, headers) = secret.check()?;
+        if let Some(path) = path {
+            url = below(&url, path)?;
+        }
+        let place = folder.join(file_name(&url));
+        let failed = |error: std::io::Error| Error::io("what was fetched cannot be written", &error);
+        let mut file = tokio::fs::File::create_new(&place).await.map_err(failed)?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let most = (&mut file, MOST_FETCHED);
+        let answer = HttpClient::to([host])?.download(url, headers, timeout, most, SHOWN).await?;
+        judge(&endpoint, answer).map(drop)
+    }
+}
+
+/// What a file is called that lies there.
+fn file_name(url: &Url) -> String {
+    let last = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
+    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let name: String = last.chars().filter(plain).take(100).collect();
+    match name.trim_matches('.') {
+        "" => "content".to_owned(),
+        name => name.to_owned(),
     }
 }
 

@@ -17,6 +17,7 @@ mod extensions;
 mod git;
 mod imports;
 mod interface;
+mod keeping;
 mod main_job;
 mod marketplace;
 mod marketplace_operation;

@@ -224,6 +224,7 @@ fn does(step: &Step) -> String {
             let path: String = call.path.iter().map(|path| format!(", {path}")).collect();
             format!("calls {}: {}{path}", call.endpoint, call.method)
         }
+        Action::Keep { keep, .. } => keep.shown(ToString::to_string),
         Action::Notify(notify) => format!("tells {}: {}", notify.endpoint, notify.message),
         Action::Approve(Approval { message, by }) if by.is_empty() => format!("asks: {message}"),
         Action::Approve(Approval { message, by }) => format!("asks {}: {message}", by.join(", ")),

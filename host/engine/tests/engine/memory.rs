@@ -174,6 +174,10 @@ impl port::Endpoints for MemoryEndpoints {
         self.0.lock().expect("calls").push(call.clone());
         Ok(CallAnswer { status: 200, body: serde_json::json!({"ticket": call.key}) })
     }
+
+    async fn fetch(&self, _: &Name, _: &Name, _: Option<&str>, _: &Path, _: Duration) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl Disk {
@@ -589,6 +593,10 @@ impl port::Catalog for MemoryCatalog {
                     records.events.last_mut().expect("event").2 = true;
                 }
             }
+            for mark in &change.marks {
+                let of_it = records.artifacts.iter_mut().filter(|it| it.address == mark.artifact.address);
+                of_it.for_each(|artifact| drop(artifact.relabel(&mark.labels).expect("labels")));
+            }
             for artifact in change.released.iter().filter(|it| records.held.remove(&it.to_string())) {
                 let index = records.artifacts.iter().position(|it| it.address == *artifact).expect("artifact");
                 records.events.iter_mut().filter(|event| event.0 == index).for_each(|event| event.2 = false);
@@ -603,6 +611,10 @@ impl port::Catalog for MemoryCatalog {
             Ok(())
         })
         .await
+    }
+
+    async fn has_project(&self, _: &Name) -> Result<()> {
+        Ok(())
     }
 
     async fn pipelines(&self, _: &Name) -> Result<Vec<Pipeline>> {
@@ -791,6 +803,12 @@ pub struct MemoryContents;
 #[async_trait]
 impl ContentStore for MemoryContents {
     async fn stage(&self, _: &Contents, _: &Path) -> Result<()> {
+        Ok(())
+    }
+    fn scratch(&self) -> Result<Box<dyn AsRef<Path> + Send + Sync>> {
+        Ok(Box::new(Path::new("/").to_owned()))
+    }
+    async fn point(&self, _: &Descriptor, _: &Name) -> Result<()> {
         Ok(())
     }
     async fn keep_image(&self, _: &Series, image: &fuseml_domain::Image) -> Result<fuseml_domain::Image> {

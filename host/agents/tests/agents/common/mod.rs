@@ -37,6 +37,12 @@ impl ContentStore for Folders {
     async fn keep_image(&self, _: &Series, image: &fuseml_domain::Image) -> Result<fuseml_domain::Image> {
         Ok(image.clone())
     }
+    fn scratch(&self) -> Result<Box<dyn AsRef<Path> + Send + Sync>> {
+        unreachable!("agents make no folders in stores")
+    }
+    async fn point(&self, _: &Descriptor, _: &fuseml_domain::Name) -> Result<()> {
+        unreachable!("agents tag nothing")
+    }
     async fn store_tree(&self, _: &Series, _: &Path) -> Result<Tree> {
         unreachable!("agents store nothing")
     }

@@ -112,6 +112,7 @@ fn foreseen(step: &PlannedStep) -> [String; 4] {
         Prospect::Asks => "ask",
         Prospect::Waits => "wait",
         Prospect::Calls => "call",
+        Prospect::Keeps => "keep",
         Prospect::Chooses => "choose",
         Prospect::Skipped => "be skipped",
         Prospect::Depends => "depend",

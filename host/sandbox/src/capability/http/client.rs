@@ -103,6 +103,46 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Asks once, and writes an answer of success into the file as it comes; of any other answer at most `said` bytes are
+    /// read.
+    ///
+    /// # Errors
+    /// As [`Client::send`] has them; what was written until then is no answer.
+    pub async fn download(
+        &self,
+        url: Url,
+        headers: HeaderMap,
+        timeout: Duration,
+        (file, most): (&mut tokio::fs::File, u64),
+        said: usize,
+    ) -> Result<Response> {
+        use tokio::io::AsyncWriteExt as _;
+        let shown = url.origin().ascii_serialization();
+        let answer = self.http.get(url).headers(headers).timeout(timeout).send().await;
+        let mut answer = answer.map_err(|error| failed(&shown, &error, timeout))?;
+        let (status, headers) = (answer.status(), text(answer.headers()));
+        let (mut body, mut size) = (Vec::new(), 0);
+        while let Some(chunk) = answer.chunk().await.map_err(|error| failed(&shown, &error, timeout))? {
+            if !status.is_success() {
+                body.extend_from_slice(&chunk[..chunk.len().min(said - body.len())]);
+                if body.len() == said {
+                    break;
+                }
+                continue;
+            }
+            size += chunk.len() as u64;
+            if size > most {
+                let message = format!("what {shown} sends has more than {most} bytes");
+                return Err(Error::invalid("response-too-large", message));
+            }
+            file.write_all(&chunk).await.map_err(|error| Error::io("what was fetched cannot be written", &error))?;
+        }
+        file.flush().await.map_err(|error| Error::io("what was fetched cannot be written", &error))?;
+        Ok(Response { status: status.as_u16(), headers, body })
+    }
+}
+
 fn text(headers: &HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()
