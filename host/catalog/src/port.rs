@@ -70,6 +70,14 @@ impl port::Catalog for Catalog {
         self.unfinished_runs().await
     }
 
+    async fn left_behind(&self, limit: u32) -> Result<Vec<Run>> {
+        self.runs_that_left(limit).await
+    }
+
+    async fn nothing_left(&self, run: &Run) -> Result<()> {
+        self.nothing_left_of(run).await
+    }
+
     async fn first_open_run(&self, project: &Name, pipeline: &Name) -> Result<Option<Run>> {
         self.first_open_run_of(project, pipeline).await
     }

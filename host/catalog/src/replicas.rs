@@ -96,12 +96,13 @@ impl Catalog {
     /// # Errors
     /// When the database cannot be written.
     pub async fn end_lease(&self, server: Uuid) -> Result<()> {
+        let end = sqlx::query("DELETE FROM servers WHERE id = $1").bind(server.to_string());
+        // Not behind all writers, as for renewals.
+        if self.database.dialect() == Dialect::Postgres {
+            return end.execute(&self.database.pool).await.map_err(failed).map(drop);
+        }
         let mut transaction = self.database.write().await?;
-        sqlx::query("DELETE FROM servers WHERE id = $1")
-            .bind(server.to_string())
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
+        end.execute(&mut *transaction).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)
     }
 

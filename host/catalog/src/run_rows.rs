@@ -43,8 +43,8 @@ pub(crate) async fn insert(connection: &mut AnyConnection, run: &Run, server: &s
         .await
         .map_err(failed)?;
     sqlx::query(
-        "INSERT INTO runs (id, project, pipeline, number, state, root, revision, document, template, by_itself, server)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "INSERT INTO runs (id, project, pipeline, number, state, root, revision, document, template, by_itself, server,
+         leaves) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(run.id.to_string())
     .bind(&*run.project)
@@ -57,6 +57,7 @@ pub(crate) async fn insert(connection: &mut AnyConnection, run: &Run, server: &s
     .bind(digest)
     .bind(i64::from(run.quota.is_some()))
     .bind(server)
+    .bind(leaves(run))
     .execute(&mut *connection)
     .await
     .map_err(failed)?;
@@ -74,7 +75,7 @@ pub(crate) async fn update(
     changed: impl IntoIterator<Item = usize>,
 ) -> Result<()> {
     let done = sqlx::query(
-        "UPDATE runs SET state = $1, revision = $2, document = $3
+        "UPDATE runs SET state = $1, revision = $2, document = $3, leaves = $7
          WHERE id = $4 AND revision = $5 AND server = COALESCE($6, server)",
     )
     .bind(run.state.to_string())
@@ -83,6 +84,7 @@ pub(crate) async fn update(
     .bind(run.id.to_string())
     .bind(run.revision.cast_signed() - 1)
     .bind(holder)
+    .bind(leaves(run))
     .execute(&mut *connection)
     .await
     .map_err(failed)?;
@@ -90,6 +92,11 @@ pub(crate) async fn update(
         return Err(overtaken(connection, run, holder).await?);
     }
     put_steps(connection, run, changed).await
+}
+
+/// Whether steps may leave for each other what has to be removed once it has ended.
+fn leaves(run: &Run) -> i64 {
+    i64::from(run.template.steps.iter().any(|step| step.anonymous))
 }
 
 /// Why a run could not be saved.

@@ -425,7 +425,8 @@ fn sweep(incoming: &Path) {
     for entry in fs::read_dir(incoming).into_iter().flatten().flatten() {
         let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|modified| modified.elapsed());
         if age.is_ok_and(|age| age.is_ok_and(|age| age > LEFT_BEHIND)) {
-            let _ = fs::remove_file(entry.path());
+            let path = entry.path();
+            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
         }
     }
 }

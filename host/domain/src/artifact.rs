@@ -52,7 +52,13 @@ pub enum Origin {
     /// Pushed through git.
     Push { reference: String, subject: String },
     /// Left by a step of a run: `<pipeline>/<number>`.
-    Run { run: String, step: Name },
+    Run {
+        run: String,
+        step: Name,
+        /// Whose run that was, where the artifact is another project's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        project: Option<Name>,
+    },
     /// Registered by a person or a program.
     Registered { by: String },
 }

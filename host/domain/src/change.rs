@@ -61,7 +61,7 @@ impl Descriptor {
         for (label, value) in labels {
             match value {
                 Some(value) => {
-                    check(label, value)?;
+                    check_label(label, value)?;
                     if next.insert(label.clone(), value.clone()).as_ref() != Some(value) {
                         changed.push(Changed::Labelled { label: label.clone(), value: value.clone() });
                     }
@@ -82,7 +82,8 @@ impl Descriptor {
     }
 }
 
-fn check(label: &str, value: &str) -> Result<()> {
+/// Refuses what is no name, or no value, of a label.
+pub(crate) fn check_label(label: &str, value: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
     if label.is_empty() || label.len() > LONGEST_NAME || !label.chars().all(plain) {
         let message = format!(

@@ -1,8 +1,8 @@
 //! Inputs that a template leaves out, connected by type where one thing fits (S9, S26).
 
 use crate::{
-    Action, Converter, Error, Fit, Form, InputSlot, Name, Reference, Result, Runnable, Runs, Step, Template, chain,
-    form::Demand, runnable::list_or_none,
+    Action, Attributes, Converter, Error, Fit, Form, InputSlot, Keep, Name, Reference, Result, Runnable, Runs, Source,
+    Step, Template, chain, form::Demand, runnable::list_or_none,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -174,9 +174,18 @@ impl Template {
             Some((Reference::Input { name: name.clone() }, Form::promised(input.kind?, &input.requires)))
         });
         let above = self.steps.iter().take_while(|above| above.name != step.name);
+        let kept = above.clone().filter(|_| step.runs == Runs::OnSuccess).filter_map(|above| match &above.action {
+            Action::Keep { keep: Keep { source: Source::Endpoint { kind, .. }, .. }, .. } => {
+                let reference = Reference::Output { step: above.name.clone(), output: "artifact".to_owned() };
+                Some((reference, Form::promised(*kind, &Attributes::new())))
+            }
+            _ => None,
+        });
         let gives = |above: &&Step| {
             let gives_several = above.sweep.as_ref().is_some_and(|sweep| sweep.best.is_none());
-            matches!(above.action, Action::Run(_)) && above.runs == Runs::OnSuccess && !gives_several
+            // A service outlives what is anonymous.
+            let is_lost = above.anonymous && matches!(step.action, Action::Serve(_));
+            matches!(above.action, Action::Run(_)) && above.runs == Runs::OnSuccess && !gives_several && !is_lost
         };
         let outputs = above.filter(|_| step.runs == Runs::OnSuccess).filter(gives).flat_map(|above| {
             let slots = known.get(&above.name).into_iter().flat_map(|runnable| &runnable.outputs);
@@ -185,7 +194,7 @@ impl Template {
                 (reference, Form::promised(slot.kind, &slot.provides))
             })
         });
-        inputs.chain(outputs).collect()
+        inputs.chain(outputs).chain(kept).collect()
     }
 }
 

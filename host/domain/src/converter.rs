@@ -225,7 +225,13 @@ impl Conversion {
                         timeout: None,
                         resources: crate::Attributes::new(),
                     };
-                    let step = Step::new(name.clone(), Action::Run(work));
+                    // What it makes of something anonymous is as anonymous.
+                    let source = match &reference {
+                        Reference::Output { step, .. } => self.template.step(step),
+                        _ => None,
+                    };
+                    let anonymous = source.is_some_and(|source| source.anonymous);
+                    let step = Step { anonymous, ..Step::new(name.clone(), Action::Run(work)) };
                     let why = format!("turns {reference}, {}, into {gives}", form.as_asked(&converter.input.1));
                     let Conditions { after, runs, when, agent } = conditions.clone();
                     self.template.steps.push(Step { conversion: Some(why), after, runs, when, agent, ..step });

@@ -1,7 +1,7 @@
 //! Steps by which an artifact comes into the catalog without a job: registered, copied into another project, fetched from
 //! an outside service (S128).
 
-use crate::{Error, Interpolated, Kind, Name, Reference, Result};
+use crate::{Error, Interpolated, Kind, Name, Reference, Result, change::check_label};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,26 @@ impl Keep {
             Source::Run(_) | Source::Copy { .. } => [None, None],
         };
         of_source.into_iter().flatten().chain(&mut self.name).chain(self.labels.values_mut()).chain(&mut self.tags)
+    }
+
+    /// Refuses names, tags, labels and digests that are written out and are none.
+    ///
+    /// # Errors
+    /// `invalid`.
+    pub(crate) fn check(&self) -> Result<()> {
+        let literal = |text: &Interpolated| text.filled(|_| Err(Error::internal("reference", ""))).ok();
+        for text in self.name.iter().chain(&self.tags).filter_map(literal) {
+            text.parse::<Name>()?;
+        }
+        for (label, text) in &self.labels {
+            check_label(label, &literal(text).unwrap_or_default())?;
+        }
+        if let Source::Endpoint { sha256: Some(sha256), .. } = &self.source
+            && let Some(text) = literal(sha256)
+        {
+            format!("sha256:{}", text.trim_start_matches("sha256:").to_ascii_lowercase()).parse::<crate::Digest>()?;
+        }
+        Ok(())
     }
 
     /// For people, with what is said of each text.

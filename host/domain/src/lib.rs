@@ -126,7 +126,9 @@ pub use secret::SecretText;
 pub use series::{SMALL_FILE, Series, result_name};
 pub use setting::{Setting, SettingType};
 pub use starts::{Admission, Concurrency, EventStart, Quota, Schedule, Starts, Unstarted, admit};
-pub use step::{Action, Approval, DEFAULT_TIMEOUT, Retry, Reuse, RunnableChoice, RunnableKind, Runs, Step, When, Work};
+pub use step::{
+    Action, Approval, DEFAULT_TIMEOUT, Placed, Retry, Reuse, RunnableChoice, RunnableKind, Runs, Step, When, Work,
+};
 pub use step_run::{Attempt, StepRun};
 pub use store_sync::{StoreLook, StoreSync};
 pub use stored::{

@@ -67,6 +67,7 @@ impl Pipeline {
             ));
         }
         template.check_parameters(&parameters)?;
+        template.check_outputs_last()?;
         let mut inputs = IndexMap::new();
         for (input_name, input) in &template.inputs {
             let text = given.get(&**input_name);

@@ -1,6 +1,6 @@
 //! Pipelines that start each other by what they make: found for a plan, and where it would never end, before it does.
 
-use crate::{Binding, Descriptor, Kind, Name, Pipeline, Reference, Selector, Step, series::result_name};
+use crate::{Action, Binding, Descriptor, Kind, Name, Pipeline, Reference, Selector, Step, series::result_name};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Artifacts that a pipeline's runs may register: of a kind, and named so; `None` where nobody can tell before.
@@ -83,6 +83,11 @@ fn gives_always(pipeline: &Pipeline) -> Vec<Gives<'_>> {
 fn gives<'a>(pipeline: &'a Pipeline, named: &impl Fn(&Name) -> Option<(Kind, Name)>) -> Vec<Gives<'a>> {
     let given = pipeline.template.outputs.values().filter_map(|given| match &given.from {
         Reference::Output { step, output } => {
+            // What is copied is another project's, and what is registered was made by another step.
+            let is_kept = |step: &Step| matches!(step.action, Action::Keep { .. });
+            if pipeline.template.step(step).is_some_and(is_kept) {
+                return None;
+            }
             let kind = given.kind?;
             Some(Gives { step, kind, names: names_of(pipeline, step, (output, kind), named) })
         }

@@ -457,6 +457,10 @@ pub trait Catalog: Send + Sync {
     async fn last_input(&self, project: &Name, pipeline: &Name, input: &Name, name: &Name) -> Result<Option<Address>>;
     async fn run(&self, id: uuid::Uuid) -> Result<crate::Run>;
     async fn open_runs(&self) -> Result<Vec<crate::Run>>;
+    /// Runs that ended and may have left anonymous results in the local space of their agents.
+    async fn left_behind(&self, limit: u32) -> Result<Vec<crate::Run>>;
+    /// They are removed.
+    async fn nothing_left(&self, run: &crate::Run) -> Result<()>;
     /// The first open run of a pipeline.
     async fn first_open_run(&self, project: &Name, pipeline: &Name) -> Result<Option<crate::Run>>;
     /// Carries out what a person tells a run.

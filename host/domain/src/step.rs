@@ -184,6 +184,15 @@ impl fmt::Display for When {
     }
 }
 
+/// Where a job goes that does not name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placed {
+    /// On the server.
+    Here,
+    Engine(Name),
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     pub name: Name,
@@ -201,9 +210,12 @@ pub struct Step {
     pub retry: Option<Retry>,
     #[serde(default, skip_serializing_if = "Reuse::is_on")]
     pub reuse: Reuse,
-    /// The extension's instance whose engine runs it; this server if none. In the template of a run it is a name.
+    /// The extension's instance whose engine runs it; this server if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<InstanceChoice>,
+    /// Where that is, if it is no name; only in the template of a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placed: Option<Placed>,
     /// What it makes is for steps of its run alone, registered nowhere, and gone after (S76).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub anonymous: bool,
@@ -232,6 +244,7 @@ impl Step {
             retry: None,
             reuse: Reuse::On,
             agent: None,
+            placed: None,
             anonymous: false,
             sweep: None,
             combination: None,
@@ -290,6 +303,14 @@ impl Step {
             _ => &[],
         };
         outputs.chain(self.after.iter().chain(among).cloned()).collect()
+    }
+
+    /// The instance whose engine runs it, in the template of a run; `None` for this server.
+    pub fn engine(&self) -> Option<&Name> {
+        match (&self.placed, &self.agent) {
+            (Some(Placed::Engine(name)), _) | (None, Some(InstanceChoice::Name(name))) => Some(name),
+            _ => None,
+        }
     }
 
     /// Whether what it makes serves its own run alone, and is no news for others unless it is chosen.

@@ -132,7 +132,6 @@ impl Template {
         for (name, output) in &self.outputs {
             let kind = self.kind_of(&output.from).map_err(|error| error.context(format!("output {name}")))?;
             fits(&output.from, kind, output.kind).map_err(|error| error.context(format!("output {name}")))?;
-            self.check_lasts(&output.from).map_err(|error| error.context(format!("output {name}")))?;
         }
         self.steps = in_order(self.steps)?;
         Ok(self)
@@ -236,6 +235,10 @@ impl Template {
             Action::Wait {
                 wait: Wait::Artifact(WaitArtifact { artifact: Awaited::Reference(reference), .. }), ..
             } => match self.kind_of(reference)? {
+                _ if self.check_lasts(reference).is_err() => {
+                    let message = format!("it waits for {reference} to become something, but that is anonymous");
+                    Err(here(Error::invalid("type", message)))
+                }
                 Leads::Value => {
                     let message = format!("it waits for {reference} to become something, but that is a value");
                     Err(here(Error::invalid("type", message)))
@@ -247,10 +250,27 @@ impl Template {
                     let message = format!("{artifact} is a value; only an artifact is registered or copied");
                     Err(here(Error::invalid("type", message)))
                 }
-                _ => Ok(()),
+                Some((artifact, Ok(Leads::Kind(kind @ (Kind::Codeset | Kind::Runnable)))))
+                    if matches!(keep.source, Source::Copy { .. }) =>
+                {
+                    let message = format!("{artifact} is a {kind}, which is not copied between projects");
+                    Err(here(Error::unsupported("kind", message)))
+                }
+                _ => keep.check().map_err(here),
             },
             _ => Ok(()),
         }
+    }
+
+    /// Refuses outputs that are gone when the run has ended. Those of a part are for other steps, so this holds of whole
+    /// pipelines alone.
+    ///
+    /// # Errors
+    /// `invalid`, naming the output.
+    pub fn check_outputs_last(&self) -> Result<()> {
+        self.outputs.iter().try_for_each(|(name, output)| {
+            self.check_lasts(&output.from).map_err(|error| error.context(format!("output {name}")))
+        })
     }
 
     /// Refuses what is gone when the run has ended.

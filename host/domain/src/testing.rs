@@ -17,6 +17,6 @@ pub(crate) fn model(project: &Name, name: &Name, id: &Name) -> Descriptor {
         location: Location::new("contents", "x"),
         store: Store::BuiltIn,
         runnable: None,
-        origin: Origin::Run { run: "train/1".to_owned(), step: name.clone() },
+        origin: Origin::Run { run: "train/1".to_owned(), step: name.clone(), project: None },
     }
 }

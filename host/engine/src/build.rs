@@ -137,7 +137,8 @@ pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Resul
             let series = Series::new(&run.project, Kind::Runnable, &runnable.name);
             *image = ports.contents.keep_image(&series, image).await?;
         }
-        let (kind, origin) = (runnable.kind.clone(), Origin::Run { run: run.label(), step: step.name.clone() });
+        let (kind, origin) =
+            (runnable.kind.clone(), Origin::Run { run: run.label(), step: step.name.clone(), project: None });
         let mut artifact = runnable.describe(&run.project, origin, Timestamp::now())?;
         artifact.attributes.insert("codeset".to_owned(), planned.codeset.name.to_string());
         outputs.insert(kind.clone(), Value::Artifact(artifact.address.clone()));

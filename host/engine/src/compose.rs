@@ -2,8 +2,8 @@
 
 use crate::{Engine, Ports};
 use fuseml_domain::{
-    CONVERTER, Candidates, Connected, Converter, Descriptor, ErrorKind, Form, InstanceChoice, InstanceSelector, Name,
-    Pipeline, Result, RunnableChoice, Template, port::Catalog,
+    CONVERTER, Candidates, Connected, Converter, Descriptor, Error, ErrorKind, Form, InstanceChoice, InstanceSelector,
+    Name, Pipeline, Placed, Result, RunnableChoice, Template, port::Catalog,
 };
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -52,15 +52,25 @@ pub(crate) async fn converted<'a>(
     Ok(Cow::Owned(Pipeline { template, ..pipeline.clone() }))
 }
 
-/// The pipeline with its jobs where they go now: each agent by its name, none for what runs on this server.
-pub(crate) async fn placed(ports: &Ports, mut pipeline: Pipeline) -> Result<Pipeline> {
-    for step in &mut pipeline.template.steps {
-        if let Some(choice) = &step.agent {
-            let agent = agent(ports, &pipeline.project, choice).await;
-            step.agent = agent.map_err(|error| error.context(format!("step {}", step.name)))?.map(InstanceChoice::Name);
-        }
+/// The template of a run with its jobs where they go now.
+pub(crate) async fn placed(ports: &Ports, project: &Name, mut template: Template) -> Result<Template> {
+    // Many steps go to the same.
+    let mut known = Vec::<(InstanceChoice, Placed)>::new();
+    for step in &mut template.steps {
+        let Some(choice @ InstanceChoice::Selector(_)) = &step.agent else { continue };
+        let place = match known.iter().find(|(other, _)| other == choice) {
+            Some((_, place)) => place.clone(),
+            None => {
+                let agent = agent(ports, project, choice).await;
+                let agent = agent.map_err(|error| error.context(format!("step {}", step.name)))?;
+                let place = agent.map_or(Placed::Here, Placed::Engine);
+                known.push((choice.clone(), place.clone()));
+                place
+            }
+        };
+        step.placed = Some(place);
     }
-    Ok(pipeline)
+    Ok(template)
 }
 
 /// The instance whose engine a choice means; `None` where that is this server.
@@ -71,10 +81,16 @@ pub(crate) async fn agent(ports: &Ports, project: &Name, choice: &InstanceChoice
         InstanceChoice::Selector(selector) => selector,
     };
     let here = ports.agent.machine().and_then(|machine| machine.zone);
-    if here.is_some_and(|zone| *selector == InstanceSelector::in_zone(zone)) {
-        return Ok(None);
+    let is_here = here.is_some_and(|zone| *selector == InstanceSelector::in_zone(zone));
+    match (is_here, ports.extensions.choose_agent(project, choice).await) {
+        (false, agent) => agent.map(Some),
+        (true, Err(error)) if error.kind == ErrorKind::NotFound => Ok(None),
+        (true, Err(error)) => Err(error),
+        (true, Ok(agent)) => {
+            let message = format!("{selector} is where this server is, and where {agent} is; name one of them");
+            Err(Error::conflict("ambiguous-instance", message))
+        }
     }
-    ports.extensions.choose_agent(project, choice).await.map(Some)
 }
 
 /// Everything registered in the project that may be put in.

@@ -6,12 +6,13 @@
 use crate::{
     Engine, build, calling, choice, condition, keeping,
     pool::Share,
-    reuse, service, sprint, waiting,
+    replicas, reuse, service, sprint, waiting,
     work::{self, Job},
 };
 use fuseml_domain::{
     Action, Error, ErrorKind, Name, Phase, Resources, Result, Run, StepEvent, StepRun, StepState, Value,
-    WorkloadStatus, port::Change,
+    WorkloadStatus,
+    port::{Change, Mark},
 };
 use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
@@ -91,7 +92,7 @@ impl Driver {
             }
             if is_over && advancing.is_empty() {
                 if run.state.ended() {
-                    self.tidy_anonymous(&run).await;
+                    replicas::tidy(&self.engine, &run).await;
                     tracing::info!(run = %run.label(), project = %run.project, state = %run.state, "run ended");
                 }
                 return;
@@ -141,7 +142,8 @@ impl Driver {
 
     /// Takes one step to its end, so that steps beside it do not wait for its every state.
     async fn advance(&self, name: &Name) -> Result<()> {
-        let step_kind = self.snapshot().template.step(name).filter(|it| it.agent.is_none()).map(|it| it.action.clone());
+        let step_kind =
+            self.snapshot().template.step(name).filter(|it| it.engine().is_none()).map(|it| it.action.clone());
         // Jobs and environments share the machine, unless an engine has them elsewhere; a service that waits to be ready does not hold others up.
         let is_job = matches!(step_kind, Some(Action::Run(_)));
         let mut _share = match step_kind {
@@ -252,6 +254,7 @@ impl Driver {
             }
             (StepState::Ready, Action::Notify(notify)) => calling::notify(&self.engine.ports, run, step, notify).await,
             (StepState::Ready, Action::Keep { keep, timeout }) => {
+                let _turn = self.engine.keeping.acquire().await;
                 keeping::keep(&self.engine.ports, run, step, keep, *timeout).await
             }
             (StepState::Ready, Action::Choose(choice)) => choice::collect(&self.engine.ports, run, choice).await,
@@ -293,7 +296,7 @@ impl Driver {
     }
 
     /// Saves what came of acting on the step as it was then.
-    async fn transition(&self, step: &StepRun, outcome: Outcome) -> Result<()> {
+    async fn transition(&self, step: &StepRun, mut outcome: Outcome) -> Result<()> {
         let _saving = self.saving.lock().await;
         loop {
             let before = self.snapshot();
@@ -315,6 +318,7 @@ impl Driver {
                         self.engine.wake();
                     }
                     for mark in &change.marks {
+                        self.point(mark).await;
                         self.engine.arrived(mark.artifact.project()).await;
                     }
                     self.engine.moved(&change.run);
@@ -323,21 +327,23 @@ impl Driver {
                     return Ok(());
                 }
                 // Only people's commands change a run beside its driver; the transition still stands.
+                // What it gives somebody cannot be given, such as one label too many: that is the step's failure.
+                Err(error)
+                    if !change.marks.is_empty() && matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound) =>
+                {
+                    outcome = StepEvent::Failed { message: error.message, may_pass: false }.into();
+                }
                 Err(error) if error.code == "stale-run" => self.know(self.engine.ports.catalog.run(before.id).await?),
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Removes what steps of a run that has ended left for each other.
-    async fn tidy_anonymous(&self, run: &Run) {
-        let left = |step: &&StepRun| run.template.step(&step.name).is_some_and(|step| step.anonymous);
-        for step in run.steps.iter().filter(left) {
-            let tries = step.earlier.iter().filter_map(|it| it.workload.as_ref()).chain(&step.workload);
-            for key in tries {
-                if let Err(error) = self.engine.ports.agent.tidy(key).await {
-                    tracing::warn!(%key, %error, "what was anonymous could not be removed");
-                }
+    /// Registries' clients find by its tags what has them in the catalog.
+    async fn point(&self, mark: &Mark) {
+        for tag in &mark.tags {
+            if let Err(error) = self.engine.ports.contents.point(&mark.artifact, tag).await {
+                tracing::error!(artifact = %mark.artifact.address, %tag, %error, "a registry's clients do not see a tag");
             }
         }
     }

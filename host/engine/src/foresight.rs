@@ -172,6 +172,14 @@ impl Catalog for ForeseenCatalog {
         saves_nothing()
     }
 
+    async fn left_behind(&self, _limit: u32) -> Result<Vec<Run>> {
+        saves_nothing()
+    }
+
+    async fn nothing_left(&self, _run: &Run) -> Result<()> {
+        saves_nothing()
+    }
+
     async fn has_project(&self, project: &Name) -> Result<()> {
         self.catalog.has_project(project).await
     }

@@ -8,13 +8,15 @@ use crate::{
     work::{self, part},
 };
 use fuseml_domain::{
-    Address, Attributes, Descriptor, Error, Name, Origin, Result, Run, Series, Source, StepEvent, StepRun, Store,
-    Value, check_pushed,
-    port::{Mark, Role},
+    Address, Attributes, Descriptor, Error, ErrorKind, Name, Origin, Result, Run, Series, Source, StepEvent, StepRun,
+    Store, Value, check_pushed,
+    port::{Mark, Participation, Role},
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
+/// So many at one time on one server.
+pub(crate) const AT_ONCE: usize = 8;
 /// How long a fetch may take where the step says nothing.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
@@ -25,6 +27,8 @@ struct Kept {
     is_new: bool,
     /// What it was made of, if that is in the catalog.
     made_of: Option<Address>,
+    /// What was used to make what is anonymous.
+    behind: Vec<Participation>,
     note: String,
 }
 
@@ -37,6 +41,7 @@ pub(crate) async fn keep(
 ) -> Result<Outcome> {
     let said = |reference: &_| work::said(run, reference);
     let name = keep.name.as_ref().map(|name| name.filled(said)?.parse::<Name>()).transpose()?;
+    let limit = timeout.unwrap_or(PATIENCE);
     let work = async {
         match &keep.source {
             Source::Run(reference) => register(ports, run, step, work::resolve(run, reference)?, name).await,
@@ -48,35 +53,60 @@ pub(crate) async fn keep(
                 let sha256 = sha256.as_ref().map(|sha256| sha256.filled(said)).transpose()?;
                 let name = name.ok_or_else(|| Error::internal("fetch", "what is fetched has no name"))?;
                 let series = Series::new(&run.project, *kind, &name);
-                fetch(ports, run, step, (endpoint, path.as_deref(), sha256.as_deref()), series).await
+                fetch(ports, run, step, (endpoint, path.as_deref(), sha256.as_deref(), limit), series).await
             }
         }
     };
-    let limit = timeout.unwrap_or(PATIENCE);
-    let kept = tokio::time::timeout(limit, work)
-        .await
-        .map_err(|_| Error::unavailable("timeout", format!("it was not done within {limit:?}")))??;
-    outcome(ports, run, step, keep, kept).await
+    match tokio::time::timeout(limit, work).await {
+        Ok(kept) => outcome(ports, run, step, keep, kept?).await,
+        // Not once more within the same try.
+        Err(_) => {
+            let message = format!("stopped after its time limit of {} s", limit.as_secs());
+            Ok(StepEvent::Failed { message, may_pass: true }.into())
+        }
+    }
+}
+
+/// What is known before of what a step would keep; and why it could not.
+pub(crate) async fn foreseen(ports: &Ports, run: &Run, keep: &fuseml_domain::Keep) -> Result<BTreeMap<String, Value>> {
+    let said = |reference: &_| work::said(run, reference);
+    if let Some(Ok(name)) = keep.name.as_ref().map(|name| name.filled(said)) {
+        name.parse::<Name>()?;
+    }
+    match &keep.source {
+        Source::Run(reference) => match work::resolve(run, reference)? {
+            artifact @ Value::Artifact(_) => return Ok([("artifact".to_owned(), artifact)].into()),
+            _ => {}
+        },
+        Source::Copy { project, .. } => ports.catalog.has_project(project).await?,
+        Source::Endpoint { .. } => {}
+    }
+    Ok(BTreeMap::new())
 }
 
 /// Saves what is kept with its labels and tags, in one transition.
 async fn outcome(ports: &Ports, run: &Run, step: &StepRun, keep: &fuseml_domain::Keep, kept: Kept) -> Result<Outcome> {
     let said = |reference: &_| work::said(run, reference);
-    let Kept { artifact, is_new, made_of, note } = kept;
+    let Kept { artifact, is_new, made_of, behind, note } = kept;
     let labels = keep.labels.iter().map(|(label, text)| Ok((label.clone(), Some(text.filled(said)?))));
     let labels: Vec<_> = labels.collect::<Result<_>>()?;
     let tags = keep.tags.iter().map(|tag| tag.filled(said)?.parse()).collect::<Result<Vec<Name>>>()?;
-    // Refused before anything is saved.
-    artifact.clone().relabel(&labels)?;
-    for tag in &tags {
-        ports.contents.point(&artifact, tag).await?;
-    }
+    // Refused before anything is saved, with the labels that it has where it is there already.
+    let mut there = match ports.catalog.artifact(&artifact.address).await {
+        Ok(there) => there,
+        Err(error) if error.kind == ErrorKind::NotFound => artifact.clone(),
+        Err(error) => return Err(error),
+    };
+    there.relabel(&labels)?;
     let mut lineage: Vec<_> = made_of.iter().map(|made_of| part(step, "artifact", Role::Used, made_of)).collect();
+    lineage.extend(behind);
     if is_new {
         lineage.push(part(step, "artifact", Role::Made, &artifact.address));
     }
     let outputs = BTreeMap::from([("artifact".to_owned(), Value::Artifact(artifact.address.clone()))]);
-    let mark = Mark { artifact: artifact.clone(), labels, tags, by: format!("{}, step {}", run.label(), step.name) };
+    let of = if *artifact.project() == run.project { String::new() } else { format!(" of {}", run.project) };
+    let by = format!("{}{of}, step {}", run.label(), step.name);
+    let mark = Mark { artifact: artifact.clone(), labels, tags, by };
     Ok(Outcome {
         earlier: Vec::new(),
         event: StepEvent::Succeeded { outputs, note: Some(note) },
@@ -97,7 +127,8 @@ async fn register(ports: &Ports, run: &Run, step: &StepRun, value: Value, name: 
             let series = Series::new(&run.project, anonymous.kind(), name.as_ref().unwrap_or(&anonymous.name));
             let artifact = stored(ports, run, step, &anonymous, series).await?;
             let note = format!("{} is registered", artifact.address.short());
-            Ok(Kept { artifact, is_new: true, made_of: None, note })
+            let behind = work::behind(ports, run, step, "artifact", &anonymous).await?;
+            Ok(Kept { artifact, is_new: true, made_of: None, behind, note })
         }
         Value::Artifact(address) => {
             let artifact = ports.catalog.artifact(&address).await?;
@@ -110,7 +141,8 @@ async fn register(ports: &Ports, run: &Run, step: &StepRun, value: Value, name: 
                 return Err(Error::conflict("name", message));
             }
             let note = format!("{} is labelled and tagged", address.short());
-            Ok(Kept { made_of: Some(artifact.address.clone()), artifact, is_new: false, note })
+            let made_of = Some(artifact.address.clone());
+            Ok(Kept { made_of, artifact, is_new: false, behind: Vec::new(), note })
         }
         Value::Text(text) => Err(Error::invalid("type", format!("`{text}` is no artifact to register"))),
     }
@@ -125,16 +157,19 @@ async fn copy(
     name: Option<Name>,
 ) -> Result<Kept> {
     ports.catalog.has_project(project).await?;
-    let (source, made_of) = match value {
-        Value::Anonymous(anonymous) => (*anonymous, None),
-        Value::Artifact(address) => (ports.catalog.artifact(&address).await?, Some(address)),
+    let (source, made_of, behind) = match value {
+        Value::Anonymous(anonymous) => {
+            let behind = work::behind(ports, run, step, "artifact", &anonymous).await?;
+            (*anonymous, None, behind)
+        }
+        Value::Artifact(address) => (ports.catalog.artifact(&address).await?, Some(address), Vec::new()),
         Value::Text(text) => return Err(Error::invalid("type", format!("`{text}` is no artifact to copy"))),
     };
     let series = Series::new(project, source.kind(), name.as_ref().unwrap_or(&source.name));
     check_copied(&series)?;
     let artifact = stored(ports, run, step, &source, series).await?;
     let note = format!("{} is in {project}", artifact.address.short());
-    Ok(Kept { artifact, is_new: true, made_of, note })
+    Ok(Kept { artifact, is_new: true, made_of, behind, note })
 }
 
 fn check_copied(series: &Series) -> Result<()> {
@@ -161,12 +196,12 @@ async fn fetch(
     ports: &Ports,
     run: &Run,
     step: &StepRun,
-    (endpoint, path, sha256): (&Name, Option<&str>, Option<&str>),
+    (endpoint, path, sha256, limit): (&Name, Option<&str>, Option<&str>, Duration),
     series: Series,
 ) -> Result<Kept> {
     let scratch = ports.contents.scratch()?;
     let folder = (*scratch).as_ref();
-    ports.endpoints.fetch(&run.project, endpoint, path, folder, PATIENCE).await?;
+    ports.endpoints.fetch(&run.project, endpoint, path, folder, limit).await?;
     if let Some(wanted) = sha256 {
         let tree = ports.contents.store_listing(&series, folder).await?;
         let came = tree.files().first().map(|file| file.digest.hex().to_owned()).unwrap_or_default();
@@ -177,7 +212,7 @@ async fn fetch(
     }
     let artifact = made(ports, run, step, series, folder, Facts::default()).await?;
     let note = format!("{} came from {endpoint}", artifact.address.short());
-    Ok(Kept { artifact, is_new: true, made_of: None, note })
+    Ok(Kept { artifact, is_new: true, made_of: None, behind: Vec::new(), note })
 }
 
 /// What is known of contents besides what they say themselves.
@@ -200,7 +235,7 @@ async fn made(
     attributes.extend(facts.attributes);
     attributes.insert("size-bytes".to_owned(), tree.size_bytes().to_string());
     // Who reads it in another project has to know whose run that was.
-    let maker = if series.project == run.project { run.label() } else { format!("{}/{}", run.project, run.label()) };
+    let project = Some(run.project.clone()).filter(|project| *project != series.project);
     let digest = tree.digest();
     let id: Name = digest.hex().parse()?;
     let artifact = Descriptor {
@@ -216,8 +251,22 @@ async fn made(
         location: ports.contents.location(&tree),
         store: Store::BuiltIn,
         runnable: None,
-        origin: Origin::Run { run: maker, step: step.name.clone() },
+        origin: Origin::Run { run: run.label(), step: step.name.clone(), project },
     };
+    // A model's address does not say its name, so it has one.
+    match ports.catalog.artifact(&artifact.address).await {
+        Ok(there) if there.name != artifact.name => {
+            let message = format!(
+                "these contents are in {} already, as {}; they cannot be called {}, too",
+                there.project(),
+                there.name,
+                artifact.name
+            );
+            return Err(Error::conflict("name", message));
+        }
+        Err(error) if error.kind != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     ports.contents.publish(&artifact, &tree, true).await.map_err(|error| error.context(artifact.address.short()))?;
     Ok(artifact)
 }

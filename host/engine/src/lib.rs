@@ -44,7 +44,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -107,6 +107,8 @@ pub struct Engine {
     drivers: Mutex<HashMap<Uuid, Told>>,
     /// How many servers are beside this one.
     others: AtomicUsize,
+    /// Fetching, registering and copying share the disk and the network.
+    keeping: Semaphore,
     stopping: CancellationToken,
 }
 
@@ -124,6 +126,7 @@ impl Engine {
             root_moves: Arrivals::default(),
             drivers: Mutex::new(HashMap::new()),
             others: AtomicUsize::new(0),
+            keeping: Semaphore::new(keeping::AT_ONCE),
             stopping: CancellationToken::new(),
         });
         engine.others.store(engine.ports.replicas.renew().await?, Ordering::Relaxed);

@@ -1,8 +1,10 @@
 //! Where an artifact's contents are for whoever uses them: in the built-in store, or in a tool's (S96).
 
 use crate::Ports;
-use fuseml_domain::{Contents, Descriptor, Error, Location, Result, Series, Store, Tree, port::ArtifactStore};
-use std::sync::Arc;
+use fuseml_domain::{
+    Contents, Descriptor, Error, ErrorKind, Location, Result, Series, Store, Tree, port::ArtifactStore,
+};
+use std::{path::Path, sync::Arc};
 
 /// A tool's store and the id by which it knows an artifact.
 pub type Kept = (Arc<dyn ArtifactStore>, String);
@@ -30,8 +32,19 @@ pub(crate) async fn locate(ports: &Ports, artifact: &Descriptor) -> Result<Conte
         return Err(Error::unsupported("external", message));
     }
     if let (Store::Local, Some(digest)) = (&artifact.store, &artifact.digest) {
-        let tree = Some(ports.contents.tree(digest).await?);
-        return Ok(Contents { location: artifact.location.clone(), tree, files: Vec::new() });
+        let tree = match ports.contents.tree(digest).await {
+            // Nothing names the list, so that it was collected while the run waited: what lies there says it again.
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                let folder = Path::new(&artifact.location.uri);
+                ports.contents.store_listing(&Series::of(artifact), folder).await?
+            }
+            tree => tree?,
+        };
+        if tree.digest() != *digest {
+            let message = format!("{} is not as it was left: something wrote into it", artifact.address.short());
+            return Err(Error::invalid("digest", message));
+        }
+        return Ok(Contents { location: artifact.location.clone(), tree: Some(tree), files: Vec::new() });
     }
     let Some((store, id)) = store_of(ports, artifact).await? else {
         return Ok(Contents { location: artifact.location.clone(), tree: None, files: Vec::new() });

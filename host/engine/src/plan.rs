@@ -3,6 +3,7 @@
 use crate::{
     Engine, Ports, build, condition,
     foresight::{ForeseenCatalog, ForeseenCodesets},
+    keeping,
     reuse::{self, Look},
     trigger::{self, Starter},
     waiting, work,
@@ -179,7 +180,12 @@ async fn foresee(ports: &Ports, run: &mut Run, step: &Step) -> Result<(Prospect,
         Action::Keep { keep, .. } => {
             let said =
                 |text: &Interpolated| text.filled(|it| work::shown(run, it)).unwrap_or_else(|_| text.to_string());
-            Ok((Prospect::Keeps, vec![keep.shown(said)]))
+            let why = keep.shown(said);
+            let outputs = keeping::foreseen(ports, run, keep).await?;
+            if !outputs.is_empty() {
+                set(run, &step.name, StepState::Succeeded, outputs);
+            }
+            Ok((Prospect::Keeps, vec![why]))
         }
         Action::Choose(choice) => {
             let chosen = crate::choice::choose(ports, run, choice).await?;
@@ -242,7 +248,7 @@ async fn built(
     let planned = build::plan(ports, run, instance, codeset).await?;
     let mut outputs = BTreeMap::new();
     for runnable in planned.foreseen() {
-        let origin = Origin::Run { run: run.label(), step: step.name.clone() };
+        let origin = Origin::Run { run: run.label(), step: step.name.clone(), project: None };
         let kind = runnable.kind.clone();
         let artifact = runnable.describe(&run.project, origin, Timestamp::now())?;
         outputs.insert(kind, Value::Artifact(artifact.address));

@@ -27,6 +27,7 @@ pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun, collecting
     match look(ports, run, step, &chosen, identity.as_ref()).await? {
         Look::Found(result) => {
             let mut lineage = work::used(step, &chosen.inputs, &chosen.address);
+            lineage.extend(work::behind_all(ports, run, step, &chosen.inputs).await?);
             for (slot, value) in &result.outputs {
                 if let Value::Artifact(address) = value {
                     lineage.push(work::part(step, slot, Role::Reused, address));

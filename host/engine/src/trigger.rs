@@ -119,7 +119,9 @@ async fn make(
     let values = pipeline.values(artifacts)?;
     let pipeline = compose::completed(ports, pipeline, converters).await?;
     let pipeline = compose::converted(ports, &pipeline, artifacts, converters).await?;
-    let pipeline = compose::placed(ports, pipeline.into_owned().with_attributes_of(artifacts)?).await?;
+    let pipeline = pipeline.into_owned().with_attributes_of(artifacts)?;
+    let template = compose::placed(ports, &pipeline.project, pipeline.template).await?;
+    let pipeline = Pipeline { template, ..pipeline };
     Run::new(&pipeline, values, cause, Timestamp::now())
 }
 
@@ -203,6 +205,9 @@ fn chain_in(project: &Name, maker: &Run) -> Vec<String> {
 fn cause_of(artifact: &Descriptor, maker: Option<&Run>) -> Cause {
     let shown = artifact.address.short();
     let reason = match (&artifact.origin, maker) {
+        (_, Some(run)) if run.project != *artifact.project() => {
+            format!("{shown} was made by {} of {}", run.label(), run.project)
+        }
         (_, Some(run)) => format!("{shown} was made by {}", run.label()),
         (Origin::Push { reference, .. }, None) => format!("{shown} was pushed to {reference}"),
         (Origin::Run { run, .. }, None) => format!("{shown} was made by {run}"),
@@ -237,11 +242,13 @@ impl Engine {
     /// The same pipeline with the same inputs and parameters as a run had, in the template that it had then.
     ///
     /// # Errors
-    /// Never, see [`Run::again`].
-    pub fn plan_rerun(&self, run: &Run, reason: String) -> Result<Run> {
+    /// `not-found` or `conflict` where a job has nowhere to go any more.
+    pub async fn plan_rerun(&self, run: &Run, reason: String) -> Result<Run> {
         let root = run.cause.root.clone();
         let cause = Cause { reason, artifact: None, root, chain: run.cause.chain.clone() };
-        run.again(cause, Timestamp::now())
+        let again = run.again(cause, Timestamp::now())?;
+        let template = compose::placed(&self.ports, &run.project, again.template.clone()).await?;
+        Ok(Run { template, ..again })
     }
 }
 

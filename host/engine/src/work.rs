@@ -6,13 +6,13 @@ use crate::{
     location,
 };
 use fuseml_domain::{
-    Address, Attributes, CollectedOutput, DEFAULT_TIMEOUT, Delivery, Descriptor, Error, InputSlot, InstanceChoice,
-    Kind, Location, Name, Origin, OutputSlot, Reference, Resources, Result, Run, Runnable, RunnableChoice, Series,
-    Step, StepEvent, StepRun, Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput,
-    fill_setting,
+    Address, Attributes, CollectedOutput, DEFAULT_TIMEOUT, Delivery, Descriptor, Error, InputSlot, Kind, Location,
+    Name, Origin, OutputSlot, Reference, Resources, Result, Run, Runnable, RunnableChoice, Series, Step, StepEvent,
+    StepRun, Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, fill_setting,
     port::{Participation, Role, StoreDraft},
     result_name,
 };
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ pub(crate) async fn prepare(ports: &Ports, run: &Run, step: &StepRun) -> Result<
 
 /// Whether this server's machine runs it. What a component does is no business of an engine: it runs in the sandbox.
 fn is_here(run: &Run, step: &StepRun, runnable: &Runnable) -> Result<bool> {
-    Ok(planned(run, step)?.agent.is_none() || runnable.component.is_some())
+    Ok(planned(run, step)?.engine().is_none() || runnable.component.is_some())
 }
 
 /// What a job that is staged needs.
@@ -101,10 +101,7 @@ impl Job {
 pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun, job: &Job) -> Result<Workload> {
     let ports = &driver.engine.ports;
     let (work, Job { runnable, inputs }) = (work_of(run, step)?, job);
-    let agent = match &planned(run, step)?.agent {
-        Some(InstanceChoice::Name(agent)) if runnable.component.is_none() => Some(agent.clone()),
-        _ => None,
-    };
+    let agent = planned(run, step)?.engine().filter(|_| runnable.component.is_none()).cloned();
     let mut workload = Workload {
         key: key_of(run, step),
         builds: None,
@@ -160,6 +157,7 @@ pub(crate) async fn collect(
         artifacts.push((left.name, made));
     }
     let mut lineage = used(step, inputs, runnable_of(step)?);
+    lineage.extend(behind_all(ports, run, step, inputs).await?);
     lineage.extend(artifacts.iter().map(|(slot, made)| part(step, slot, Role::Made, &made.address)));
     let artifacts: Vec<_> = artifacts.into_iter().map(|(_, made)| made).collect();
     let result = crate::reuse::result(run, step, &outputs);
@@ -286,7 +284,7 @@ fn describe(
         location,
         store: Store::BuiltIn,
         runnable: None,
-        origin: Origin::Run { run: maker.run.label(), step: maker.step.name.clone() },
+        origin: Origin::Run { run: maker.run.label(), step: maker.step.name.clone(), project: None },
     })
 }
 
@@ -318,7 +316,47 @@ pub(crate) fn part(step: &StepRun, slot: &str, role: Role, artifact: &Address) -
     Participation { step: step.name.clone(), slot: slot.to_owned(), role, artifact: artifact.clone() }
 }
 
-/// Everything a step used: its inputs and its runnable. Of what is anonymous nobody can be told later (S77).
+/// What the steps used that led to something anonymous, which nobody can be told of later (S77).
+pub(crate) fn behind<'a>(
+    ports: &'a Ports,
+    run: &'a Run,
+    step: &'a StepRun,
+    slot: &'a str,
+    anonymous: &'a Descriptor,
+) -> BoxFuture<'a, Result<Vec<Participation>>> {
+    Box::pin(async move {
+        let Origin::Run { step: maker, .. } = &anonymous.origin else { return Ok(Vec::new()) };
+        let Some(maker) = run.step(maker) else { return Ok(Vec::new()) };
+        let mut all = Vec::new();
+        let slot_of = |inner: &str| format!("{slot}.{inner}");
+        if let Some(runnable) = &maker.runnable {
+            all.push(part(step, &slot_of("runnable"), Role::Used, runnable));
+        }
+        for (inner, artifact) in inputs_of(ports, run, work_of(run, maker)?).await? {
+            match artifact.store {
+                Store::Local => all.extend(behind(ports, run, step, &slot_of(&inner), &artifact).await?),
+                _ => all.push(part(step, &slot_of(&inner), Role::Used, &artifact.address)),
+            }
+        }
+        Ok(all)
+    })
+}
+
+/// The same of all inputs.
+pub(crate) async fn behind_all(
+    ports: &Ports,
+    run: &Run,
+    step: &StepRun,
+    inputs: &BTreeMap<String, Descriptor>,
+) -> Result<Vec<Participation>> {
+    let mut all = Vec::new();
+    for (slot, artifact) in inputs.iter().filter(|(_, artifact)| artifact.store == Store::Local) {
+        all.extend(behind(ports, run, step, slot, artifact).await?);
+    }
+    Ok(all)
+}
+
+/// What a step used that has an address: its inputs and its runnable.
 pub(crate) fn used(step: &StepRun, inputs: &BTreeMap<String, Descriptor>, runnable: &Address) -> Vec<Participation> {
     let inputs = inputs.iter().filter(|(_, artifact)| artifact.store != Store::Local);
     let inputs = inputs.map(|(slot, artifact)| part(step, slot, Role::Used, &artifact.address));

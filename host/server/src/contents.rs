@@ -199,7 +199,7 @@ pub(crate) async fn verify(app: &App, artifact: &Descriptor) -> Result<Verificat
         _ => Vec::new(),
     };
     let provenance = match (&artifact.origin, provenance::verified(app, artifact).await) {
-        (Origin::Run { run, step }, Ok(_)) => {
+        (Origin::Run { run, step, .. }, Ok(_)) => {
             let key = app.provenance.public.id().to_string();
             Some(ProvenanceView { run: run.clone(), step: step.to_string(), key })
         }

@@ -164,7 +164,7 @@ impl Port for Endpoints {
         if let Some(path) = path {
             url = below(&url, path)?;
         }
-        let place = folder.join(file_name(&url));
+        let place = folder.join(file_name(path));
         let failed = |error: std::io::Error| Error::io("what was fetched cannot be written", &error);
         let mut file = tokio::fs::File::create_new(&place).await.map_err(failed)?;
         let host = url.host_str().unwrap_or_default().to_owned();
@@ -174,11 +174,12 @@ impl Port for Endpoints {
     }
 }
 
-/// What a file is called that lies there.
-fn file_name(url: &Url) -> String {
-    let last = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
-    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let name: String = last.chars().filter(plain).take(100).collect();
+/// What a file is called that lies at a path; the endpoint's own address is a secret.
+fn file_name(path: Option<&str>) -> String {
+    let path = path.unwrap_or_default().split('?').next().unwrap_or_default();
+    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '-' };
+    let name: String = last.chars().map(plain).take(100).collect();
     match name.trim_matches('.') {
         "" => "content".to_owned(),
         name => name.to_owned(),

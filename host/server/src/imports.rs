@@ -31,7 +31,7 @@ impl Following {
 /// `conflict` while somebody looks.
 pub(crate) fn turn(app: &App, project: &Name, name: &Name) -> Result<Flock<File>> {
     app.folder
-        .try_turn(&format!("look-{project}-{name}"))?
+        .try_turn(&format!("look+{project}+{name}"))?
         .ok_or_else(|| Error::conflict("import", format!("{project}/{name} is being looked at already")))
 }
 

@@ -22,8 +22,17 @@ use uuid::Uuid;
 
 /// Signals that wait to be looked at; beyond that it is as if they had not been heard.
 const SIGNALS: usize = 1_000;
+/// How long a server that ends waits for one that starts.
+const LEAVING: Duration = Duration::from_secs(10);
 /// Before a lost connection is made again.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// How a server ends.
+pub(crate) struct Leaving {
+    /// Nobody goes on with services.
+    pub(crate) is_last: bool,
+    _starting: Option<Flock<File>>,
+}
 
 pub(crate) struct Peers {
     catalog: Catalog,
@@ -122,13 +131,16 @@ impl Peers {
         }
     }
 
-    /// This server ends in order. Where it was the last one, nobody comes as long as the answer lives.
-    pub(crate) async fn leave(&self) -> Result<Option<Flock<File>>> {
-        let starting = self.folder.start_alone().await?;
+    /// This server ends in order: others have its runs from here on. Where it was the last one, nobody comes as long as
+    /// the answer lives, which says so.
+    pub(crate) async fn leave(&self) -> Result<Leaving> {
         self.left.store(true, Ordering::SeqCst);
-        self.catalog.end_lease(self.own.id).await?;
+        self.leases.as_ref().unwrap_or(&self.catalog).end_lease(self.own.id).await?;
         self.folder.withdraw(self.own.id);
-        Ok(self.folder.alive().is_empty().then_some(starting))
+        // Who starts now goes on with what runs; who hangs there does not keep this one from ending.
+        let starting = tokio::time::timeout(LEAVING, self.folder.start_alone()).await;
+        let starting = starting.ok().transpose()?;
+        Ok(Leaving { is_last: self.folder.alive().is_empty(), _starting: starting })
     }
 
     /// How many others live.
@@ -154,7 +166,8 @@ impl Peers {
     /// Ids of the others that live. Those that are gone are taken out of the catalog, then out of the folder.
     async fn living(&self) -> Result<BTreeSet<Uuid>> {
         let mut living = BTreeSet::new();
-        for (other, over) in self.leases.as_ref().unwrap_or(&self.catalog).replicas().await? {
+        let leases = self.leases.as_ref().unwrap_or(&self.catalog);
+        for (other, over) in leases.replicas().await? {
             if other.id == self.own.id {
                 continue;
             }
@@ -167,7 +180,7 @@ impl Peers {
                 _ if !over && other.machine != self.own.machine => drop(living.insert(other.id)),
                 gone => {
                     tracing::warn!(url = %other.url, process = other.pid, "a server is gone");
-                    self.catalog.end_lease(other.id).await?;
+                    leases.end_lease(other.id).await?;
                     if gone.is_some() {
                         self.folder.withdraw(other.id);
                     }

@@ -145,12 +145,13 @@ fn identity(artifact: &Descriptor) -> Result<Digest> {
 }
 
 async fn statement(app: &App, artifact: &Descriptor) -> Result<Statement> {
-    let Origin::Run { run: label, step } = &artifact.origin else {
+    let Origin::Run { run: label, step, project } = &artifact.origin else {
         let message = format!("{} was not made by a run, so nobody can say how", artifact.address.short());
         return Err(Error::not_found("no-provenance", message));
     };
     let lineage = app.catalog.lineage(&artifact.address, Some(1)).await?;
-    let run = lineage.runs.iter().find(|run| run.label() == *label && run.project == *artifact.project());
+    let project = project.as_ref().unwrap_or(artifact.project());
+    let run = lineage.runs.iter().find(|run| run.label() == *label && run.project == *project);
     let run = run.ok_or_else(|| {
         Error::not_found("no-provenance", format!("the run {label} that made {} is gone", artifact.address.short()))
     })?;

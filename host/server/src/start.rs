@@ -142,7 +142,8 @@ impl Server {
         }
         app.engine.stop();
         // Until services have ended nobody comes who would find them running.
-        if let Some(_alone) = app.peers.leave().await? {
+        let leaving = app.peers.leave().await?;
+        if leaving.is_last {
             app.engine.stop_services().await;
         }
         app.registry.flush().await;

@@ -91,11 +91,12 @@ fn an_anonymous_result_is_for_its_run_alone_and_gone_after() {
     assert!(shown.contains("data://shop/anonymous/"), "{shown}");
     let datasets = shop.world.json(&["artifact", "list", "--kind", "dataset"]);
     assert_eq!(datasets.as_array().map(Vec::len), Some(1), "only what was pushed: {datasets}");
-    // What came of it is called after it, and its lineage knows nothing of what lay in between.
+    // What came of it is called after it, and its lineage names what led to what lay in between.
     let model = run["outputs"]["model"]["artifact"].as_str().expect("model").to_owned();
     assert_eq!(shop.world.json(&["artifact", "show", &model])["name"], "rows-clean");
     let lineage = shop.world.fuseml(&["lineage", &model]).good().stdout();
     assert!(!lineage.contains("anonymous"), "{lineage}");
+    assert!(lineage.contains("data://shop/rows/") && lineage.contains("runnable://shop/prepare/"), "{lineage}");
     until("nothing of it is left", || shop.left() == 0);
 
     // The same rows in another order of things that are left out: made again, and what follows is the same job.
@@ -118,17 +119,46 @@ fn a_run_that_failed_makes_again_what_is_gone_when_it_goes_on() {
     shop.world.fuseml(&["run", "swap", "training/1", "train", "--param", "fail=0"]).good();
     shop.world.fuseml(&["run", "retry", "training/1", "--wait"]).good();
     assert_eq!(shop.prepared(), 2);
+}
 
-    // A paused one still has it.
-    shop.world.fuseml(&["run", "start", "training", "--param", "train.fail=1", "--wait"]).bad(7);
-    assert_eq!(shop.prepared(), 3);
+#[test]
+fn a_run_that_waits_keeps_what_it_has_and_a_killed_server_leaves_nothing_for_ever() {
+    let mut shop = Shop::new();
+    let asking = TEMPLATE.replace("name: training", "name: asking").replace(
+        "  train:\n",
+        "  ask: {approve: {message: 'Is ${steps.prepare.clean} enough?'}}\n  train:\n    after: [ask]\n",
+    );
+    shop.write("asking.yaml", &asking);
+    let count = format!("prepare.count={}", shop.world.folder.path().join("count").display());
+    let add =
+        ["pipeline", "add", "asking.yaml", "--name", "asking", "--input", "rows=data://shop/other", "--param", &count];
+    shop.world.fuseml(&add).good();
+    shop.write("other/rows.csv", "a,1\n");
+    shop.world.fuseml(&["dataset", "push", "other"]).good();
+    let state = |shop: &Shop| shop.world.json(&["run", "show", "asking/1"])["steps"][1]["state"].clone();
+    until("it asks", || state(&shop) == "awaiting-approval");
+
+    // Whatever nothing names is collected, and the server is another.
+    shop.world.fuseml(&["store", "gc", "--older-than", "0s"]).good();
+    shop.world.kill();
+    shop.world.start();
+    assert!(shop.left() > 0, "it lies there still");
+    shop.world.fuseml(&["run", "approve", "asking/1", "--wait"]).good();
+    assert_eq!(shop.prepared(), 2, "once for each of the two pipelines that took it");
+
+    // Killed at the end of a run, before it was cleared away.
+    shop.world.fuseml(&["run", "start", "asking"]).good();
+    until("it asks", || shop.world.json(&["run", "show", "asking/2"])["steps"][1]["state"] == "awaiting-approval");
+    shop.world.fuseml(&["run", "reject", "asking/2"]).good();
+    shop.world.kill();
+    shop.world.start();
+    until("nothing of it is left", || shop.left() == 0);
 }
 
 #[test]
 fn what_outlasts_a_run_cannot_be_anonymous() {
     let shop = Shop::new();
     for (what, with, says) in [
-        ("from: '${steps.train.model}'", "from: '${steps.prepare.clean}'", "gone when the run has ended"),
         ("run: {kind: train}", "serve: {kind: train}", "gone when the run has ended"),
         ("anonymous: true}", "anonymous: true, each: {count: [a, b]}}", "nobody chooses among what is `anonymous`"),
     ] {
@@ -139,4 +169,18 @@ fn what_outlasts_a_run_cannot_be_anonymous() {
         let refused = shop.world.fuseml(&["template", "check", "wrong.yaml"]).bad(2).stderr();
         assert!(refused.contains(says), "{refused}");
     }
+    // What a part gives is for the steps of others; a pipeline of it alone would give nothing.
+    let part = TEMPLATE.replace("{kind: model, from: '${steps.train.model}'}", "{from: '${steps.prepare.clean}'}");
+    shop.write("part.yaml", &part);
+    let checked = shop.world.fuseml(&["template", "check", "part.yaml"]).good().stderr();
+    assert!(checked.contains("It can only be a part of another template"), "{checked}");
+    let add = ["pipeline", "add", "part.yaml", "--name", "part", "--input", "rows=data://*"];
+    assert!(shop.world.fuseml(&add).bad(2).stderr().contains("gone when the run has ended"));
+    shop.write(
+        "whole.yaml",
+        "{schema_version: 1, name: whole, description: d, inputs: {rows: {kind: dataset}}, steps: {
+            made: {template: part.yaml, inputs: {rows: '${inputs.rows}'}},
+            again: {run: {kind: train}, inputs: {data: '${steps.made.model}'}}}}",
+    );
+    shop.world.fuseml(&["template", "check", "whole.yaml"]).good();
 }

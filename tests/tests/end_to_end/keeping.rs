@@ -45,6 +45,7 @@ name: checked
 description: d
 steps:
   rows: {fetch: {endpoint: archive, path: rows/2026.csv, kind: dataset, name: rows, sha256: SHA}}
+  train: {run: {kind: train}}
 ";
 const ARRIVED: &str = "
 schema_version: 1
@@ -124,6 +125,8 @@ fn what_is_fetched_is_trained_on_registered_and_copied_to_where_it_starts_someth
     let few = world.json(&["artifact", "show", "data://shop/few-2026@golden"]);
     assert_eq!((few["labels"]["year"].as_str(), few["store"]["kind"].as_str()), (Some("2026"), Some("built-in")));
     world.fuseml(&["artifact", "verify", "data://shop/few-2026"]).good();
+    let lineage = world.fuseml(&["lineage", "data://shop/few-2026"]).good().stdout();
+    assert!(lineage.contains("data://shop/rows-2026") && lineage.contains("runnable://shop/prepare/"), "{lineage}");
     let model = world.json(&["run", "show", "release/1"])["steps"][2]["outputs"]["model"]["artifact"].clone();
     let model = world.json(&["artifact", "show", model.as_str().expect("address")]);
     assert_eq!((model["labels"]["stage"].as_str(), model["tags"][0].as_str()), (Some("candidate"), Some("y2026")));
@@ -138,7 +141,11 @@ fn what_is_fetched_is_trained_on_registered_and_copied_to_where_it_starts_someth
     let log = world.fuseml(&[&there[..], &["run", "logs", "release/1"]].concat()).good().stdout();
     assert_eq!(log, "a,1\nb,2\n");
     let copy = world.json(&[&there[..], &["artifact", "show", "model://production/wine@live"]].concat());
-    assert_eq!(copy["origin"]["run"], "shop/release/1");
+    assert_eq!((&copy["origin"]["run"], &copy["origin"]["project"]), (&"release/1".into(), &"shop".into()));
+    let verified = world.fuseml(&["artifact", "verify", copy["address"].as_str().expect("address")]).good();
+    assert!(verified.stderr().contains("release/1"), "{}", verified.stderr());
+    let caused = world.json(&[&there[..], &["run", "show", "release/1"]].concat())["cause"]["reason"].to_string();
+    assert!(caused.contains("was made by release/1 of shop"), "{caused}");
     let lineage = world.fuseml(&["lineage", copy["address"].as_str().expect("address")]).good().stdout();
     assert!(lineage.contains("model://shop/"), "it says where it came from: {lineage}");
 
@@ -152,26 +159,27 @@ fn what_is_fetched_is_trained_on_registered_and_copied_to_where_it_starts_someth
 fn what_cannot_be_kept_says_why_and_leaves_nothing() {
     let shop = Shop::new();
     let world = &shop.world;
-    shop.add(CHECKED, &[]);
+    shop.add(&CHECKED.replace("SHA", &"0".repeat(64)), &[]);
     let failed = world.fuseml(&["run", "start", "checked", "--wait"]).bad(7).stderr();
     assert!(failed.contains("what came from archive is sha256:"), "{failed}");
     let said = failed.split("is sha256:").nth(1).and_then(|rest| rest.split(',').next()).expect("digest").to_owned();
     shop.write("right.yaml", &CHECKED.replace("SHA", &said).replace("name: checked", "name: right"));
     world.fuseml(&["pipeline", "add", "right.yaml", "--name", "right"]).good();
     world.fuseml(&["run", "start", "right", "--wait"]).good();
-    assert_eq!(
-        world.json(&["artifact", "list"]).as_array().map(|all| all.len()),
-        Some(3),
-        "two runnables, one dataset"
-    );
+    let all = || world.json(&["artifact", "list"]).as_array().map(Vec::len);
+    assert_eq!(all(), Some(4), "two runnables, a dataset and the model that was made of it without anybody saying so");
 
     for (name, step, says) in [
         ("missing", "fetch: {endpoint: archive, path: rows/1999.csv, kind: dataset, name: rows}", "answered 404"),
         ("up", "fetch: {endpoint: archive, path: ../secret, kind: dataset, name: rows}", "does not lead below"),
         ("nowhere", "fetch: {endpoint: nobody, kind: dataset, name: rows}", "nobody"),
-        ("nameless", "fetch: {endpoint: archive, path: rows/2026.csv, kind: dataset, name: 'A B'}", "is not a name"),
+        (
+            "nameless",
+            "fetch: {endpoint: archive, path: rows/2026.csv, kind: dataset, name: 'A${steps.rows.artifact}'}",
+            "is not a name",
+        ),
         ("mars", "copy: {artifact: '${steps.rows.artifact}', project: mars}", "there is no project mars"),
-        ("label", "register: {artifact: '${steps.rows.artifact}', labels: {'a=b': x}}", "a=b"),
+        ("tag", "register: {artifact: '${steps.rows.artifact}', tags: ['${steps.rows.artifact}']}", "is not a name"),
         ("renamed", "register: {artifact: '${steps.rows.artifact}', name: other}", "is registered already, as rows"),
     ] {
         let rows = "rows: {fetch: {endpoint: archive, path: rows/2026.csv, kind: dataset, name: rows}}";
@@ -180,11 +188,13 @@ fn what_cannot_be_kept_says_why_and_leaves_nothing() {
         let failed = world.fuseml(&["run", "start", name, "--wait"]).bad(7).stderr();
         assert!(failed.contains(says), "{name}: {failed}");
     }
-    let artifacts = world.json(&["artifact", "list"]);
-    assert_eq!(artifacts.as_array().map(|all| all.len()), Some(3), "{artifacts}");
+    assert_eq!(all(), Some(4));
     for (step, says) in [
         ("fetch: {endpoint: archive, kind: codeset, name: rows}", "not fetched as a file"),
         ("copy: {artifact: '${inputs.year}', project: production}", "is a value"),
+        ("register: {artifact: '${steps.rows.artifact}', labels: {'a=b': x}}", "`a=b` is no name of a label"),
+        ("register: {artifact: '${steps.rows.artifact}', tags: ['A B']}", "is not a name"),
+        ("fetch: {endpoint: archive, kind: dataset, name: rows, sha256: abc}", "abc"),
         ("register: {artifact: '${steps.it.artifact}'}", "waits for itself"),
         ("wait: {artifact: '${steps.it.artifact}', where: 'tag = live'}", "waits for itself"),
         ("register: {artifact: '${steps.rows.model}'}", "what is kept is the output `artifact`"),

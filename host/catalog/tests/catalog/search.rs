@@ -71,7 +71,7 @@ fn zoo(count: usize) -> Vec<Descriptor> {
             artifact.labels.insert("team".to_owned(), ["a", "b"][number % 2].to_owned());
         }
         if number.is_multiple_of(11) {
-            artifact.origin = Origin::Run { run: format!("train/{number}"), step: name("train") };
+            artifact.origin = Origin::Run { run: format!("train/{number}"), step: name("train"), project: None };
         }
         artifact
     };

@@ -87,10 +87,11 @@ fn check(file: &str) -> Result<(), Error> {
     let parts: BTreeMap<_, _> = parts.into_iter().map(parse).collect::<Result<_, Error>>()?;
     let all = parts.values().chain([&template]).flat_map(Template::parts);
     let installed: BTreeSet<_> = all.filter(|part| !is_file(part)).collect();
-    if installed.is_empty() {
-        template.flattened(&parts)?;
-    }
+    let whole = if installed.is_empty() { template.flattened(&parts)? } else { template.clone() };
     eprintln!("{file} is a sound template: {} with {} steps.", template.name, template.steps.len());
+    if let Err(error) = whole.check_outputs_last() {
+        eprintln!("It can only be a part of another template: {error}.");
+    }
     if !installed.is_empty() {
         let names: Vec<_> = installed.into_iter().collect();
         eprintln!("What it takes of {} is checked when a pipeline is added.", names.join(", "));

@@ -116,7 +116,7 @@ async fn the_same_job_is_done_once_and_its_result_taken_after_that() {
     let (disk, agent, engine) = pushed(&text.replace(", after: [ask]", "")).await;
     let first = disk.runs().remove(0);
     let again = async |reuse| {
-        let mut run = engine.plan_rerun(&disk.runs()[0], "again".to_owned()).expect("run");
+        let mut run = engine.plan_rerun(&disk.runs()[0], "again".to_owned()).await.expect("run");
         run.reuse = reuse;
         let started = engine.start_run(run).await.expect("run");
         let_it_work(&disk).await;

@@ -55,7 +55,7 @@ async fn start_server(disk: &Arc<Disk>, agent: &Arc<MemoryAgent>, crash: Crash, 
     let ports = Ports {
         catalog: Arc::new(MemoryCatalog { disk: disk.clone(), crash, server }),
         replicas: Arc::new(MemoryReplicas::of(disk, server)),
-        contents: Arc::new(MemoryContents),
+        contents: Arc::new(MemoryContents(disk.clone())),
         codesets: Arc::new(MemoryCodesets),
         agent: agent.clone(),
         extensions: Arc::new(MemoryExtensions { jobs: agent.jobs }),
@@ -129,6 +129,9 @@ struct Records {
     /// Servers whose lease is not over, and those that will never renew theirs.
     living: BTreeSet<usize>,
     asleep: BTreeSet<usize>,
+    trees: HashMap<Digest, Tree>,
+    /// Runs of which nothing anonymous is left.
+    tidied: BTreeSet<Uuid>,
     /// How often a server tried to save what another had taken over.
     lost: usize,
     dead: BTreeSet<usize>,
@@ -552,6 +555,22 @@ impl port::Catalog for MemoryCatalog {
         self.read(|records| Some(records.runs.iter().filter(|run| !run.state.ended()).cloned().collect()))
     }
 
+    async fn left_behind(&self, _: u32) -> Result<Vec<Run>> {
+        let is_anonymous = |run: &Run| run.template.steps.iter().any(|step| step.anonymous);
+        self.read(|records| {
+            let left = |run: &&Run| run.state.ended() && is_anonymous(run) && !records.tidied.contains(&run.id);
+            Some(records.runs.iter().filter(left).cloned().collect())
+        })
+    }
+
+    async fn nothing_left(&self, run: &Run) -> Result<()> {
+        self.write(|records| {
+            records.tidied.insert(run.id);
+            Ok(())
+        })
+        .await
+    }
+
     async fn first_open_run(&self, _: &Name, pipeline: &Name) -> Result<Option<Run>> {
         let open = |run: &&Run| run.pipeline == *pipeline && !run.state.ended();
         self.read(|records| Some(records.runs.iter().find(open).cloned()))
@@ -798,7 +817,7 @@ impl RuntimeAgent for MemoryAgent {
 }
 
 /// Every directory is a tree of one file, named by its path.
-pub struct MemoryContents;
+pub struct MemoryContents(Arc<Disk>);
 
 #[async_trait]
 impl ContentStore for MemoryContents {
@@ -816,7 +835,9 @@ impl ContentStore for MemoryContents {
     }
     async fn store_tree(&self, _: &Series, directory: &Path) -> Result<Tree> {
         let digest = Digest::of(directory.to_string_lossy().as_bytes());
-        Tree::new(vec![TreeFile { path: "model".into(), size_bytes: 1, digest, executable: false }])
+        let tree = Tree::new(vec![TreeFile { path: "model".into(), size_bytes: 1, digest, executable: false }])?;
+        self.0.records().trees.insert(tree.digest(), tree.clone());
+        Ok(tree)
     }
     async fn store_listing(&self, series: &Series, directory: &Path) -> Result<Tree> {
         self.store_tree(series, directory).await
@@ -836,8 +857,9 @@ impl ContentStore for MemoryContents {
     async fn missing(&self, _: &Tree) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
-    async fn tree(&self, _: &Digest) -> Result<Tree> {
-        Tree::new(Vec::new())
+    async fn tree(&self, digest: &Digest) -> Result<Tree> {
+        let tree = self.0.records().trees.get(digest).cloned();
+        tree.ok_or_else(|| Error::not_found("tree", digest.to_string()))
     }
     fn location(&self, tree: &Tree) -> Location {
         Location::new("contents", tree.digest().to_string())

@@ -182,3 +182,36 @@ async fn a_queued_run_begins_wherever_the_server_of_the_one_before_it_dies() {
         }
     }
 }
+
+const KEEPING: &str = "
+schema_version: 1
+name: keeping
+description: d
+inputs: {code: {kind: codeset}}
+steps:
+  build: {build: any, codeset: '${inputs.code}'}
+  train: {run: '${steps.build.trainer}', inputs: {code: '${inputs.code}'}, anonymous: true}
+  keep: {register: {artifact: '${steps.train.model}', name: kept, labels: {stage: new}, tags: [live]}}
+outputs: {model: {kind: model, from: '${steps.keep.artifact}'}}
+";
+
+#[tokio::test(start_paused = true)]
+async fn what_is_anonymous_is_kept_once_and_cleared_away_wherever_a_server_dies() {
+    let writes = pushed(disk(KEEPING), Jobs::default(), Crash::Never).await.0.writes();
+    for at in 0..writes + 1 {
+        for crash in [Crash::Before(at), Crash::After(at)] {
+            let (disk, agent) = pushed(disk(KEEPING), Jobs::default(), crash).await;
+            // Who died after the end of the run is followed by another's look.
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            let run = disk.runs().remove(0);
+            assert_eq!(run.state, RunState::Succeeded, "{crash:?}: {:?}", run.steps);
+            let models = disk.artifacts(Kind::Model);
+            assert_eq!(models.len(), 1, "{crash:?}: {models:?}");
+            assert_eq!((&*models[0].name, models[0].labels["stage"].as_str()), ("kept", "new"), "{crash:?}");
+            let begun = agent.begun();
+            assert_eq!(begun.len(), 2, "{crash:?}: {begun:?}");
+            let train = begun.iter().find(|key| key.ends_with(".train")).expect("train");
+            assert!(agent.tidied().contains(train), "{crash:?}: {:?}", agent.tidied());
+        }
+    }
+}

@@ -95,7 +95,7 @@ pub(super) async fn rerun(
             let (pipeline, artifacts) = same_inputs(&app, &before).await?;
             app.engine.plan_manual(&pipeline, artifacts, reason).await?
         }
-        false => app.engine.plan_rerun(&before, reason)?,
+        false => app.engine.plan_rerun(&before, reason).await?,
     };
     run.reuse = request.reuse;
     Ok((StatusCode::CREATED, Json(app.engine.start_run(run).await?)))

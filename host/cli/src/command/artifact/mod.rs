@@ -153,7 +153,8 @@ pub(super) fn read_address(options: &Options, text: &str) -> anyhow::Result<Addr
 fn origin(origin: &Origin) -> String {
     match origin {
         Origin::Push { reference, subject } => format!("pushed to {reference}: {subject}"),
-        Origin::Run { run, step } => format!("{run} {step}"),
+        Origin::Run { run, step, project: None } => format!("{run} {step}"),
+        Origin::Run { run, step, project: Some(project) } => format!("{run} {step} of {project}"),
         Origin::Registered { by } => format!("registered by {by}"),
     }
 }
