@@ -74,10 +74,11 @@ pub(crate) async fn foreseen(ports: &Ports, run: &Run, keep: &fuseml_domain::Kee
         name.parse::<Name>()?;
     }
     match &keep.source {
-        Source::Run(reference) => match work::resolve(run, reference)? {
-            artifact @ Value::Artifact(_) => return Ok([("artifact".to_owned(), artifact)].into()),
-            _ => {}
-        },
+        Source::Run(reference) => {
+            if let artifact @ Value::Artifact(_) = work::resolve(run, reference)? {
+                return Ok([("artifact".to_owned(), artifact)].into());
+            }
+        }
         Source::Copy { project, .. } => ports.catalog.has_project(project).await?,
         Source::Endpoint { .. } => {}
     }
