@@ -21,6 +21,8 @@ pub struct RunFilter {
     pub pipeline: Option<Name>,
     /// Only runs in whose chain this artifact stands first.
     pub root: Option<Address>,
+    /// With those of other projects.
+    pub everywhere: bool,
     pub limit: u32,
 }
 
@@ -36,6 +38,13 @@ impl Catalog {
     /// The project's runs, newest first.
     pub async fn list_runs(&self, project: &Name, filter: &RunFilter) -> Result<Vec<Run>> {
         let rows: Vec<RunRow> = match (&filter.root, &filter.pipeline) {
+            (Some(root), _) if filter.everywhere => {
+                sqlx::query_as(select_runs!("WHERE r.root = $1 ORDER BY r.id DESC LIMIT $2"))
+                    .bind(root.to_string())
+                    .bind(i64::from(filter.limit))
+                    .fetch_all(&self.database.pool)
+                    .await
+            }
             (Some(root), _) => {
                 sqlx::query_as(select_runs!("WHERE r.root = $1 AND r.project = $2 ORDER BY r.id DESC LIMIT $3"))
                     .bind(root.to_string())

@@ -149,6 +149,27 @@ fn what_is_fetched_is_trained_on_registered_and_copied_to_where_it_starts_someth
     let lineage = world.fuseml(&["lineage", copy["address"].as_str().expect("address")]).good().stdout();
     assert!(lineage.contains("model://shop/"), "it says where it came from: {lineage}");
 
+    // Whoever waits is shown what follows there, too.
+    shop.write(
+        "look-at.yaml",
+        &LOOK.replace("look", "look-at").replace("kind: model, path: model", "kind: dataset, path: model"),
+    );
+    world.fuseml(&[&there[..], &["runnable", "register", "look-at.yaml"]].concat()).good();
+    let look = "{schema_version: 1, name: looking, description: d, inputs: {rows: {kind: dataset}},
+        steps: {look: {run: {kind: look-at}, inputs: {model: '${inputs.rows}'}}}}";
+    shop.write("looking.yaml", look);
+    let add = ["pipeline", "add", "looking.yaml", "--name", "looking", "--input", "rows=data://*"];
+    world.fuseml(&[&there[..], &add].concat()).good();
+    shop.write(
+        "handing.yaml",
+        "{schema_version: 1, name: handing, description: d, inputs: {rows: {kind: dataset}},
+          steps: {hand: {copy: {artifact: '${inputs.rows}', project: production}}}}",
+    );
+    world.fuseml(&["pipeline", "add", "handing.yaml", "--name", "handing", "--input", "rows=data://shop/table"]).good();
+    shop.write("table.csv", "x,1\n");
+    let pushed = world.fuseml(&["dataset", "push", "table.csv", "--wait"]).good().stderr();
+    insta::assert_snapshot!("handed", world.steady(&pushed));
+
     // Done again it is the same.
     world.fuseml(&["run", "start", "release", "--wait"]).good();
     let models = world.json(&[&there[..], &["artifact", "list", "--kind", "model"]].concat());

@@ -68,7 +68,7 @@ pub(super) async fn artifact(client: &Client, project: &Name, root: &Address) ->
         for run in &activity.runs {
             display.show(client, project, run).await;
         }
-        if !(activity.settled || activity.quiet && all_stand(client, project, &activity.runs).await?) {
+        if !(activity.settled || activity.quiet && all_stand(client, &activity.runs).await?) {
             return Ok(None);
         }
         display.clear();
@@ -78,7 +78,7 @@ pub(super) async fn artifact(client: &Client, project: &Name, root: &Address) ->
         if activity.runs.is_empty() && activity.unstarted.is_empty() {
             eprintln!("Nothing in {project} is started by {}.", root.short());
         }
-        Ok(Some(verdict(&activity.runs)))
+        Ok(Some(verdict(project, &activity.runs)))
     };
     followed.until(judge).await
 }
@@ -100,17 +100,17 @@ async fn follow(client: &Client, project: &Name, run: &Run, is_patient: bool) ->
     let judge = async |run: &Run| {
         display.show(client, project, run).await;
         let awaits = matches!(run.waits_for(Timestamp::now()), Some(WaitsFor::Event(_)));
-        if is_patient && awaits || !all_stand(client, project, std::slice::from_ref(run)).await? {
+        if is_patient && awaits || !all_stand(client, std::slice::from_ref(run)).await? {
             return Ok(None);
         }
         display.clear();
-        Ok(Some(verdict(std::slice::from_ref(run))))
+        Ok(Some(verdict(project, std::slice::from_ref(run))))
     };
     followed.until(judge).await
 }
 
 /// Whether nothing of them moves by itself.
-async fn all_stand(client: &Client, project: &Name, runs: &[Run]) -> anyhow::Result<bool> {
+async fn all_stand(client: &Client, runs: &[Run]) -> anyhow::Result<bool> {
     let stands = |run: &Run| run.state.ended() || run.waits_for(Timestamp::now()).is_some();
     for run in runs {
         if run.state != RunState::Queued {
@@ -121,7 +121,7 @@ async fn all_stand(client: &Client, project: &Name, runs: &[Run]) -> anyhow::Res
         }
         // It moves when those before it do.
         let query = [("pipeline", run.pipeline.to_string()), ("limit", "100".to_owned())];
-        let all: Vec<Run> = client.get(&format!("/api/v1/projects/{project}/runs"), &query).await?;
+        let all: Vec<Run> = client.get(&format!("/api/v1/projects/{}/runs", run.project), &query).await?;
         let mut earlier = all.iter().filter(|other| other.number < run.number && other.state != RunState::Queued);
         if !earlier.all(stands) {
             return Ok(false);
@@ -130,22 +130,25 @@ async fn all_stand(client: &Client, project: &Name, runs: &[Run]) -> anyhow::Res
     Ok(true)
 }
 
-fn verdict(runs: &[Run]) -> ExitCode {
+fn verdict(project: &Name, runs: &[Run]) -> ExitCode {
     for run in runs {
-        let label = run.label();
+        let (called, mut label) = (called(project, run), run.label());
+        if run.project != *project {
+            label = format!("--project {} {label}", run.project);
+        }
         if run.state == RunState::Queued {
-            eprintln!("{label} waits for an earlier run of {}.", run.pipeline);
+            eprintln!("{called} waits for an earlier run of {}.", run.pipeline);
         }
         match run.waits_for(Timestamp::now()) {
             Some(WaitsFor::Approval(steps)) => {
                 for step in &steps {
                     let note = run.step(step).and_then(|step| step.note.clone()).unwrap_or_default();
-                    eprintln!("{label} asks: {note}");
+                    eprintln!("{called} asks: {note}");
                     eprintln!("  fuseml run approve {label} {step}   or   fuseml run reject {label} {step}");
                 }
             }
             Some(WaitsFor::Event(_)) => eprintln!("`fuseml run watch {label}` shows how it goes on."),
-            Some(WaitsFor::Resume) => eprintln!("{label} is paused; `fuseml run resume {label}` lets it go on."),
+            Some(WaitsFor::Resume) => eprintln!("{called} is paused; `fuseml run resume {label}` lets it go on."),
             None => {}
         }
     }
@@ -155,6 +158,11 @@ fn verdict(runs: &[Run]) -> ExitCode {
         () if runs.iter().any(|run| !run.state.ended()) => ExitCode::from(RUN_WAITS),
         () => ExitCode::SUCCESS,
     }
+}
+
+/// A run as whoever works in the project calls it.
+fn called(project: &Name, run: &Run) -> String {
+    if run.project == *project { run.label() } else { format!("{}/{}", run.project, run.label()) }
 }
 
 /// What was said so far, and the moving lines of what still runs.
@@ -184,7 +192,7 @@ impl Display {
     }
 
     async fn show(&mut self, client: &Client, project: &Name, run: &Run) {
-        let label = run.label();
+        let label = called(project, run);
         if !self.runs.contains_key(&label) {
             self.runs.insert(label.clone(), RunState::Running);
             self.say(&format!("{label}: {}", run.cause.reason));
@@ -201,7 +209,7 @@ impl Display {
     }
 
     async fn show_step(&mut self, client: &Client, project: &Name, run: &Run, step: &StepRun) {
-        let mut key = format!("{} {}", run.label(), step.name);
+        let mut key = format!("{} {}", called(project, run), step.name);
         for earlier in &step.earlier {
             let key = if earlier.number == 1 { key.clone() } else { format!("{key}, try {}", earlier.number) };
             let before = self.said.insert(key.clone(), earlier.state);
@@ -253,7 +261,7 @@ impl Display {
         let note = step.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
         self.say(&format!("{key} {}{time}{note}", step.state));
         if step.state == StepState::Failed {
-            self.show_failure(client, project, run, step).await;
+            self.show_failure(client, run, step).await;
         }
     }
 
@@ -268,10 +276,10 @@ impl Display {
     }
 
     /// The end of the log, and how to see all of it.
-    async fn show_failure(&self, client: &Client, project: &Name, run: &Run, step: &StepRun) {
+    async fn show_failure(&self, client: &Client, run: &Run, step: &StepRun) {
         let mut tail = VecDeque::new();
         let mut cursor = 0;
-        while let Ok(chunk) = log_chunk(client, project, run, &step.name, cursor).await {
+        while let Ok(chunk) = log_chunk(client, &run.project, run, &step.name, cursor).await {
             if chunk.cursor == cursor {
                 break;
             }

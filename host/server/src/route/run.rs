@@ -45,7 +45,7 @@ pub(super) async fn list(
 ) -> Answer<Json<Vec<Run>>> {
     app.catalog.check_project(&project).await?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
-    let filter = RunFilter { pipeline: query.pipeline, root: query.root, limit };
+    let filter = RunFilter { pipeline: query.pipeline, root: query.root, limit, ..RunFilter::default() };
     Ok(Json(app.catalog.list_runs(&project, &filter).await?))
 }
 
@@ -191,7 +191,8 @@ pub(super) async fn activity_of(app: &App, root: &Address) -> fuseml_domain::Res
     let root = app.catalog.artifact(root).await?;
     // Settled is read first: a run that begins in between is then still in the list.
     let (quiet, settled) = app.catalog.settled(&root.address, &root.id).await?;
-    let filter = RunFilter { pipeline: None, root: Some(root.address.clone()), limit: MAX_LIMIT };
+    let root_of = Some(root.address.clone());
+    let filter = RunFilter { root: root_of, everywhere: true, limit: MAX_LIMIT, ..RunFilter::default() };
     let mut runs = app.catalog.list_runs(root.project(), &filter).await?;
     runs.reverse();
     let unstarted = app.catalog.unstarted(&root.address, &root.id).await?;
