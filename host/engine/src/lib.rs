@@ -105,6 +105,8 @@ pub struct Engine {
     /// By the artifact at the beginning: something of what follows from it is not as it was.
     root_moves: Arrivals<Address>,
     drivers: Mutex<HashMap<Uuid, Told>>,
+    /// Another server is gone: its runs are anybody's.
+    gone: Notify,
     /// How many servers are beside this one.
     others: AtomicUsize,
     /// Fetching, registering and copying share the disk and the network.
@@ -125,6 +127,7 @@ impl Engine {
             run_moves: Arrivals::default(),
             root_moves: Arrivals::default(),
             drivers: Mutex::new(HashMap::new()),
+            gone: Notify::new(),
             others: AtomicUsize::new(0),
             keeping: Semaphore::new(keeping::AT_ONCE),
             stopping: CancellationToken::new(),

@@ -34,6 +34,7 @@ async fn renew(engine: &Arc<Engine>) {
         let before = engine.others.swap(others, Ordering::Relaxed);
         if others < before {
             tracing::info!(others, "a server is gone");
+            engine.gone.notify_one();
         }
         if others != before {
             // What was told while this one was not known, or by one that died before it could tell, was not heard.
@@ -45,7 +46,11 @@ async fn renew(engine: &Arc<Engine>) {
 }
 
 async fn look(engine: &Arc<Engine>) {
-    while pause(engine).await {
+    loop {
+        tokio::select! {
+            goes_on = pause(engine) => if !goes_on { return },
+            () = engine.gone.notified() => {}
+        }
         let looked = async {
             let taken = engine.ports.replicas.take_over().await?;
             if !taken.is_empty() {
