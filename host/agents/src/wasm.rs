@@ -2,8 +2,8 @@
 //!
 //! What such a job does, it does to its own folder, so it has no supervisor: one that a server's end interrupted is
 //! run again from the beginning. Each server has a place for the folders of its jobs, so that one that takes over from
-//! another never shares a folder with what may still run there. What it is, is written down once somebody is told that it runs; one that ends sooner
-//! is written down when it has ended, and whoever waits for it does not wait for that.
+//! another never shares a folder with what may still run there. What a job is, is written down once somebody is told
+//! that it runs; one that ends sooner is written down when it has ended, and whoever waits for it does not wait for that.
 
 use crate::{
     place::{self, Place},

@@ -135,7 +135,10 @@ impl Peers {
     /// the answer lives, which says so.
     pub(crate) async fn leave(&self) -> Result<Leaving> {
         self.left.store(true, Ordering::SeqCst);
-        self.leases.as_ref().unwrap_or(&self.catalog).end_lease(self.own.id).await?;
+        // Without it the others see that its lock is gone.
+        if let Err(error) = self.leases.as_ref().unwrap_or(&self.catalog).end_lease(self.own.id).await {
+            tracing::warn!(%error, "this server's lease could not be ended");
+        }
         self.folder.withdraw(self.own.id);
         // Who starts now goes on with what runs; who hangs there does not keep this one from ending.
         let starting = tokio::time::timeout(LEAVING, self.folder.start_alone()).await;
@@ -171,13 +174,13 @@ impl Peers {
             if other.id == self.own.id {
                 continue;
             }
-            // Of another boot, or of another space of process ids, the lock says nothing.
-            let lock = self.folder.is_alive(other.id)?;
-            match lock {
+            // Of another boot, or of another space of process ids, the lock says nothing; but who has a file is alone.
+            let may_be_elsewhere = self.leases.is_some() && other.machine != self.own.machine;
+            match self.folder.is_alive(other.id)? {
                 // One that overslept its lease is still there, and may come back.
                 Some(true) if over => {}
                 Some(true) => drop(living.insert(other.id)),
-                _ if !over && other.machine != self.own.machine => drop(living.insert(other.id)),
+                _ if !over && may_be_elsewhere => drop(living.insert(other.id)),
                 gone => {
                     tracing::warn!(url = %other.url, process = other.pid, "a server is gone");
                     leases.end_lease(other.id).await?;
@@ -261,12 +264,10 @@ async fn wait_for_strangers(catalog: &Catalog, own: &Replica, folder: &DataFolde
     loop {
         let mut stranger = None;
         for (other, over) in catalog.replicas().await?.into_iter().filter(|(other, _)| other.id != own.id) {
-            let lock = folder.is_alive(other.id)?;
             let is_elsewhere = other.machine != own.machine;
-            match lock {
-                // Dead, and let go of by this machine.
-                Some(false) if !is_elsewhere => {}
-                Some(true) if !is_elsewhere => {}
+            match folder.is_alive(other.id)? {
+                // Whether it lives, this machine says.
+                Some(_) if !is_elsewhere => {}
                 _ if over => {}
                 _ => stranger = Some((other, is_elsewhere)),
             }

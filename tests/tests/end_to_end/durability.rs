@@ -100,6 +100,36 @@ fn a_stopped_server_brings_its_services_back_and_a_cancelled_run_leaves_nothing(
     until("the service is back", || world.json(&["service", "list"])[0]["state"] == "ready");
 }
 
+#[test]
+fn a_server_after_a_power_cut_goes_on_with_what_the_one_before_it_drove() {
+    let mut world = World::new();
+    world.fuseml(&["project", "create", "shop"]).good();
+    world.fuseml(&["project", "set", "shop"]).good();
+    let folder = world.folder.path().to_owned();
+    fs::write(
+        folder.join("ask.yaml"),
+        "{schema_version: 1, name: ask, description: d, steps: {ask: {approve: {message: m}}}}",
+    )
+    .expect("template");
+    world.fuseml(&["pipeline", "add", "ask.yaml", "--name", "ask"]).good();
+    world.fuseml(&["run", "start", "ask"]).good();
+    until("it asks", || world.json(&["run", "show", "ask/1"])["steps"][0]["state"] == "awaiting-approval");
+    world.kill();
+    // Another boot, and nothing that was locked is there.
+    let forget = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
+                  db.execute('UPDATE servers SET machine = \"another boot\"'); db.commit()";
+    let database = world.data().join("catalog.db");
+    let done = std::process::Command::new("python3").arg("-c").arg(forget).arg(database).status().expect("python3");
+    assert!(done.success());
+    fs::remove_dir_all(world.data().join("servers")).expect("servers");
+
+    world.start();
+
+    assert_eq!(world.json(&["server", "list"]).as_array().map(Vec::len), Some(1));
+    assert_eq!(world.json(&["server", "list"])[0]["open_runs"], 1);
+    world.fuseml(&["run", "approve", "ask/1", "--wait"]).good();
+}
+
 /// How often the server is killed.
 const KILLS: usize = 12;
 /// Jobs of each run.
