@@ -4,9 +4,9 @@
 //! after a crash begins with the state that the catalog holds.
 
 use crate::{
-    Engine, build, calling, choice, condition, keeping,
+    Engine, anonymous, build, calling, choice, condition, keeping,
     pool::Share,
-    replicas, reuse, service, sprint, waiting,
+    reuse, service, sprint, waiting,
     work::{self, Job},
 };
 use fuseml_domain::{
@@ -92,7 +92,7 @@ impl Driver {
             }
             if is_over && advancing.is_empty() {
                 if run.state.ended() {
-                    replicas::tidy(&self.engine, &run).await;
+                    anonymous::tidy(&self.engine, &run).await;
                     tracing::info!(run = %run.label(), project = %run.project, state = %run.state, "run ended");
                 }
                 return;

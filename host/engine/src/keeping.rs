@@ -2,7 +2,7 @@
 //! again: contents are known by what they are.
 
 use crate::{
-    Ports,
+    Ports, anonymous,
     driver::Outcome,
     location,
     work::{self, part},
@@ -128,7 +128,7 @@ async fn register(ports: &Ports, run: &Run, step: &StepRun, value: Value, name: 
             let series = Series::new(&run.project, anonymous.kind(), name.as_ref().unwrap_or(&anonymous.name));
             let artifact = stored(ports, run, step, &anonymous, series).await?;
             let note = format!("{} is registered", artifact.address.short());
-            let behind = work::behind(ports, run, step, "artifact", &anonymous).await?;
+            let behind = anonymous::behind(ports, run, step, "artifact", &anonymous).await?;
             Ok(Kept { artifact, is_new: true, made_of: None, behind, note })
         }
         Value::Artifact(address) => {
@@ -160,7 +160,7 @@ async fn copy(
     ports.catalog.has_project(project).await?;
     let (source, made_of, behind) = match value {
         Value::Anonymous(anonymous) => {
-            let behind = work::behind(ports, run, step, "artifact", &anonymous).await?;
+            let behind = anonymous::behind(ports, run, step, "artifact", &anonymous).await?;
             (*anonymous, None, behind)
         }
         Value::Artifact(address) => (ports.catalog.artifact(&address).await?, Some(address), Vec::new()),

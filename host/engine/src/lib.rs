@@ -4,6 +4,7 @@
 //! that dies is replaced, [`Engine::start`] takes up every open run where its last transition left it, and a
 //! workload's key makes a second submission the same workload.
 
+mod anonymous;
 mod arrivals;
 mod build;
 mod calling;

@@ -1,7 +1,7 @@
 //! Servers beside this one on the same catalog: each drives the runs that it holds, and takes over those of who died.
 
-use crate::Engine;
-use fuseml_domain::{Error, Result, Run, Signal, StepRun};
+use crate::{Engine, anonymous};
+use fuseml_domain::{Error, Result, Run, Signal};
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
@@ -60,36 +60,13 @@ async fn look(engine: &Arc<Engine>) {
             check_drivers(engine).await?;
             begin_stuck(engine).await?;
             for run in engine.ports.catalog.left_behind(TOGETHER).await? {
-                tidy(engine, &run).await;
+                anonymous::tidy(engine, &run).await;
             }
             Ok::<_, Error>(())
         };
         if let Err(error) = looked.await {
             tracing::error!(%error, "what this server drives could not be looked at; trying again");
         }
-    }
-}
-
-/// Removes what steps of a run that has ended left for each other (S76). What a server did not live to remove another does.
-pub(crate) async fn tidy(engine: &Engine, run: &Run) {
-    let mut is_all = true;
-    let left = |step: &&StepRun| run.template.step(&step.name).is_some_and(|step| step.anonymous);
-    let mut any = false;
-    for step in run.steps.iter().filter(left) {
-        any = true;
-        let tries = step.earlier.iter().filter_map(|it| it.workload.as_ref()).chain(&step.workload);
-        for key in tries {
-            if let Err(error) = engine.ports.agent.tidy(key).await {
-                tracing::warn!(%key, %error, "what was anonymous could not be removed; trying again");
-                is_all = false;
-            }
-        }
-    }
-    if any
-        && is_all
-        && let Err(error) = engine.ports.catalog.nothing_left(run).await
-    {
-        tracing::warn!(run = %run.label(), %error, "that nothing is left of it could not be noted");
     }
 }
 

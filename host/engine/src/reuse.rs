@@ -1,7 +1,7 @@
 //! Jobs that were done before: their earlier result is taken, if it is still there.
 
 use crate::{
-    Ports,
+    Ports, anonymous,
     driver::{Driver, Outcome, key_of},
     sprint,
     work::{self, Chosen},
@@ -27,7 +27,7 @@ pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun, collecting
     match look(ports, run, step, &chosen, identity.as_ref()).await? {
         Look::Found(result) => {
             let mut lineage = work::used(step, &chosen.inputs, &chosen.address);
-            lineage.extend(work::behind_all(ports, run, step, &chosen.inputs).await?);
+            lineage.extend(anonymous::behind_all(ports, run, step, &chosen.inputs).await?);
             for (slot, value) in &result.outputs {
                 if let Value::Artifact(address) = value {
                     lineage.push(work::part(step, slot, Role::Reused, address));

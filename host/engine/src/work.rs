@@ -1,7 +1,7 @@
 //! Jobs: from a step and its inputs to a workload, and from what it left to registered artifacts (S32–S34).
 
 use crate::{
-    Ports,
+    Ports, anonymous,
     driver::{Driver, Outcome, key_of},
     location,
 };
@@ -12,7 +12,6 @@ use fuseml_domain::{
     port::{Participation, Role, StoreDraft},
     result_name,
 };
-use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -146,7 +145,7 @@ pub(crate) async fn collect(
     let Job { runnable, inputs } = job;
     let maker = Maker { run, step, runnable, inputs };
     if planned(run, step)?.anonymous {
-        return collect_anonymous(driver, &maker, workload).await;
+        return anonymous::collect(driver, &maker, workload).await;
     }
     let mut artifacts = Vec::new();
     let mut outputs = BTreeMap::new();
@@ -157,7 +156,7 @@ pub(crate) async fn collect(
         artifacts.push((left.name, made));
     }
     let mut lineage = used(step, inputs, runnable_of(step)?);
-    lineage.extend(behind_all(ports, run, step, inputs).await?);
+    lineage.extend(anonymous::behind_all(ports, run, step, inputs).await?);
     lineage.extend(artifacts.iter().map(|(slot, made)| part(step, slot, Role::Made, &made.address)));
     let artifacts: Vec<_> = artifacts.into_iter().map(|(_, made)| made).collect();
     let result = crate::reuse::result(run, step, &outputs);
@@ -174,43 +173,16 @@ pub(crate) async fn collect(
     })
 }
 
-/// What a step made for others of its run stays where it lies (S76): it is listed, so that who takes it can tell that it
-/// is whole.
-async fn collect_anonymous(driver: &Driver, maker: &Maker<'_>, workload: &Workload) -> Result<Outcome> {
-    let ports = &driver.engine.ports;
-    let mut outputs = BTreeMap::new();
-    for left in ports.agent.outputs(workload).await? {
-        let Some(slot) = maker.runnable.outputs.get(&left.name) else { continue };
-        let series = maker.series(ports, slot, &left).await?;
-        let tree = ports.contents.store_listing(&series, &left.path).await?;
-        let read = ports.contents.describe(slot.kind, &left.path, &tree).await;
-        let location = Location::new("file", left.path.to_string_lossy()).with_digest(tree.digest());
-        let mut made = describe(maker, series, slot, &left, (&tree, read, location))?;
-        made.address = Address::of_version(slot.kind, &maker.run.project, &ANONYMOUS.parse()?, &made.id);
-        made.store = Store::Local;
-        outputs.insert(left.name.clone(), Value::Anonymous(Box::new(made)));
-    }
-    let lineage = used(maker.step, maker.inputs, runnable_of(maker.step)?);
-    Ok(Outcome {
-        earlier: Vec::new(),
-        event: StepEvent::Succeeded { outputs, note: None },
-        extras: Some(Box::new(move |change| change.lineage.clone_from(&lineage))),
-    })
-}
-
-/// The name in addresses of what has none.
-const ANONYMOUS: &str = "anonymous";
-
-struct Maker<'a> {
-    run: &'a Run,
-    step: &'a StepRun,
-    runnable: &'a Runnable,
-    inputs: &'a BTreeMap<String, Descriptor>,
+pub(crate) struct Maker<'a> {
+    pub(crate) run: &'a Run,
+    pub(crate) step: &'a StepRun,
+    pub(crate) runnable: &'a Runnable,
+    pub(crate) inputs: &'a BTreeMap<String, Descriptor>,
 }
 
 impl Maker<'_> {
     /// What an output is called.
-    async fn series(&self, ports: &Ports, slot: &OutputSlot, left: &CollectedOutput) -> Result<Series> {
+    pub(crate) async fn series(&self, ports: &Ports, slot: &OutputSlot, left: &CollectedOutput) -> Result<Series> {
         let made_of = named_after(ports, self.run, self.step, self.inputs).await?;
         let made_of = made_of.as_ref().map(|artifact| (artifact.kind(), &artifact.name));
         let name = result_name(made_of, &self.run.pipeline, slot.kind, &left.name)?;
@@ -256,7 +228,7 @@ async fn register(driver: &Driver, maker: &Maker<'_>, slot: &OutputSlot, left: &
     Ok(made)
 }
 
-fn describe(
+pub(crate) fn describe(
     maker: &Maker<'_>,
     series: Series,
     slot: &OutputSlot,
@@ -314,46 +286,6 @@ pub(crate) fn of_what(inputs: &BTreeMap<String, Descriptor>) -> Option<&Descript
 
 pub(crate) fn part(step: &StepRun, slot: &str, role: Role, artifact: &Address) -> Participation {
     Participation { step: step.name.clone(), slot: slot.to_owned(), role, artifact: artifact.clone() }
-}
-
-/// What the steps used that led to something anonymous, which nobody can be told of later (S77).
-pub(crate) fn behind<'a>(
-    ports: &'a Ports,
-    run: &'a Run,
-    step: &'a StepRun,
-    slot: &'a str,
-    anonymous: &'a Descriptor,
-) -> BoxFuture<'a, Result<Vec<Participation>>> {
-    Box::pin(async move {
-        let Origin::Run { step: maker, .. } = &anonymous.origin else { return Ok(Vec::new()) };
-        let Some(maker) = run.step(maker) else { return Ok(Vec::new()) };
-        let mut all = Vec::new();
-        let slot_of = |inner: &str| format!("{slot}.{inner}");
-        if let Some(runnable) = &maker.runnable {
-            all.push(part(step, &slot_of("runnable"), Role::Used, runnable));
-        }
-        for (inner, artifact) in inputs_of(ports, run, work_of(run, maker)?).await? {
-            match artifact.store {
-                Store::Local => all.extend(behind(ports, run, step, &slot_of(&inner), &artifact).await?),
-                _ => all.push(part(step, &slot_of(&inner), Role::Used, &artifact.address)),
-            }
-        }
-        Ok(all)
-    })
-}
-
-/// The same of all inputs.
-pub(crate) async fn behind_all(
-    ports: &Ports,
-    run: &Run,
-    step: &StepRun,
-    inputs: &BTreeMap<String, Descriptor>,
-) -> Result<Vec<Participation>> {
-    let mut all = Vec::new();
-    for (slot, artifact) in inputs.iter().filter(|(_, artifact)| artifact.store == Store::Local) {
-        all.extend(behind(ports, run, step, slot, artifact).await?);
-    }
-    Ok(all)
 }
 
 /// What a step used that has an address: its inputs and its runnable.

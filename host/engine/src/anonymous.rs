@@ -1,0 +1,103 @@
+//! What steps make for others of their run alone: it stays where it lies, and goes when the run has ended (S76-S78).
+
+use crate::{
+    Engine, Ports,
+    driver::{Driver, Outcome},
+    work::{self, Maker},
+};
+use fuseml_domain::{
+    Address, Descriptor, Location, Origin, Result, Run, StepEvent, StepRun, Store, Value, Workload,
+    port::{Participation, Role},
+};
+use futures::future::BoxFuture;
+use std::collections::BTreeMap;
+
+/// What a step made for others of its run stays where it lies (S76): it is listed, so that who takes it can tell that it
+/// is whole.
+pub(crate) async fn collect(driver: &Driver, maker: &Maker<'_>, workload: &Workload) -> Result<Outcome> {
+    let ports = &driver.engine.ports;
+    let mut outputs = BTreeMap::new();
+    for left in ports.agent.outputs(workload).await? {
+        let Some(slot) = maker.runnable.outputs.get(&left.name) else { continue };
+        let series = maker.series(ports, slot, &left).await?;
+        let tree = ports.contents.store_listing(&series, &left.path).await?;
+        let read = ports.contents.describe(slot.kind, &left.path, &tree).await;
+        let location = Location::new("file", left.path.to_string_lossy()).with_digest(tree.digest());
+        let mut made = work::describe(maker, series, slot, &left, (&tree, read, location))?;
+        made.address = Address::of_version(slot.kind, &maker.run.project, &ANONYMOUS.parse()?, &made.id);
+        made.store = Store::Local;
+        outputs.insert(left.name.clone(), Value::Anonymous(Box::new(made)));
+    }
+    let lineage = work::used(maker.step, maker.inputs, work::runnable_of(maker.step)?);
+    Ok(Outcome {
+        earlier: Vec::new(),
+        event: StepEvent::Succeeded { outputs, note: None },
+        extras: Some(Box::new(move |change| change.lineage.clone_from(&lineage))),
+    })
+}
+
+/// The name in addresses of what has none.
+const ANONYMOUS: &str = "anonymous";
+
+/// What the steps used that led to something anonymous, which nobody can be told of later (S77).
+pub(crate) fn behind<'a>(
+    ports: &'a Ports,
+    run: &'a Run,
+    step: &'a StepRun,
+    slot: &'a str,
+    anonymous: &'a Descriptor,
+) -> BoxFuture<'a, Result<Vec<Participation>>> {
+    Box::pin(async move {
+        let Origin::Run { step: maker, .. } = &anonymous.origin else { return Ok(Vec::new()) };
+        let Some(maker) = run.step(maker) else { return Ok(Vec::new()) };
+        let mut all = Vec::new();
+        let slot_of = |inner: &str| format!("{slot}.{inner}");
+        if let Some(runnable) = &maker.runnable {
+            all.push(work::part(step, &slot_of("runnable"), Role::Used, runnable));
+        }
+        for (inner, artifact) in work::inputs_of(ports, run, work::work_of(run, maker)?).await? {
+            match artifact.store {
+                Store::Local => all.extend(behind(ports, run, step, &slot_of(&inner), &artifact).await?),
+                _ => all.push(work::part(step, &slot_of(&inner), Role::Used, &artifact.address)),
+            }
+        }
+        Ok(all)
+    })
+}
+
+/// The same of all inputs.
+pub(crate) async fn behind_all(
+    ports: &Ports,
+    run: &Run,
+    step: &StepRun,
+    inputs: &BTreeMap<String, Descriptor>,
+) -> Result<Vec<Participation>> {
+    let mut all = Vec::new();
+    for (slot, artifact) in inputs.iter().filter(|(_, artifact)| artifact.store == Store::Local) {
+        all.extend(behind(ports, run, step, slot, artifact).await?);
+    }
+    Ok(all)
+}
+
+/// Removes what steps of a run that has ended left for each other (S76). What a server did not live to remove another does.
+pub(crate) async fn tidy(engine: &Engine, run: &Run) {
+    let mut is_all = true;
+    let left = |step: &&StepRun| run.template.step(&step.name).is_some_and(|step| step.anonymous);
+    let mut any = false;
+    for step in run.steps.iter().filter(left) {
+        any = true;
+        let tries = step.earlier.iter().filter_map(|it| it.workload.as_ref()).chain(&step.workload);
+        for key in tries {
+            if let Err(error) = engine.ports.agent.tidy(key).await {
+                tracing::warn!(%key, %error, "what was anonymous could not be removed; trying again");
+                is_all = false;
+            }
+        }
+    }
+    if any
+        && is_all
+        && let Err(error) = engine.ports.catalog.nothing_left(run).await
+    {
+        tracing::warn!(run = %run.label(), %error, "that nothing is left of it could not be noted");
+    }
+}
