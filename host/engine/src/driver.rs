@@ -326,13 +326,13 @@ impl Driver {
                     self.tidy(&before, step, &outcome.event);
                     return Ok(());
                 }
-                // Only people's commands change a run beside its driver; the transition still stands.
                 // What it gives somebody cannot be given, such as one label too many: that is the step's failure.
                 Err(error)
                     if !change.marks.is_empty() && matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound) =>
                 {
                     outcome = StepEvent::Failed { message: error.message, may_pass: false }.into();
                 }
+                // Only people's commands change a run beside its driver; the transition still stands.
                 Err(error) if error.code == "stale-run" => self.know(self.engine.ports.catalog.run(before.id).await?),
                 Err(error) => return Err(error),
             }

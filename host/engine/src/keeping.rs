@@ -9,7 +9,7 @@ use crate::{
 };
 use fuseml_domain::{
     Address, Attributes, Descriptor, Error, ErrorKind, Name, Origin, Result, Run, Series, Source, StepEvent, StepRun,
-    Store, Value, check_pushed,
+    Store, Tree, Value, check_pushed,
     port::{Mark, Participation, Role},
 };
 use jiff::Timestamp;
@@ -32,6 +32,7 @@ struct Kept {
     note: String,
 }
 
+/// Fetches, registers or copies, whichever the step does; one that takes too long fails.
 pub(crate) async fn keep(
     ports: &Ports,
     run: &Run,
@@ -190,7 +191,8 @@ async fn stored(ports: &Ports, run: &Run, step: &StepRun, source: &Descriptor, s
     let contents = location::locate(ports, source).await?;
     ports.contents.stage(&contents, &folder).await.map_err(|error| error.context(source.address.short()))?;
     let facts = Facts { attributes: source.attributes.clone(), metrics: source.metrics.clone() };
-    made(ports, run, step, series, &folder, facts).await
+    let tree = ports.contents.store_tree(&series, &folder).await?;
+    made(ports, run, step, series, (&folder, &tree), facts).await
 }
 
 async fn fetch(
@@ -203,15 +205,16 @@ async fn fetch(
     let scratch = ports.contents.scratch()?;
     let folder = (*scratch).as_ref();
     ports.endpoints.fetch(&run.project, endpoint, path, folder, limit).await?;
+    let tree = ports.contents.store_tree(&series, folder).await?;
     if let Some(wanted) = sha256 {
-        let tree = ports.contents.store_listing(&series, folder).await?;
         let came = tree.files().first().map(|file| file.digest.hex().to_owned()).unwrap_or_default();
+        // What nothing names is collected.
         if !came.eq_ignore_ascii_case(wanted.trim_start_matches("sha256:")) {
             let message = format!("what came from {endpoint} is sha256:{came}, not {wanted}");
             return Err(Error::invalid("digest", message));
         }
     }
-    let artifact = made(ports, run, step, series, folder, Facts::default()).await?;
+    let artifact = made(ports, run, step, series, (folder, &tree), Facts::default()).await?;
     let note = format!("{} came from {endpoint}", artifact.address.short());
     Ok(Kept { artifact, is_new: true, made_of: None, behind: Vec::new(), note })
 }
@@ -223,16 +226,16 @@ struct Facts {
     metrics: BTreeMap<String, f64>,
 }
 
+/// An artifact of contents that are stored.
 async fn made(
     ports: &Ports,
     run: &Run,
     step: &StepRun,
     series: Series,
-    folder: &Path,
+    (folder, tree): (&Path, &Tree),
     facts: Facts,
 ) -> Result<Descriptor> {
-    let tree = ports.contents.store_tree(&series, folder).await?;
-    let mut attributes = ports.contents.describe(series.kind, folder, &tree).await;
+    let mut attributes = ports.contents.describe(series.kind, folder, tree).await;
     attributes.extend(facts.attributes);
     attributes.insert("size-bytes".to_owned(), tree.size_bytes().to_string());
     // Who reads it in another project has to know whose run that was.
@@ -249,7 +252,7 @@ async fn made(
         metrics: facts.metrics,
         labels: Attributes::new(),
         tags: Vec::new(),
-        location: ports.contents.location(&tree),
+        location: ports.contents.location(tree),
         store: Store::BuiltIn,
         runnable: None,
         origin: Origin::Run { run: run.label(), step: step.name.clone(), project },
@@ -268,6 +271,6 @@ async fn made(
         Err(error) if error.kind != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    ports.contents.publish(&artifact, &tree, true).await.map_err(|error| error.context(artifact.address.short()))?;
+    ports.contents.publish(&artifact, tree, true).await.map_err(|error| error.context(artifact.address.short()))?;
     Ok(artifact)
 }

@@ -272,6 +272,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_fetched_file_is_called_as_its_path_says_and_never_as_the_secret_address() {
+        for (path, wanted) in [
+            (Some("rows/2026.csv?token=x"), "2026.csv"),
+            (Some("rows/a b.csv"), "a-b.csv"),
+            (Some("rows/"), "rows"),
+            (Some("/.."), "content"),
+            (None, "content"),
+        ] {
+            assert_eq!(file_name(path), wanted, "{path:?}");
+        }
+    }
+
+    #[test]
     fn a_path_stays_below_the_endpoint() {
         let url: Url = "https://crm.example/api/v1/".parse().expect("url");
         for (path, wanted) in [

@@ -35,7 +35,6 @@ CREATE UNIQUE INDEX received_events_delivery ON received_events (project, webhoo
   WHERE delivery IS NOT NULL;
 CREATE INDEX received_events_pending ON received_events (sequence) WHERE settled = 0;
 CREATE INDEX received_events_of_project ON received_events (project, sequence);
-CREATE INDEX received_events_of_project_by_age ON received_events (project, received);
 CREATE INDEX received_events_by_age ON received_events (received);
 
 -- Whether its pipeline started it by itself, and it was not overtaken.

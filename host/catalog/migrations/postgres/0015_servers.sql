@@ -10,12 +10,12 @@ CREATE TABLE servers (
 
 -- The server that drives a run, or sees to a push; empty for none.
 ALTER TABLE runs ADD COLUMN server TEXT COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE pending_pushes ADD COLUMN server TEXT COLLATE "C" NOT NULL DEFAULT '';
 CREATE INDEX runs_open_of_server ON runs (server, id) WHERE state IN ('queued', 'running', 'paused');
 
 -- Whether a run may have left anonymous results in the local space of its agents.
 ALTER TABLE runs ADD COLUMN leaves BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX runs_that_left ON runs (id) WHERE leaves = 1 AND state IN ('succeeded', 'failed', 'cancelled');
-ALTER TABLE pending_pushes ADD COLUMN server TEXT COLLATE "C" NOT NULL DEFAULT '';
 
 -- Counts changes of extensions, in the transaction of each: a server that sees another number forgets what it keeps of
 -- them, and one that listens is told.
@@ -33,3 +33,6 @@ CREATE TRIGGER extension_versions_change AFTER INSERT OR UPDATE OR DELETE ON ext
   FOR EACH STATEMENT EXECUTE FUNCTION count_extension_change();
 CREATE TRIGGER instances_change AFTER INSERT OR UPDATE OR DELETE ON instances
   FOR EACH STATEMENT EXECUTE FUNCTION count_extension_change();
+
+-- Who waits for an event looks at those that came since it began to wait.
+CREATE INDEX received_events_of_project_by_age ON received_events (project, received);
