@@ -26,6 +26,7 @@ mod runs;
 mod schedules;
 mod search;
 mod secrets;
+mod services;
 mod stores;
 mod touched;
 mod transitions;

@@ -152,23 +152,11 @@ impl port::Catalog for Catalog {
     }
 
     async fn service(&self, project: &Name, pipeline: &Name, name: &Name) -> Result<Option<Service>> {
-        let text: Option<String> =
-            sqlx::query_scalar("SELECT document FROM services WHERE project = $1 AND pipeline = $2 AND name = $3")
-                .bind(&**project)
-                .bind(&**pipeline)
-                .bind(&**name)
-                .fetch_optional(&self.database.pool)
-                .await
-                .map_err(failed)?;
-        text.map(|text| from_json(&text)).transpose()
+        self.stored_service(project, pipeline, name).await
     }
 
     async fn services(&self) -> Result<Vec<Service>> {
-        let texts: Vec<String> = sqlx::query_scalar("SELECT document FROM services ORDER BY project, pipeline, name")
-            .fetch_all(&self.database.pool)
-            .await
-            .map_err(failed)?;
-        all_from_json(texts)
+        self.all_services().await
     }
 
     async fn restart_service(&self, service: &Service, ended: &str) -> Result<bool> {

@@ -5,11 +5,11 @@ use crate::{
     artifacts::{self, Cause},
     failed, from_json, references, results,
     run_rows::{self, RunRow, run_of, runs_of, select_runs},
-    to_json,
+    services, to_json,
 };
 use fuseml_domain::{
     Address, Admission, Concurrency, Error, Name, Result, Run, RunCommand, RunState, Unstarted, Value, admit,
-    port::{ArtifactEvent, Change, Participation, Role, Service, Started},
+    port::{ArtifactEvent, Change, Participation, Role, Started},
 };
 use jiff::Timestamp;
 use sqlx::AnyConnection;
@@ -325,31 +325,12 @@ impl Catalog {
             .map_err(failed)?;
         }
         if let Some(service) = &change.service {
-            put_service(&mut transaction, service).await?;
+            services::put(&mut transaction, service).await?;
         }
         if let Some(result) = &change.result {
             results::put(&mut transaction, &run.project, result).await?;
         }
         transaction.commit().await.map_err(failed)
-    }
-
-    pub(crate) async fn replace_service(&self, service: &Service, ended: &str) -> Result<bool> {
-        let mut transaction = self.database.write().await?;
-        let stored: Option<String> =
-            sqlx::query_scalar("SELECT document FROM services WHERE project = $1 AND pipeline = $2 AND name = $3")
-                .bind(&*service.project)
-                .bind(&*service.pipeline)
-                .bind(&*service.name)
-                .fetch_optional(&mut *transaction)
-                .await
-                .map_err(failed)?;
-        let stored: Option<Service> = stored.map(|document| from_json(&document)).transpose()?;
-        if stored.is_none_or(|stored| stored.workload.key != ended) {
-            return Ok(false);
-        }
-        put_service(&mut transaction, service).await?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(true)
     }
 
     /// Carries out what a person tells a run, in one transaction with the look at how it stands.
@@ -535,20 +516,5 @@ async fn insert_participation(connection: &mut AnyConnection, run: &str, partici
         .execute(connection)
         .await
         .map_err(failed)?;
-    Ok(())
-}
-
-async fn put_service(connection: &mut AnyConnection, service: &Service) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO services (project, pipeline, name, document) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (project, pipeline, name) DO UPDATE SET document = excluded.document",
-    )
-    .bind(&*service.project)
-    .bind(&*service.pipeline)
-    .bind(&*service.name)
-    .bind(to_json(service)?)
-    .execute(connection)
-    .await
-    .map_err(failed)?;
     Ok(())
 }

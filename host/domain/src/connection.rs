@@ -1,8 +1,8 @@
 //! Inputs that a template leaves out, connected by type where one thing fits (S9, S26).
 
 use crate::{
-    Action, Attributes, Converter, Error, Fit, Form, InputSlot, Keep, Name, Reference, Result, Runnable, Runs, Source,
-    Step, Template, chain, form::Demand, runnable::list_or_none,
+    Action, Attributes, Converter, Error, Fit, Form, InputSlot, Keep, KeepSource, Name, Reference, Result, Runnable,
+    Runs, Step, Template, chain, form::Demand, runnable::list_or_none,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -175,7 +175,7 @@ impl Template {
         });
         let above = self.steps.iter().take_while(|above| above.name != step.name);
         let kept = above.clone().filter(|_| step.runs == Runs::OnSuccess).filter_map(|above| match &above.action {
-            Action::Keep { keep: Keep { source: Source::Endpoint { kind, .. }, .. }, .. } => {
+            Action::Keep { keep: Keep { source: KeepSource::Endpoint { kind, .. }, .. }, .. } => {
                 let reference = Reference::Output { step: above.name.clone(), output: "artifact".to_owned() };
                 Some((reference, Form::promised(*kind, &Attributes::new())))
             }

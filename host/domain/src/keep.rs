@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// What is kept, and as what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keep {
-    pub source: Source,
+    pub source: KeepSource,
     /// As it is called where it comes from, if none is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Interpolated>,
@@ -22,7 +22,7 @@ pub struct Keep {
 /// Where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Source {
+pub enum KeepSource {
     /// One that the run has: an anonymous one becomes one that lasts.
     Run(Reference),
     /// The same, into another project.
@@ -35,31 +35,31 @@ impl Keep {
     /// The artifact that the run has already.
     pub fn artifact(&self) -> Option<&Reference> {
         match &self.source {
-            Source::Run(artifact) | Source::Copy { artifact, .. } => Some(artifact),
-            Source::Endpoint { .. } => None,
+            KeepSource::Run(artifact) | KeepSource::Copy { artifact, .. } => Some(artifact),
+            KeepSource::Endpoint { .. } => None,
         }
     }
 
     pub(crate) fn artifact_mut(&mut self) -> Option<&mut Reference> {
         match &mut self.source {
-            Source::Run(artifact) | Source::Copy { artifact, .. } => Some(artifact),
-            Source::Endpoint { .. } => None,
+            KeepSource::Run(artifact) | KeepSource::Copy { artifact, .. } => Some(artifact),
+            KeepSource::Endpoint { .. } => None,
         }
     }
 
     /// Every text that may hold references.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &Interpolated> {
         let of_source = match &self.source {
-            Source::Endpoint { path, sha256, .. } => [path.as_ref(), sha256.as_ref()],
-            Source::Run(_) | Source::Copy { .. } => [None, None],
+            KeepSource::Endpoint { path, sha256, .. } => [path.as_ref(), sha256.as_ref()],
+            KeepSource::Run(_) | KeepSource::Copy { .. } => [None, None],
         };
         of_source.into_iter().flatten().chain(&self.name).chain(self.labels.values()).chain(&self.tags)
     }
 
     pub(crate) fn texts_mut(&mut self) -> impl Iterator<Item = &mut Interpolated> {
         let of_source = match &mut self.source {
-            Source::Endpoint { path, sha256, .. } => [path.as_mut(), sha256.as_mut()],
-            Source::Run(_) | Source::Copy { .. } => [None, None],
+            KeepSource::Endpoint { path, sha256, .. } => [path.as_mut(), sha256.as_mut()],
+            KeepSource::Run(_) | KeepSource::Copy { .. } => [None, None],
         };
         of_source.into_iter().flatten().chain(&mut self.name).chain(self.labels.values_mut()).chain(&mut self.tags)
     }
@@ -76,7 +76,7 @@ impl Keep {
         for (label, text) in &self.labels {
             check_label(label, &literal(text).unwrap_or_default())?;
         }
-        if let Source::Endpoint { sha256: Some(sha256), .. } = &self.source
+        if let KeepSource::Endpoint { sha256: Some(sha256), .. } = &self.source
             && let Some(text) = literal(sha256)
         {
             format!("sha256:{}", text.trim_start_matches("sha256:").to_ascii_lowercase()).parse::<crate::Digest>()?;
@@ -88,9 +88,9 @@ impl Keep {
     pub fn shown(&self, said: impl Fn(&Interpolated) -> String) -> String {
         let name: String = self.name.iter().map(|name| format!(" as {}", said(name))).collect();
         match &self.source {
-            Source::Run(artifact) => format!("registers {artifact}{name}"),
-            Source::Copy { artifact, project } => format!("copies {artifact} to {project}{name}"),
-            Source::Endpoint { endpoint, path, kind, .. } => {
+            KeepSource::Run(artifact) => format!("registers {artifact}{name}"),
+            KeepSource::Copy { artifact, project } => format!("copies {artifact} to {project}{name}"),
+            KeepSource::Endpoint { endpoint, path, kind, .. } => {
                 let path: String = path.iter().map(|path| format!(", {}", said(path))).collect();
                 format!("fetches a {kind} from {endpoint}{path}{name}")
             }
@@ -152,14 +152,14 @@ pub(crate) struct FetchText {
 impl From<RegisterText> for Keep {
     fn from(text: RegisterText) -> Self {
         let RegisterText { artifact, name, labels, tags } = text;
-        Self { source: Source::Run(artifact), name, labels, tags }
+        Self { source: KeepSource::Run(artifact), name, labels, tags }
     }
 }
 
 impl From<CopyText> for Keep {
     fn from(text: CopyText) -> Self {
         let CopyText { artifact, project, name, labels, tags } = text;
-        Self { source: Source::Copy { artifact, project }, name, labels, tags }
+        Self { source: KeepSource::Copy { artifact, project }, name, labels, tags }
     }
 }
 
@@ -171,6 +171,6 @@ impl FetchText {
         if !matches!(kind, Kind::Dataset | Kind::Model) {
             return Err(Error::invalid("kind", format!("a {kind} is not fetched as a file; a dataset or a model is")));
         }
-        Ok(Keep { source: Source::Endpoint { endpoint, path, kind, sha256 }, name: Some(name), labels, tags })
+        Ok(Keep { source: KeepSource::Endpoint { endpoint, path, kind, sha256 }, name: Some(name), labels, tags })
     }
 }

@@ -97,7 +97,7 @@ pub use grant::{Grant, Grants, Policy, Widening, widening};
 pub use image::{ComponentImage, Image, ImageConfiguration, NothingBeside, RUNNABLE_LABEL, WASM_CONFIGURATION};
 pub use instance::{Candidate, Instance, InstanceChoice, InstanceSelector, Scope, choose};
 pub use interpolated::{Interpolated, InterpolatedJson};
-pub use keep::{Keep, Source};
+pub use keep::{Keep, KeepSource};
 pub use kind::Kind;
 pub use lock::{ExtensionLock, LockedExtension, LockedPackage};
 pub use manifest::{Component, Contract, Manifest, SecretSetting, TemplateFile, World};

@@ -4,7 +4,7 @@
 //! kinds fit where both ends are declared, and no step waits for itself.
 
 use crate::{
-    Action, Awaited, Error, InstanceChoice, Kind, Name, Reference, Result, RunnableChoice, Runs, Source, Step,
+    Action, Awaited, Error, InstanceChoice, KeepSource, Kind, Name, Reference, Result, RunnableChoice, Runs, Step,
     ValueType, Values, Wait, WaitArtifact, When, runnable::list_or_none, step_text::StepText,
 };
 use indexmap::IndexMap;
@@ -251,7 +251,7 @@ impl Template {
                     Err(here(Error::invalid("type", message)))
                 }
                 Some((artifact, Ok(Leads::Kind(kind @ (Kind::Codeset | Kind::Runnable)))))
-                    if matches!(keep.source, Source::Copy { .. }) =>
+                    if matches!(keep.source, KeepSource::Copy { .. }) =>
                 {
                     let message = format!("{artifact} is a {kind}, which is not copied between projects");
                     Err(here(Error::unsupported("kind", message)))
@@ -342,7 +342,7 @@ impl Template {
                         other => other.selected().map_or(Leads::Unknown, Leads::Kind),
                     }),
                     Action::Keep { keep, .. } if output == "artifact" => match (&keep.source, keep.artifact()) {
-                        (Source::Endpoint { kind, .. }, _) => Ok(Leads::Kind(*kind)),
+                        (KeepSource::Endpoint { kind, .. }, _) => Ok(Leads::Kind(*kind)),
                         (_, Some(artifact)) => hand_on(artifact),
                         (_, None) => Ok(Leads::Unknown),
                     },

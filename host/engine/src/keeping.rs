@@ -8,8 +8,8 @@ use crate::{
     work::{self, part},
 };
 use fuseml_domain::{
-    Address, Attributes, Descriptor, Error, ErrorKind, Name, Origin, Result, Run, Series, Source, StepEvent, StepRun,
-    Store, Tree, Value, check_pushed,
+    Address, Attributes, Descriptor, Error, ErrorKind, KeepSource, Name, Origin, Result, Run, Series, StepEvent,
+    StepRun, Store, Tree, Value, check_pushed,
     port::{Mark, Participation, Role},
 };
 use jiff::Timestamp;
@@ -45,11 +45,11 @@ pub(crate) async fn keep(
     let limit = timeout.unwrap_or(PATIENCE);
     let work = async {
         match &keep.source {
-            Source::Run(reference) => register(ports, run, step, work::resolve(run, reference)?, name).await,
-            Source::Copy { artifact, project } => {
+            KeepSource::Run(reference) => register(ports, run, step, work::resolve(run, reference)?, name).await,
+            KeepSource::Copy { artifact, project } => {
                 copy(ports, run, step, work::resolve(run, artifact)?, project, name).await
             }
-            Source::Endpoint { endpoint, path, kind, sha256 } => {
+            KeepSource::Endpoint { endpoint, path, kind, sha256 } => {
                 let path = path.as_ref().map(|path| path.filled(said)).transpose()?;
                 let sha256 = sha256.as_ref().map(|sha256| sha256.filled(said)).transpose()?;
                 let name = name.ok_or_else(|| Error::internal("fetch", "what is fetched has no name"))?;
@@ -75,13 +75,13 @@ pub(crate) async fn foreseen(ports: &Ports, run: &Run, keep: &fuseml_domain::Kee
         name.parse::<Name>()?;
     }
     match &keep.source {
-        Source::Run(reference) => {
+        KeepSource::Run(reference) => {
             if let artifact @ Value::Artifact(_) = work::resolve(run, reference)? {
                 return Ok([("artifact".to_owned(), artifact)].into());
             }
         }
-        Source::Copy { project, .. } => ports.catalog.has_project(project).await?,
-        Source::Endpoint { .. } => {}
+        KeepSource::Copy { project, .. } => ports.catalog.has_project(project).await?,
+        KeepSource::Endpoint { .. } => {}
     }
     Ok(BTreeMap::new())
 }

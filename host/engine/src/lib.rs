@@ -11,6 +11,7 @@ mod calling;
 mod choice;
 mod compose;
 mod condition;
+mod delivery;
 mod driver;
 mod foresight;
 mod keeping;

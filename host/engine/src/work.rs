@@ -1,19 +1,18 @@
 //! Jobs: from a step and its inputs to a workload, and from what it left to registered artifacts (S32–S34).
 
 use crate::{
-    Ports, anonymous,
+    Ports, anonymous, delivery,
     driver::{Driver, Outcome, key_of},
     location,
 };
 use fuseml_domain::{
-    Address, Attributes, CollectedOutput, DEFAULT_TIMEOUT, Delivery, Descriptor, Error, InputSlot, Kind, Location,
-    Name, Origin, OutputSlot, Reference, Resources, Result, Run, Runnable, RunnableChoice, Series, Step, StepEvent,
-    StepRun, Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, WorkloadOutput, fill_setting,
+    Address, Attributes, CollectedOutput, DEFAULT_TIMEOUT, Descriptor, Error, InputSlot, Kind, Location, Name, Origin,
+    OutputSlot, Reference, Resources, Result, Run, Runnable, RunnableChoice, Series, Step, StepEvent, StepRun, Store,
+    Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, fill_setting,
     port::{Participation, Role, StoreDraft},
     result_name,
 };
 use jiff::Timestamp;
-use serde_json::json;
 use std::collections::BTreeMap;
 
 /// What a step is about to run.
@@ -79,8 +78,8 @@ pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<
 
 /// What a staged step runs, and on what.
 pub(crate) struct Job {
-    runnable: Runnable,
-    inputs: BTreeMap<String, Descriptor>,
+    pub(crate) runnable: Runnable,
+    pub(crate) inputs: BTreeMap<String, Descriptor>,
 }
 
 impl From<Chosen> for Job {
@@ -113,7 +112,7 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun, job: &J
         variables: variables(ports, runnable).await?,
         files: runnable.scripts.iter().map(|(path, text)| (path.clone(), text.clone())).collect(),
         inputs: Vec::new(),
-        outputs: runnable.outputs.iter().enumerate().map(output).collect(),
+        outputs: runnable.outputs.iter().enumerate().map(delivery::output).collect(),
         readiness_path: runnable.service.as_ref().map(|service| service.readiness_path.clone()),
         timeout: Some(match runnable.service {
             Some(_) => driver.engine.config.service_start,
@@ -123,8 +122,8 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun, job: &J
         labels: labels(run, step),
     };
     let given = runnable.bind(&parameters(run, step, work)?)?;
-    workload.variables.insert(STEP.to_owned(), step_as_said(run, step, &workload, job, &given));
-    deliver(&mut workload, runnable, given);
+    workload.variables.insert(delivery::STEP.to_owned(), delivery::step_as_said(run, step, &workload, job, &given));
+    delivery::deliver(&mut workload, runnable, given);
     for (name, artifact) in inputs {
         if let Some(slot) = runnable.inputs.get(name) {
             let contents = location::locate(ports, artifact).await?;
@@ -464,41 +463,4 @@ fn parameters(run: &Run, step: &StepRun, work: &Work) -> Result<Attributes> {
     values.extend(run.parameters.get(&step.name).cloned().unwrap_or_default());
     values.extend(step.swap.iter().flat_map(|swap| swap.parameters.clone()));
     Ok(values)
-}
-
-fn deliver(workload: &mut Workload, runnable: &Runnable, values: Attributes) {
-    for (name, value) in values {
-        let parameter = &runnable.parameters[&name];
-        match parameter.delivery {
-            Delivery::Environment => drop(workload.variables.insert(parameter.target.clone(), value)),
-            Delivery::Argument => workload.command.push(parameter.target.replace("{}", &value)),
-            Delivery::File => workload.files.push((parameter.target.clone(), value)),
-        }
-    }
-}
-
-/// The variable that says what the step has, for code that wants to know (`sdk/python`).
-const STEP: &str = "FUSEML_STEP";
-
-fn step_as_said(run: &Run, step: &StepRun, workload: &Workload, job: &Job, values: &Attributes) -> String {
-    let given = job.runnable.inputs.iter().filter(|(name, _)| job.inputs.contains_key(*name));
-    let inputs: BTreeMap<_, _> = given.map(|(name, slot)| (name, &slot.path)).collect();
-    let report = |output: &WorkloadOutput| json!({"path": output.path, "report": output.report});
-    let outputs: BTreeMap<_, _> = workload.outputs.iter().map(|output| (&output.name, report(output))).collect();
-    // A file may be longer than a variable.
-    let is_file = |name: &String| job.runnable.parameters.get(name).is_some_and(|it| it.delivery == Delivery::File);
-    let (files, values): (BTreeMap<_, _>, BTreeMap<_, _>) = values.iter().partition(|(name, _)| is_file(name));
-    let files: BTreeMap<_, _> = files.into_keys().map(|name| (name, &job.runnable.parameters[name].target)).collect();
-    json!({
-        "run": run.label(), "step": step.name, "inputs": inputs, "outputs": outputs, "parameters": values,
-        "parameter_files": files,
-    })
-    .to_string()
-}
-
-/// An output of which the description does not say where more is said of it has a place for that all the same.
-fn output((position, (name, slot)): (usize, (&String, &OutputSlot))) -> WorkloadOutput {
-    let usual = || format!(".fuseml/{position}.json");
-    let report = slot.report.clone().unwrap_or_else(usual);
-    WorkloadOutput { name: name.clone(), path: slot.path.clone(), report: Some(report) }
 }

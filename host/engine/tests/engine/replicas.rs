@@ -3,6 +3,7 @@
 
 use crate::memory::{Crash, Disk, Jobs, MemoryAgent, codeset, let_it_work, name, pipeline, server_beside};
 use fuseml_domain::{Concurrency, Kind, RunCommand, RunState, Starts, StepState};
+use fuseml_engine::Engine;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 const TRAINING: &str = "
@@ -48,6 +49,11 @@ fn check(disk: &Disk, agent: &MemoryAgent, at: &str) {
     assert_eq!(begun.len(), 3, "{at}: {begun:?}");
     assert_eq!(disk.artifacts(Kind::Model).len(), 1, "{at}");
     assert_eq!(disk.services().len(), 1, "{at}");
+}
+
+async fn two_servers(disk: &Arc<Disk>, agent: &Arc<MemoryAgent>) -> (Arc<Engine>, Arc<Engine>) {
+    let first = server_beside(disk, agent, Crash::Never).await.expect("engine");
+    (first, server_beside(disk, agent, Crash::Never).await.expect("engine"))
 }
 
 /// A push to one of two servers.
@@ -99,8 +105,7 @@ async fn what_one_server_is_told_reaches_the_one_that_drives_the_run_heard_or_no
         let mut disk = disk(ASKING);
         disk.deaf = deaf;
         let (disk, agent) = (Arc::new(disk), Arc::new(MemoryAgent::default()));
-        let first = server_beside(&disk, &agent, Crash::Never).await.expect("engine");
-        let second = server_beside(&disk, &agent, Crash::Never).await.expect("engine");
+        let (first, second) = two_servers(&disk, &agent).await;
         disk.register(codeset("c1"));
         first.wake();
         let_it_work(&disk).await;
@@ -121,8 +126,7 @@ async fn what_one_server_is_told_reaches_the_one_that_drives_the_run_heard_or_no
 #[tokio::test(start_paused = true)]
 async fn what_arrives_at_one_server_ends_what_waits_at_another() {
     let (disk, agent) = (Arc::new(disk(WAITING)), Arc::new(MemoryAgent::default()));
-    let first = server_beside(&disk, &agent, Crash::Never).await.expect("engine");
-    let second = server_beside(&disk, &agent, Crash::Never).await.expect("engine");
+    let (first, second) = two_servers(&disk, &agent).await;
     disk.register(codeset("c1"));
     first.wake();
     let_it_work(&disk).await;

@@ -5,6 +5,9 @@
 //! another never shares a folder with what may still run there. What a job is, is written down once somebody is told
 //! that it runs; one that ends sooner is written down when it has ended, and whoever waits for it does not wait for that.
 
+mod job;
+
+use self::job::Job;
 use crate::{
     place::{self, Place},
     process::{
@@ -27,10 +30,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Below each server's place.
@@ -81,32 +81,6 @@ struct Inner {
     /// Folders that are being removed.
     aside: PathBuf,
     jobs: Mutex<HashMap<String, Arc<Job>>>,
-}
-
-/// A job that runs, or whose end is not written down yet.
-struct Job {
-    workload: Workload,
-    stop: CancellationToken,
-    ending: watch::Sender<Option<WorkloadStatus>>,
-    written: CancellationToken,
-    /// Held by whoever writes down what it is.
-    keeping: Mutex<()>,
-}
-
-impl Job {
-    /// It has ended, and nothing of it touches its folder any more.
-    async fn written_down(&self) {
-        self.written.cancelled().await;
-    }
-
-    fn status(&self) -> Option<WorkloadStatus> {
-        self.ending.borrow().clone()
-    }
-
-    async fn ended(&self) {
-        // The sender is this value's own, so that it does not go meanwhile.
-        let _ = self.ending.subscribe().wait_for(Option::is_some).await;
-    }
 }
 
 impl WasmAgent {
@@ -194,13 +168,7 @@ impl Inner {
     /// Starts the workload in a fresh folder. Where somebody was told of it before, no end of this server leaves it unknown.
     async fn begin(self: &Arc<Self>, workload: &Workload, was_told: bool) -> Result<()> {
         let folder = self.own_folder(&workload.key)?;
-        let job = Arc::new(Job {
-            workload: workload.clone(),
-            stop: CancellationToken::new(),
-            ending: watch::Sender::new(None),
-            written: CancellationToken::new(),
-            keeping: Mutex::default(),
-        });
+        let job = Arc::new(Job::new(workload.clone()));
         // From here on the folder is this one's.
         match self.jobs().entry(workload.key.clone()) {
             Entry::Occupied(_) => return Ok(()),
@@ -211,7 +179,7 @@ impl Inner {
         let begun = tokio::spawn(async move {
             let prepared = async {
                 if was_told {
-                    this.keep(&job)?;
+                    job.keep(&folder)?;
                     this.empty(&folder).await?;
                     // From here on this is the one.
                     for (copy, runs) in this.copies(&job.workload.key)? {
@@ -232,7 +200,7 @@ impl Inner {
                         let _ = this.discard(&folder).await;
                     }
                     let message = Some(error.message.clone());
-                    this.end(&job, WorkloadStatus { message, ..WorkloadStatus::new(Phase::Failed) });
+                    job.end(WorkloadStatus { message, ..WorkloadStatus::new(Phase::Failed) });
                     this.forget(&job);
                     return Err(error);
                 }
@@ -242,14 +210,10 @@ impl Inner {
         begun.await.map_err(|error| Error::internal("agent", error.to_string()))?
     }
 
-    fn end(&self, job: &Job, status: WorkloadStatus) {
-        job.ending.send_replace(Some(status));
-    }
-
     /// From here on the folder alone says what became of it.
     fn forget(&self, job: &Job) {
         self.jobs().remove(&job.workload.key);
-        job.written.cancel();
+        job.leave();
     }
 
     async fn take_through(self: Arc<Self>, job: Arc<Job>, folder: Folder) {
@@ -264,26 +228,12 @@ impl Inner {
         });
         status.started = Some(started);
         status.ended = Some(Timestamp::now());
-        self.end(&job, status.clone());
+        job.end(status.clone());
         // Whoever waits for its end does not wait for this.
-        let written = self
-            .keep(&job)
-            .and_then(|()| folder::write_json(&folder.exit(), &status).map_err(|error| lost(&job, &error)));
-        if let Err(error) = written {
+        if let Err(error) = job.keep_end(&folder, &status) {
             tracing::error!(%error, "the next server will run it again if somebody asks for it");
         }
         self.forget(&job);
-    }
-
-    /// Makes sure that the next server can run it again.
-    fn keep(&self, job: &Job) -> Result<()> {
-        let folder = self.own_folder(&job.workload.key)?;
-        let _keeping = job.keeping.lock().unwrap_or_else(PoisonError::into_inner);
-        if folder.spec().exists() {
-            return Ok(());
-        }
-        staging::create_private(folder.path()).map_err(|error| lost(job, &error))?;
-        folder::write_json(&folder.spec(), &job.workload).map_err(|error| lost(job, &error))
     }
 
     async fn run(&self, workload: &Workload, folder: &Folder, stop: &CancellationToken) -> Result<WorkloadStatus> {
@@ -396,10 +346,6 @@ fn not_of_this_agent(workload: &Workload) -> Error {
     Error::unsupported("component", format!("{} is no job of a component", workload.key))
 }
 
-fn lost(job: &Job, error: &io::Error) -> Error {
-    Error::io(format!("{} could not be written down", job.workload.key), error)
-}
-
 fn unknown(key: &str) -> WorkloadStatus {
     let message = Some(format!("this agent knows no workload `{key}`"));
     WorkloadStatus { message, ..WorkloadStatus::new(Phase::Lost) }
@@ -434,7 +380,7 @@ impl RuntimeAgent for WasmAgent {
             if let Some(status) = job.status() {
                 return Ok(status);
             }
-            self.0.keep(&job)?;
+            job.keep(&self.0.own_folder(key)?)?;
             return Ok(WorkloadStatus::new(Phase::Running));
         }
         Ok(match Inner::ended(&folder)? {
