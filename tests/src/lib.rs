@@ -450,11 +450,14 @@ impl Drop for World {
     /// Jobs and services outlive a killed server: their supervisors are asked to end them.
     fn drop(&mut self) {
         self.stop();
-        let folder = self.folder.path().display().to_string();
-        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let command = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
-            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            if let Some(pid) = pid.filter(|_| command.contains("process-supervisor") && command.contains(&folder)) {
+        let workloads = self.data().join("agents/process/workloads");
+        for entry in fs::read_dir(workloads).into_iter().flatten().flatten() {
+            let lock = fs::read(entry.path().join("lock")).unwrap_or_default();
+            let lock = serde_json::from_slice::<serde_json::Value>(&lock).unwrap_or_default();
+            let Some(pid) = lock["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()) else { continue };
+            // Another process may have the number of one that is gone.
+            let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            if command.contains("process-supervisor") && !entry.path().join("exit.json").exists() {
                 let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM);
             }
         }

@@ -28,6 +28,6 @@ mod wasm;
 pub use agents::Agents;
 pub use engines::{Ending, EnginesAgent, Order, WORKER};
 pub use machine::this_machine;
-pub use process::{OwnRegistry, ProcessAgent, ProcessAgentConfig, SupervisorCommand, supervise};
+pub use process::{OwnRegistry, ProcessAgent, ProcessAgentConfig, SupervisorCommand, launch, supervise};
 pub use sdk::write_python_sdk;
 pub use wasm::{WasmAgent, WasmAgentConfig};

@@ -5,12 +5,20 @@ use std::{fs, io, path::PathBuf};
 /// More files than anybody's output has.
 pub(crate) const MOST_FILES: u64 = 1_000_000;
 
-/// Looks whether a folder holds no more than so many bytes, and not too many files. Programs may nest folders as deep as
-/// they like, so this does not descend by calling itself.
+/// Looks whether a folder holds no more than so many bytes, and not too many files.
 ///
 /// # Errors
 /// `QuotaExceeded` when it holds more.
-pub(crate) fn check(folder: PathBuf, mut bytes: u64) -> io::Result<()> {
+pub(crate) fn check(folder: PathBuf, bytes: u64) -> io::Result<()> {
+    left(folder, bytes).map(drop)
+}
+
+/// The same, and how many bytes more it might hold. Programs may nest folders as deep as they like, so this does not
+/// descend by calling itself.
+///
+/// # Errors
+/// As of [`check`].
+pub(crate) fn left(folder: PathBuf, mut bytes: u64) -> io::Result<u64> {
     let (mut folders, mut files) = (vec![folder], MOST_FILES);
     while let Some(folder) = folders.pop() {
         let entries = match fs::read_dir(&folder) {
@@ -34,5 +42,5 @@ pub(crate) fn check(folder: PathBuf, mut bytes: u64) -> io::Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(bytes)
 }

@@ -2,7 +2,7 @@
 
 use crate::{ArtifactSearch, Catalog, all_from_json, deletions::Deletion, facts, failed, from_json, grams, to_json};
 use fuseml_database::Sql;
-use fuseml_domain::{Address, Condition, Descriptor, Error, Kind, Name, Result, Selector, Store};
+use fuseml_domain::{Address, Condition, Descriptor, Error, ErrorKind, Kind, Name, Result, Selector, Store};
 use jiff::Timestamp;
 use sqlx::{Any, AnyConnection};
 use std::collections::BTreeMap;
@@ -128,7 +128,16 @@ impl Catalog {
     }
 
     pub(crate) async fn find(&self, address: &Address) -> Result<Descriptor> {
-        self.check_project(&address.project).await?;
+        match self.find_in_project(address).await {
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                self.check_project(&address.project).await?;
+                Err(error)
+            }
+            found => found,
+        }
+    }
+
+    async fn find_in_project(&self, address: &Address) -> Result<Descriptor> {
         if let Some(tag) = &address.tag {
             let tagged = self.tagged(&address.project, address.kind, Some(&address.name), tag).await?;
             return tagged
@@ -221,7 +230,7 @@ impl Catalog {
         }
         if let Some(address) = selector.exact() {
             return match self.find(&address).await {
-                Err(error) if error.kind == fuseml_domain::ErrorKind::NotFound => Ok(None),
+                Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
                 found => found.map(Some),
             };
         }
@@ -370,7 +379,7 @@ pub(crate) async fn release(connection: &mut AnyConnection, artifact: &Address) 
     }
     let row = query.fetch_optional(&mut *connection).await.map_err(failed)?;
     if let Some(row) = row {
-        sqlx::query("UPDATE artifact_events SET settled = 0 WHERE artifact = $1")
+        sqlx::query("UPDATE artifact_events SET settled = 0 WHERE artifact = $1 AND before IS NULL")
             .bind(row)
             .execute(connection)
             .await

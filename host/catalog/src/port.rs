@@ -16,7 +16,7 @@ impl port::Catalog for Catalog {
         self.pending(limit).await
     }
 
-    async fn settle(&self, event: i64, runs: Vec<Run>, unstarted: Vec<Unstarted>) -> Result<Started> {
+    async fn settle(&self, event: &ArtifactEvent, runs: Vec<Run>, unstarted: Vec<Unstarted>) -> Result<Started> {
         self.settle_event(event, runs, unstarted).await
     }
 

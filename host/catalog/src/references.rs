@@ -3,7 +3,7 @@
 use crate::{Catalog, facts, failed, from_json, grams, to_json};
 use fuseml_domain::{
     Address, ArtifactChange, Attributes, Changed, Descriptor, Digest, Error, ErrorKind, Kind, Name, Result,
-    port::{Catalog as _, Mark},
+    port::{Catalog as _, Mark, Unmarked},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ impl Catalog {
     ) -> Result<Descriptor> {
         let found = self.artifact(address).await?;
         let mut transaction = self.database.write().await?;
-        let artifact = label(&mut transaction, &found, labels, author).await?;
+        let artifact = label(&mut transaction, &found, labels, author, None).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(artifact)
     }
@@ -80,7 +80,7 @@ impl Catalog {
     pub async fn tag(&self, address: &Address, tag: &Name, author: &Author) -> Result<Descriptor> {
         let found = self.artifact(address).await?;
         let mut transaction = self.database.write().await?;
-        let artifact = point(&mut transaction, &found, tag, author).await?;
+        let artifact = point(&mut transaction, &found, tag, author, None).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(artifact)
     }
@@ -102,8 +102,10 @@ impl Catalog {
         if done.rows_affected() == 0 {
             return Err(Error::not_found("unknown-tag", format!("{} has no tag `{tag}`", found.address.short())));
         }
+        let before = artifact.clone();
         artifact.tags.retain(|own| *own != **tag);
         write(&mut transaction, row, &artifact, vec![Changed::Untagged { tag: tag.clone(), to: None }], author).await?;
+        announce(&mut transaction, row, &before, author, None).await?;
         transaction.commit().await.map_err(failed)?;
         Ok(artifact)
     }
@@ -177,13 +179,42 @@ impl Catalog {
     }
 }
 
-/// Gives an artifact the labels and tags of a step.
-pub(crate) async fn mark(connection: &mut AnyConnection, mark: &Mark) -> Result<()> {
+/// Gives an artifact the labels and tags of a step of this run.
+pub(crate) async fn mark(connection: &mut AnyConnection, mark: &Mark, run: &str) -> Result<()> {
     let author = Author { by: mark.by.clone(), reason: None };
-    label(&mut *connection, &mark.artifact, &mark.labels, &author).await?;
+    label(&mut *connection, &mark.artifact, &mark.labels, &author, Some(run)).await?;
     for tag in &mark.tags {
-        point(&mut *connection, &mark.artifact, tag, &author).await?;
+        point(&mut *connection, &mark.artifact, tag, &author, Some(run)).await?;
     }
+    Ok(())
+}
+
+/// Pipelines that select the artifact since its labels and tags changed are to start.
+async fn announce(
+    connection: &mut AnyConnection,
+    row: i64,
+    before: &Descriptor,
+    author: &Author,
+    run: Option<&str>,
+) -> Result<()> {
+    // Whoever works through an event that is pending sees the artifact as it is then.
+    let pending = sqlx::query("UPDATE artifact_events SET touched = touched + 1 WHERE artifact = $1 AND settled = 0")
+        .bind(row)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+    if pending.rows_affected() > 0 {
+        return Ok(());
+    }
+    let unmarked = Unmarked { labels: before.labels.clone(), tags: before.tags.clone(), by: author.by.clone() };
+    sqlx::query("INSERT INTO artifact_events (artifact, project, run, settled, before) VALUES ($1, $2, $3, 0, $4)")
+        .bind(row)
+        .bind(&**before.project())
+        .bind(run.map(ToOwned::to_owned))
+        .bind(to_json(&unmarked)?)
+        .execute(connection)
+        .await
+        .map_err(failed)?;
     Ok(())
 }
 
@@ -192,26 +223,38 @@ async fn label(
     found: &Descriptor,
     labels: &[(String, Option<String>)],
     author: &Author,
+    run: Option<&str>,
 ) -> Result<Descriptor> {
     let (row, mut artifact) = read(&mut *connection, found).await?;
+    let before = artifact.clone();
     let changes = artifact.relabel(labels)?;
     if !changes.is_empty() {
-        write(connection, row, &artifact, changes, author).await?;
+        write(&mut *connection, row, &artifact, changes, author).await?;
+        announce(connection, row, &before, author, run).await?;
     }
     Ok(artifact)
 }
 
-async fn point(connection: &mut AnyConnection, found: &Descriptor, tag: &Name, author: &Author) -> Result<Descriptor> {
+async fn point(
+    connection: &mut AnyConnection,
+    found: &Descriptor,
+    tag: &Name,
+    author: &Author,
+    run: Option<&str>,
+) -> Result<Descriptor> {
     let (row, mut artifact) = read(&mut *connection, found).await?;
+    let unmarked = artifact.clone();
     let before = holder(&mut *connection, found, tag).await?;
     if before.as_ref().is_some_and(|(before, _)| *before == row) {
         return Ok(artifact);
     }
     let from = before.as_ref().map(|(_, before)| before.address.clone());
     if let Some((before, mut other)) = before {
+        let unmarked = other.clone();
         other.tags.retain(|own| *own != **tag);
         let change = Changed::Untagged { tag: tag.clone(), to: Some(artifact.address.clone()) };
         write(&mut *connection, before, &other, vec![change], author).await?;
+        announce(&mut *connection, before, &unmarked, author, run).await?;
     }
     sqlx::query(
         "INSERT INTO tags (project, kind, name, tag, artifact) VALUES ($1, $2, $3, $4, $5) \
@@ -227,7 +270,8 @@ async fn point(connection: &mut AnyConnection, found: &Descriptor, tag: &Name, a
     .map_err(failed)?;
     artifact.tags.push(tag.to_string());
     artifact.tags.sort();
-    write(connection, row, &artifact, vec![Changed::Tagged { tag: tag.clone(), from }], author).await?;
+    write(&mut *connection, row, &artifact, vec![Changed::Tagged { tag: tag.clone(), from }], author).await?;
+    announce(connection, row, &unmarked, author, run).await?;
     Ok(artifact)
 }
 

@@ -26,12 +26,24 @@ pub struct RunFilter {
     pub limit: u32,
 }
 
-/// Sequence, descriptor, run.
-type EventRow = (i64, String, Option<String>);
+/// Sequence, descriptor, run, what was before, how often it was touched.
+type EventRow = (i64, String, Option<String>, Option<String>, i64);
 
-fn event((sequence, document, run): EventRow) -> Result<ArtifactEvent> {
+fn event((sequence, document, run, before, touched): EventRow) -> Result<ArtifactEvent> {
     let run = run.map(|run| read_id(&run)).transpose()?;
-    Ok(ArtifactEvent { sequence, artifact: from_json(&document)?, run })
+    let before = before.map(|before| from_json(&before)).transpose()?;
+    Ok(ArtifactEvent { sequence, artifact: from_json(&document)?, run, before, touched })
+}
+
+/// Events, by what the rest of the statement says.
+macro_rules! select_events {
+    ($rest:literal) => {
+        concat!(
+            "SELECT e.sequence, a.document, e.run, e.before, e.touched ",
+            "FROM artifact_events e JOIN artifacts a ON a.row = e.artifact ",
+            $rest
+        )
+    };
 }
 
 impl Catalog {
@@ -111,30 +123,25 @@ impl Catalog {
     }
 
     pub(crate) async fn pending(&self, limit: u32) -> Result<Vec<ArtifactEvent>> {
-        let rows: Vec<EventRow> = sqlx::query_as(
-            "SELECT e.sequence, a.document, e.run FROM artifact_events e JOIN artifacts a ON a.row = e.artifact
-             WHERE e.settled = 0 ORDER BY e.sequence LIMIT $1",
-        )
-        .bind(i64::from(limit))
-        .fetch_all(&self.database.pool)
-        .await
-        .map_err(failed)?;
+        let rows: Vec<EventRow> = sqlx::query_as(select_events!("WHERE e.settled = 0 ORDER BY e.sequence LIMIT $1"))
+            .bind(i64::from(limit))
+            .fetch_all(&self.database.pool)
+            .await
+            .map_err(failed)?;
         rows.into_iter().map(event).collect()
     }
 
-    /// Events after a sequence number, oldest first.
+    /// Registrations after a sequence number, oldest first.
     pub(crate) async fn events_since(
         &self,
         project: Option<&Name>,
         after: u64,
         limit: u32,
     ) -> Result<Vec<ArtifactEvent>> {
-        const OF_ALL: &str =
-            "SELECT e.sequence, a.document, e.run FROM artifact_events e JOIN artifacts a ON a.row = e.artifact
-             WHERE e.sequence > $1 ORDER BY e.sequence LIMIT $2";
-        const OF_ONE: &str =
-            "SELECT e.sequence, a.document, e.run FROM artifact_events e JOIN artifacts a ON a.row = e.artifact
-             WHERE e.sequence > $1 AND e.project = $3 ORDER BY e.sequence LIMIT $2";
+        const OF_ALL: &str = select_events!("WHERE e.sequence > $1 AND e.before IS NULL ORDER BY e.sequence LIMIT $2");
+        const OF_ONE: &str = select_events!(
+            "WHERE e.sequence > $1 AND e.project = $3 AND e.before IS NULL ORDER BY e.sequence LIMIT $2"
+        );
         let query = sqlx::query_as(if project.is_some() { OF_ONE } else { OF_ALL })
             .bind(i64::try_from(after).unwrap_or(i64::MAX))
             .bind(i64::from(limit));
@@ -146,10 +153,18 @@ impl Catalog {
         rows.into_iter().map(event).collect()
     }
 
-    pub(crate) async fn settle_event(&self, event: i64, runs: Vec<Run>, unstarted: Vec<Unstarted>) -> Result<Started> {
+    pub(crate) async fn settle_event(
+        &self,
+        event: &ArtifactEvent,
+        runs: Vec<Run>,
+        unstarted: Vec<Unstarted>,
+    ) -> Result<Started> {
+        const SETTLE: &str =
+            "UPDATE artifact_events SET settled = 1 WHERE sequence = $1 AND settled = 0 AND touched = $2";
         let mut transaction = self.database.write().await?;
-        let settled = sqlx::query("UPDATE artifact_events SET settled = 1 WHERE sequence = $1 AND settled = 0")
-            .bind(event)
+        let settled = sqlx::query(SETTLE)
+            .bind(event.sequence)
+            .bind(event.touched)
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
@@ -166,7 +181,7 @@ impl Catalog {
         }
         for Unstarted { pipeline, reason } in refused {
             sqlx::query("INSERT INTO unstarted (event, pipeline, reason) VALUES ($1, $2, $3)")
-                .bind(event)
+                .bind(event.sequence)
                 .bind(&*pipeline)
                 .bind(reason)
                 .execute(&mut *transaction)
@@ -307,7 +322,7 @@ impl Catalog {
             artifacts::release(&mut transaction, artifact).await?;
         }
         for mark in &change.marks {
-            references::mark(&mut transaction, mark).await?;
+            references::mark(&mut transaction, mark, &id).await?;
         }
         for participation in &change.lineage {
             insert_participation(&mut transaction, &id, participation).await?;

@@ -114,13 +114,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the server starts of this program: it supervises one workload, or compiles one component from standard input to
+/// What the server starts of this program: it supervises one workload, launches supervisors, or compiles one component from standard input to
 /// standard output. Before the commands of people are made ready, which takes as long as many a workload.
 fn for_the_server() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     let first = arguments.next()?;
     match first.to_str()? {
-        fuseml_server::SUPERVISOR => Some(exit(fuseml_agents::supervise(Path::new(&arguments.next()?)))),
+        fuseml_server::SUPERVISOR => Some(exit(match arguments.next() {
+            Some(folder) => fuseml_agents::supervise(Path::new(&folder)),
+            None => fuseml_agents::launch(),
+        })),
         fuseml_server::COMPILER => Some(exit(fuseml_sandbox::compiler_main())),
         _ => None,
     }

@@ -140,8 +140,8 @@ impl ContentStore for Contents {
         self.trees.publish_as(descriptor, tree, is_newest).await
     }
 
-    async fn missing(&self, tree: &Tree) -> Result<Vec<String>> {
-        self.trees.missing(tree).await
+    async fn damaged(&self, tree: &Tree) -> Result<Vec<String>> {
+        self.trees.damaged(tree).await
     }
 
     async fn tree(&self, digest: &Digest) -> Result<Tree> {

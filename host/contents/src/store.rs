@@ -30,6 +30,8 @@ const LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Trees with fewer small files are kept without packs, whatever they are.
 const WITHOUT_PACKS: usize = 64;
+/// Bytes that are read again before they are relied on.
+const READ_IN_A_MOMENT: u64 = 64 << 20;
 
 /// Where small files lie: the pack, and the place in it.
 pub(crate) type Places = HashMap<Digest, (Digest, fuseml_domain::port::PackedFile)>;
@@ -118,9 +120,20 @@ impl TreeStore {
 
     /// Reads a stored tree and everything below it again, and says what is not as it was stored.
     pub async fn verify(&self, digest: &Digest) -> Result<Vec<Damage>> {
-        let (store, digest) = (self.clone(), digest.clone());
+        self.verify_all(self.tree(digest).await?).await
+    }
+
+    /// Files of a stored tree that are not as they were stored, as far as can be told in a moment.
+    pub(crate) async fn damaged(&self, tree: &Tree) -> Result<Vec<String>> {
+        if tree.size_bytes() > READ_IN_A_MOMENT {
+            return self.missing(tree).await;
+        }
+        Ok(self.verify_all(tree.clone()).await?.into_iter().map(|damage| damage.path).collect())
+    }
+
+    async fn verify_all(&self, tree: Tree) -> Result<Vec<Damage>> {
+        let store = self.clone();
         blocking(move || {
-            let tree = store.read_list(&digest)?;
             let places = store.places(&tree)?;
             let damages = parallel(tree.files(), |file| {
                 let found = store.found(file, &places)?;
@@ -134,7 +147,7 @@ impl TreeStore {
     }
 
     /// Files of a stored tree whose bytes are not there in their length; nothing is read.
-    pub async fn missing(&self, tree: &Tree) -> Result<Vec<String>> {
+    async fn missing(&self, tree: &Tree) -> Result<Vec<String>> {
         let (store, tree) = (self.clone(), tree.clone());
         blocking(move || {
             let places = store.places(&tree)?;

@@ -1,8 +1,8 @@
 //! Inputs that a template leaves out, connected by type where one thing fits (S9, S26).
 
 use crate::{
-    Action, Attributes, Converter, Error, Fit, Form, InputSlot, Keep, KeepSource, Name, Reference, Result, Runnable,
-    Runs, Step, Template, chain, form::Demand, runnable::list_or_none,
+    Action, Attributes, Converter, Error, Fit, Form, InputSlot, Keep, KeepSource, Kind, Name, Reference, Result,
+    Runnable, Runs, Step, Template, chain, form::Demand, runnable::list_or_none,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,12 +25,22 @@ pub struct Connected {
     pub connections: Vec<Connection>,
     /// Steps whose runnable is not registered yet: what they leave out is found when a run is made.
     pub open: Vec<Name>,
+    /// What the steps make, as far as that is known.
+    pub makes: Vec<Made>,
+}
+
+/// An output of a step, which its run registers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    pub step: Name,
+    pub output: String,
+    pub kind: Kind,
 }
 
 impl From<Template> for Connected {
     /// One that leaves nothing out.
     fn from(template: Template) -> Self {
-        Self { template, connections: Vec::new(), open: Vec::new() }
+        Self { template, connections: Vec::new(), open: Vec::new(), makes: Vec::new() }
     }
 }
 
@@ -55,6 +65,12 @@ impl Template {
                 match connected.template.fill(step, runnable, (&known, &certain), converters) {
                     Ok(found) => {
                         connected.add(index, found);
+                        let made = runnable.outputs.iter().filter(|_| !step.anonymous).map(|(output, slot)| Made {
+                            step: step.name.clone(),
+                            output: output.clone(),
+                            kind: slot.kind,
+                        });
+                        connected.makes.extend(made);
                         known.insert(step.name.clone(), runnable.clone());
                         if candidates.len() == 1 {
                             certain.insert(step.name.clone(), runnable.clone());

@@ -42,14 +42,36 @@ impl Interpolated {
 
     /// The same with other references, or texts, in place of its own.
     pub(crate) fn replaced(&self, by: &impl Fn(&Reference) -> Result<Replacement>) -> Result<Self> {
-        let replace = |piece: &Piece| match piece {
-            Piece::Literal(text) => Ok(Piece::Literal(text.clone())),
-            Piece::Reference(reference) => Ok(match by(reference)? {
-                Replacement::Reference(reference) => Piece::Reference(reference),
-                Replacement::Literal(text) => Piece::Literal(text),
-            }),
-        };
-        Self::of(self.0.iter().map(replace).collect::<Result<_>>()?)
+        let mut pieces = Vec::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Literal(text) => pieces.push(Piece::Literal(text.clone())),
+                Piece::Reference(reference) => match by(reference)? {
+                    Replacement::Reference(reference) => pieces.push(Piece::Reference(reference)),
+                    Replacement::Literal(text) => pieces.push(Piece::Literal(text)),
+                    Replacement::Text(text) => pieces.extend(text.0),
+                },
+            }
+        }
+        Self::of(pieces)
+    }
+
+    /// A text that is only that, whatever it looks like.
+    pub(crate) fn literal(text: &str) -> Self {
+        Self(vec![Piece::Literal(text.to_owned())])
+    }
+
+    /// What it is where it is one reference, or none.
+    pub(crate) fn alone(mut self) -> Replacement {
+        match (self.0.pop(), self.0.is_empty()) {
+            (None, _) => Replacement::Literal(String::new()),
+            (Some(Piece::Reference(reference)), true) => Replacement::Reference(reference),
+            (Some(Piece::Literal(text)), true) => Replacement::Literal(text),
+            (Some(last), false) => {
+                self.0.push(last);
+                Replacement::Text(self)
+            }
+        }
     }
 
     /// With texts that stand beside each other as one, so that what is shown reads as the same.
@@ -75,6 +97,8 @@ impl Interpolated {
 pub(crate) enum Replacement {
     Reference(Reference),
     Literal(String),
+    /// A text with references in it.
+    Text(Interpolated),
 }
 
 impl FromStr for Interpolated {

@@ -39,6 +39,7 @@ mod pipeline_version;
 mod plan;
 pub mod port;
 mod pushed;
+mod range;
 mod reference;
 mod replica;
 mod resources;
@@ -82,7 +83,7 @@ pub use compatibility::{Bump, needed_bump};
 pub use condition::{
     Comparison, Condition, Fact, Field, LONGEST_CONDITION, Limit, Order, Test, facts, origin_name, texts,
 };
-pub use connection::{Candidates, Connected, Connection};
+pub use connection::{Candidates, Connected, Connection, Made};
 pub use converter::{CONVERTER, Converter, chain};
 pub use difference::{ArtifactDifference, differences, runnable_differences};
 pub use digest::Digest;
@@ -111,6 +112,7 @@ pub use pipeline_loop::{find_loop, followers};
 pub use pipeline_version::{Edited, PipelineChange};
 pub use plan::{Plan, PlannedStep, Prospect, PushPlan};
 pub use pushed::{PushedArtifact, check_pushed};
+pub use range::Range;
 pub use reference::Reference;
 pub use replica::{LEASE, Replica, Signal};
 pub use resources::{CPU, Machine, Resources};
@@ -119,11 +121,12 @@ pub use run::{Cause, Run, WaitsFor};
 pub use run_command::{Intervention, RunCommand, Swap};
 pub use run_state::{RunState, StepEvent, StepState};
 pub use runnable::{
-    BuildPlan, Delivery, Environment, InputSlot, OutputReport, OutputSlot, Parameter, Runnable, ServiceSpec, ValueType,
+    BuildPlan, Delivery, Environment, InputDelivery, InputSlot, OutputReport, OutputSlot, Parameter, Runnable,
+    ServiceSpec, ValueType,
 };
 pub use runnable_file::Beside;
 pub use secret::SecretText;
-pub use series::{SMALL_FILE, Series, result_name};
+pub use series::{SMALL_FILE, Series, beside_name, result_name};
 pub use setting::{Setting, SettingType};
 pub use starts::{Admission, Concurrency, EventStart, Quota, Schedule, Starts, Unstarted, admit};
 pub use step::{
@@ -145,6 +148,6 @@ pub use watched::unchanged;
 pub use webhook::{Proof, Webhook};
 pub use window::Window;
 pub use workload::{
-    CollectedOutput, Contents, ImageBuild, LogChunk, Phase, Workload, WorkloadInput, WorkloadKind, WorkloadOutput,
-    WorkloadStatus,
+    ARTIFACTS_BESIDE, CollectedOutput, Contents, ImageBuild, LogChunk, Phase, Workload, WorkloadInput, WorkloadKind,
+    WorkloadOutput, WorkloadStatus,
 };

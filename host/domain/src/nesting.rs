@@ -30,10 +30,7 @@ pub struct Nested {
 
 impl Given {
     fn of(text: &str) -> Result<Self> {
-        match Reference::is(text) {
-            true => Ok(Self::Reference(text.parse()?)),
-            false => Ok(Self::Literal(text.to_owned())),
-        }
+        Ok(text.parse::<Interpolated>()?.alone())
     }
 
     fn reference(self, of: &Reference) -> Result<Reference> {
@@ -43,8 +40,15 @@ impl Given {
                 let message = format!("{of} is the value `{literal}`, but a reference is needed there");
                 Err(Error::invalid("reference", message))
             }
+            Self::Text(text) => Err(beyond_a_reference(of, &text)),
         }
     }
+}
+
+/// What has a reference and more cannot stand where one value is asked for.
+fn beyond_a_reference(of: &Reference, text: &Interpolated) -> Error {
+    let message = format!("{of} is the text `{text}`, but a reference or a value alone is needed there");
+    Error::invalid("reference", message)
 }
 
 /// The parts that are being taken apart, from the outermost, and how many were.
@@ -248,15 +252,18 @@ impl Place<'_> {
             let message = format!("the template {template} has no input `{unknown}`; it has {}", list_or_none(&known));
             return Err(Error::invalid("unknown-input", message));
         }
-        for (name, TemplateInput { kind, default, value_type, .. }) in &self.part.inputs {
+        for (name, input) in &self.part.inputs {
+            let TemplateInput { kind, default, .. } = input;
             match (inputs.get(&**name), parameters.get(&**name), kind) {
                 (Some(reference), _, _) => fits(reference, self.template.kind_of(reference)?, *kind)?,
                 (None, Some(_), Some(kind)) => {
                     let message = format!("the input `{name}` of {template} is a {kind}: say it in `inputs`");
                     return Err(Error::invalid("type", message));
                 }
-                (None, Some(text), None) if !Reference::is(text) => {
-                    value_type.map(|it| it.check(name, text)).transpose()?;
+                (None, Some(text), None) => {
+                    if let Given::Literal(text) = Given::of(text)? {
+                        input.check(name, &text)?;
+                    }
                 }
                 (None, None, _) if default.is_none() => {
                     let message = format!("the template {template} needs the input `{name}`");
@@ -285,7 +292,7 @@ impl Place<'_> {
                 if let Some(text) = self.nested.parameters.get(&**name) {
                     return Given::of(text);
                 }
-                match self.part.inputs.get(name).and_then(|input| input.default.as_deref()) {
+                match self.part.inputs.get(name).and_then(|input| Some(input.default.as_ref()?.0.as_str())) {
                     Some(default) if Reference::is(default) => self.given(&default.parse()?),
                     Some(default) => Ok(Given::Literal(default.to_owned())),
                     None => Err(Error::invalid("missing-input", format!("nothing is given for {reference}"))),
@@ -359,12 +366,7 @@ impl Step {
             Ok(())
         };
         let replace_text = |text: &mut String| -> Result<()> {
-            if Reference::is(text) {
-                *text = match given(&text.parse()?)? {
-                    Given::Reference(reference) => reference.to_string(),
-                    Given::Literal(literal) => literal,
-                };
-            }
+            *text = text.parse::<Interpolated>()?.replaced(given)?.to_string();
             Ok(())
         };
         match &mut self.when {
@@ -374,6 +376,7 @@ impl Step {
                 Given::Literal(said) => {
                     self.when = Some(When::Said { said, value: value.clone(), one_of: std::mem::take(one_of) });
                 }
+                Given::Text(text) => return Err(beyond_a_reference(value, &text)),
             },
             Some(When::Said { .. }) | None => {}
         }
@@ -384,6 +387,7 @@ impl Step {
                 Given::Literal(list) => {
                     Values::List(list.split(',').map(|value| Scalar(value.trim().to_owned())).collect())
                 }
+                Given::Text(text) => return Err(beyond_a_reference(reference, &text)),
             };
         }
         match &mut self.action {

@@ -1,9 +1,9 @@
 //! Pipelines: a template attached to a project, its inputs bound, started by the artifacts that match.
 
 use crate::{
-    Action, Address, Attributes, Connected, Connection, Descriptor, Edited, Error, Freeze, InstanceChoice, Kind, Name,
-    Reference, Result, Selector, Starts, Step, Template, interpolated::Replacement as Given, runnable::list_or_none,
-    step_run::first,
+    Action, Address, Attributes, Connected, Connection, Descriptor, Edited, Error, Freeze, InstanceChoice, Kind, Made,
+    Name, Reference, Result, Selector, Starts, Step, Template, interpolated::Replacement as Given,
+    runnable::list_or_none, step_run::first,
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -43,6 +43,9 @@ pub struct Pipeline {
     /// Steps whose runnable was not registered then: what they leave out is found when a run is made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<Name>,
+    /// What its steps made registered when the pipeline was added, beside what the template gives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub makes: Vec<Made>,
     /// What keeps it from starting, one for each cause, and causes that a person overruled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freezes: Vec<Freeze>,
@@ -58,7 +61,7 @@ impl Pipeline {
         parameters: BTreeMap<Name, Attributes>,
         created: Timestamp,
     ) -> Result<Self> {
-        let Connected { template, connections, open } = connected.into();
+        let Connected { template, connections, open, makes } = connected.into();
         let known: Vec<_> = template.inputs.keys().map(|name| &**name).collect();
         if let Some(unknown) = given.keys().find(|name| !known.contains(&name.as_str())) {
             return Err(Error::invalid(
@@ -72,7 +75,9 @@ impl Pipeline {
         for (input_name, input) in &template.inputs {
             let text = given.get(&**input_name);
             let binding = match (input.kind, input.value_type, text) {
-                (Some(kind), _, Some(text)) => Some(Binding::Selector(bind_selector(input_name, kind, text)?)),
+                (Some(kind), _, Some(text)) => {
+                    Some(Binding::Selector(bind_selector(&project, input_name, kind, text)?))
+                }
                 (Some(kind), _, None) => {
                     return Err(Error::invalid(
                         "missing-input",
@@ -83,7 +88,7 @@ impl Pipeline {
                         ),
                     ));
                 }
-                (None, Some(value_type), Some(text)) => Some(Binding::Value(value_type.check(input_name, text)?)),
+                (None, Some(_), Some(text)) => Some(Binding::Value(input.check(input_name, text)?)),
                 (None, _, None) if input.default.is_none() => {
                     return Err(Error::invalid(
                         "missing-input",
@@ -109,6 +114,7 @@ impl Pipeline {
             starts,
             connections,
             open,
+            makes,
             freezes: Vec::new(),
         })
     }
@@ -162,10 +168,11 @@ impl Pipeline {
     /// `invalid` for an input that takes no value, a value of the wrong type, or parameters of no step.
     pub fn with(mut self, values: BTreeMap<Name, String>, parameters: BTreeMap<Name, Attributes>) -> Result<Self> {
         for (name, text) in values {
-            let value_type = self.template.inputs.get(&name).and_then(|input| input.value_type).ok_or_else(|| {
-                Error::invalid("unknown-input", format!("{} has no input `{name}` that takes a value", self.name))
-            })?;
-            let value = value_type.check(&name, &text)?;
+            let input =
+                self.template.inputs.get(&name).filter(|input| input.value_type.is_some()).ok_or_else(|| {
+                    Error::invalid("unknown-input", format!("{} has no input `{name}` that takes a value", self.name))
+                })?;
+            let value = input.check(&name, &text)?;
             self.inputs.insert(name, Binding::Value(value));
         }
         self.template.check_parameters(&parameters)?;
@@ -181,18 +188,7 @@ impl Pipeline {
     /// `invalid` for an attribute where an artifact is needed.
     pub fn with_attributes_of(mut self, artifacts: &BTreeMap<Name, Descriptor>) -> Result<Self> {
         for step in &mut self.template.steps {
-            // As parameters of the pipeline: those are texts, whatever a stranger wrote into an attribute.
-            if let Action::Run(work) | Action::Serve(work) = &mut step.action {
-                for (name, text) in std::mem::take(&mut work.parameters) {
-                    match Reference::is(&text).then(|| text.parse()).transpose()? {
-                        Some(Reference::Attribute { input, attribute }) => {
-                            let given = self.parameters.entry(step.name.clone()).or_default();
-                            given.entry(name).or_insert_with(|| attribute_of(artifacts, &input, &attribute));
-                        }
-                        _ => drop(work.parameters.insert(name, text)),
-                    }
-                }
-            }
+            // Whatever a stranger wrote into an attribute is only a text.
             step.give(&|reference| {
                 Ok(match reference {
                     Reference::Attribute { input, attribute } => {
@@ -231,7 +227,7 @@ impl Pipeline {
                     InputValue { value: Value::Text(text.clone()), is_default: false }
                 }
                 (None, None, Some(default)) => {
-                    InputValue { value: default_value(default, artifacts)?, is_default: true }
+                    InputValue { value: default_value(&default.0, artifacts)?, is_default: true }
                 }
                 _ => return Err(Error::not_found("input", format!("nothing was found for the input `{name}`"))),
             };
@@ -241,7 +237,7 @@ impl Pipeline {
     }
 }
 
-fn bind_selector(input: &Name, kind: Kind, text: &str) -> Result<Selector> {
+fn bind_selector(project: &Name, input: &Name, kind: Kind, text: &str) -> Result<Selector> {
     let selector: Selector = text.parse().map_err(|error: Error| error.context(format!("input {input}")))?;
     if selector.kind != kind {
         return Err(Error::invalid(
@@ -252,6 +248,15 @@ fn bind_selector(input: &Name, kind: Kind, text: &str) -> Result<Selector> {
                 kind.scheme()
             ),
         ));
+    }
+    if let Some(other) = selector.project.as_ref().filter(|other| *other != project)
+        && (selector.exact().is_none() || selector.condition.is_some())
+    {
+        let message = format!(
+            "the input `{input}` selects in {other} by {selector}, but a pipeline of {project} is started by what {project} \
+             has: name one artifact of {other}, or let a step of {other} `copy` it here"
+        );
+        return Err(Error::unsupported("selector", message));
     }
     Ok(selector)
 }

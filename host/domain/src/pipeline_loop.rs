@@ -81,26 +81,29 @@ fn gives_always(pipeline: &Pipeline) -> Vec<Gives<'_>> {
 
 /// `named` answers what an input takes, where that is known.
 fn gives<'a>(pipeline: &'a Pipeline, named: &impl Fn(&Name) -> Option<(Kind, Name)>) -> Vec<Gives<'a>> {
+    let of = |step: &'a Name, output: &'a str, kind: Kind| Gives {
+        step,
+        kind,
+        names: names_of(pipeline, step, (output, kind), named),
+    };
+    // What is copied is another project's, and what is registered was made by another step.
+    let is_kept = |step: &Step| matches!(step.action, Action::Keep { .. });
     let given = pipeline.template.outputs.values().filter_map(|given| match &given.from {
-        Reference::Output { step, output } => {
-            // What is copied is another project's, and what is registered was made by another step.
-            let is_kept = |step: &Step| matches!(step.action, Action::Keep { .. });
-            if pipeline.template.step(step).is_some_and(is_kept) {
-                return None;
-            }
-            let kind = given.kind?;
-            Some(Gives { step, kind, names: names_of(pipeline, step, (output, kind), named) })
-        }
+        Reference::Output { step, .. } if pipeline.template.step(step).is_some_and(is_kept) => None,
+        Reference::Output { step, output } => Some(of(step, output, given.kind?)),
         _ => None,
     });
-    given.collect()
+    given.chain(pipeline.makes.iter().map(|made| of(&made.step, &made.output, made.kind))).collect()
 }
 
 impl Pipeline {
     /// How its results of a kind are called, where that is known before.
     pub fn result_names(&self, kind: Kind) -> Option<Vec<Name>> {
         let names = gives_always(self).into_iter().filter(|gives| gives.kind == kind).map(|gives| gives.names);
-        names.collect::<Option<Vec<_>>>().map(|all| all.concat()).filter(|names| !names.is_empty())
+        let mut names = names.collect::<Option<Vec<_>>>()?.concat();
+        names.sort();
+        names.dedup();
+        Some(names).filter(|names| !names.is_empty())
     }
 }
 
@@ -168,6 +171,15 @@ mod tests {
         assert_eq!(found(std::slice::from_ref(&train), &sample), "");
         assert_eq!(found(&[], &convert), "convert");
         assert_eq!(found(&[train, sample], &extract), "extract sample");
+    }
+
+    #[test]
+    fn what_a_step_makes_counts_though_the_template_does_not_give_it() {
+        let mut plain = pipeline("plain", "model://*", "dataset");
+        assert_eq!(found(&[], &plain), "");
+        let step = "s".parse().expect("name");
+        plain.makes = vec![crate::Made { step, output: "checkpoint".to_owned(), kind: Kind::Model }];
+        assert_eq!(found(&[], &plain), "plain");
     }
 
     #[test]

@@ -43,6 +43,7 @@ impl Pipeline {
             template: self.template.clone(),
             connections: self.connections.clone(),
             open: self.open.clone(),
+            makes: self.makes.clone(),
         });
         let template = &connected.template;
         let kept = self.inputs.iter().filter(|(name, _)| template.inputs.contains_key(*name));

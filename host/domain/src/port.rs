@@ -33,8 +33,9 @@ pub trait ContentStore: Send + Sync {
     async fn make_newest(&self, descriptor: &Descriptor) -> Result<()>;
     /// Reads all files of contents that nobody listed before, and stores the list; what they say of themselves too.
     async fn record(&self, series: &Series, contents: &Contents) -> Result<(Tree, Attributes)>;
-    /// Files of a stored tree whose bytes are not there in their length. Nothing is read.
-    async fn missing(&self, tree: &Tree) -> Result<Vec<String>>;
+    /// Files of a stored tree that are not as they were stored. Trees of up to 64 MiB are read; of larger ones it is looked
+    /// whether the bytes are there in their length.
+    async fn damaged(&self, tree: &Tree) -> Result<Vec<String>>;
     /// The tree of a digest that one of these stored.
     async fn tree(&self, digest: &crate::Digest) -> Result<Tree>;
     /// An image of this server, in the repository of this series of runnables from here on.
@@ -297,9 +298,44 @@ pub trait Endpoints: Send + Sync {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ArtifactEvent {
     pub sequence: i64,
+    /// As it is now.
     pub artifact: Descriptor,
-    /// The run that registered it, if one did.
+    /// The run that registered it, or changed its labels and tags, if one did.
     pub run: Option<uuid::Uuid>,
+    /// Of an artifact that was there: what its labels and tags were.
+    pub before: Option<Unmarked>,
+    /// How often its labels and tags changed since the event came.
+    pub touched: i64,
+}
+
+/// Labels and tags of an artifact before they were changed.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Unmarked {
+    pub labels: Attributes,
+    pub tags: Vec<String>,
+    /// Who changed them.
+    pub by: String,
+}
+
+impl Unmarked {
+    /// The artifact as it was.
+    pub fn of(&self, artifact: &Descriptor) -> Descriptor {
+        Descriptor { labels: self.labels.clone(), tags: self.tags.clone(), ..artifact.clone() }
+    }
+
+    /// What was done to it, for people: `was tagged production by ada`.
+    pub fn told(&self, artifact: &Descriptor) -> String {
+        let tags: Vec<_> = artifact.tags.iter().filter(|tag| !self.tags.contains(tag)).cloned().collect();
+        let labels = artifact.labels.iter().filter(|(name, value)| self.labels.get(*name) != Some(value));
+        let labels: Vec<_> = labels.map(|(name, value)| format!("{name}={value}")).collect();
+        let done = match (tags.is_empty(), labels.is_empty()) {
+            (true, true) => "was changed".to_owned(),
+            (true, false) => format!("was labelled {}", labels.join(", ")),
+            (false, true) => format!("was tagged {}", tags.join(", ")),
+            (false, false) => format!("was tagged {} and labelled {}", tags.join(", "), labels.join(", ")),
+        };
+        format!("{done} by {}", self.by)
+    }
 }
 
 /// How an artifact took part in a step.
@@ -429,8 +465,8 @@ pub trait Catalog: Send + Sync {
     /// Registered artifacts whose consequences are not worked out yet, oldest first.
     async fn pending_events(&self, limit: u32) -> Result<Vec<ArtifactEvent>>;
     /// Saves the runs that an event starts, numbers them, and settles the event; a settled event starts nothing.
-    /// `unstarted` says why other pipelines do not start.
-    async fn settle(&self, event: i64, runs: Vec<crate::Run>, unstarted: Vec<Unstarted>) -> Result<Started>;
+    /// `unstarted` says why other pipelines do not start. One that was touched meanwhile stays pending.
+    async fn settle(&self, event: &ArtifactEvent, runs: Vec<crate::Run>, unstarted: Vec<Unstarted>) -> Result<Started>;
     /// Events from outside whose consequences are not worked out yet, oldest first.
     async fn pending_received(&self, limit: u32) -> Result<Vec<crate::ReceivedEvent>>;
     /// As [`Catalog::settle`] for an event from outside.

@@ -113,7 +113,7 @@ impl Run {
 
     /// The same as the pipeline starts it by itself, for something of this like: counted, and held back as its starts say.
     pub fn by_itself(mut self, starts: &Starts, like: &str) -> Self {
-        self.quota = starts.quota;
+        self.quota = Some(starts.quota.unwrap_or(Quota::STORM));
         if let Some(pause) = starts.debounce {
             self.debounced = Some(like.to_owned());
             let begins = self.created.saturating_add(pause).unwrap_or(Timestamp::MAX);
@@ -147,6 +147,7 @@ impl Run {
             starts: Starts { concurrency: self.concurrency, ..Starts::default() },
             connections: Vec::new(),
             open: Vec::new(),
+            makes: Vec::new(),
             freezes: Vec::new(),
         };
         Self::new(&pipeline, self.inputs.clone(), cause, now)

@@ -2,7 +2,7 @@
 
 use crate::{
     Address, Attributes, Comparison, Condition, Descriptor, Digest, Error, Field, Image, Kind, Location, Name, Origin,
-    Resources, Result, Store, Test, external::check_facts,
+    Range, Resources, Result, Store, Test, external::check_facts,
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -63,10 +63,37 @@ pub enum Delivery {
 pub struct Parameter {
     pub description: Option<String>,
     pub value_type: ValueType,
+    #[serde(default, skip_serializing_if = "Range::is_any")]
+    pub range: Range,
     pub default: Option<String>,
     pub delivery: Delivery,
     /// Variable name, argument template (`--alpha={}`) or file path.
     pub target: String,
+}
+
+impl Parameter {
+    fn check(&self, name: &str, text: &str) -> Result<String> {
+        self.range.check(name, self.value_type, text)
+    }
+}
+
+/// How an input reaches the workload (S32, S96).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum InputDelivery {
+    /// Its files, in a folder.
+    #[default]
+    Directory,
+    /// Its one file.
+    File,
+    /// Nothing is staged: a variable says where it lies. For what the code itself reads, such as external artifacts.
+    Location,
+}
+
+impl InputDelivery {
+    pub(crate) fn is_directory(&self) -> bool {
+        *self == Self::Directory
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +102,9 @@ pub struct InputSlot {
     pub kind: Kind,
     pub requires: Attributes,
     pub optional: bool,
-    /// Relative to the working directory.
+    #[serde(default, skip_serializing_if = "InputDelivery::is_directory")]
+    pub delivery: InputDelivery,
+    /// Relative to the working directory; of a location, the variable.
     pub path: String,
     pub change_filter: Vec<String>,
 }
@@ -256,15 +285,26 @@ impl Runnable {
         }
         Resources::read(&self.resources).map_err(|error| error.context(&self.name))?;
         let files = self.parameters.values().filter(|p| p.delivery == Delivery::File).map(|p| &p.target);
-        let paths = self.inputs.values().map(|slot| &slot.path);
+        let staged = |slot: &&InputSlot| slot.delivery != InputDelivery::Location;
+        let paths = self.inputs.values().filter(staged).map(|slot| &slot.path);
+        for (name, slot) in self.inputs.iter().filter(|(_, slot)| slot.delivery == InputDelivery::Location) {
+            let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            if slot.path.is_empty() || !slot.path.bytes().all(is_word) || slot.path.as_bytes()[0].is_ascii_digit() {
+                let variable = slot.path.escape_debug();
+                return Err(refuse(format!(
+                    "takes the location of `{name}` in `{variable}`, which is no variable's name"
+                )));
+            }
+        }
         let outputs = self.outputs.values().flat_map(|slot| slot.report.iter().chain([&slot.path]));
         for path in paths.chain(outputs).chain(self.scripts.keys()).chain(files) {
             crate::check_relative_path(path)
                 .map_err(|error| refuse(format!("asks for a path it may not have: {error}")))?;
         }
         for (name, parameter) in &self.parameters {
+            parameter.range.check_itself(name, parameter.value_type).map_err(|error| error.context(&self.name))?;
             if let Some(default) = &parameter.default {
-                parameter.value_type.check(name, default).map_err(|error| error.context(&self.name))?;
+                parameter.check(name, default).map_err(|error| error.context(&self.name))?;
             }
         }
         if let Some(service) = &self.service
@@ -289,7 +329,7 @@ impl Runnable {
             let value = given.get(name).or(parameter.default.as_ref()).ok_or_else(|| {
                 Error::invalid("missing-parameter", format!("`{}` needs a value for the parameter `{name}`", self.name))
             })?;
-            values.insert(name.clone(), parameter.value_type.check(name, value)?);
+            values.insert(name.clone(), parameter.check(name, value)?);
         }
         Ok(values)
     }

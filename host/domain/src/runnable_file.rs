@@ -1,8 +1,8 @@
 //! A runnable as a person writes it (S22–S31, S43): YAML, with scripts and packages beside it.
 
 use crate::{
-    Attributes, Delivery, Digest, Environment, Error, Image, InputSlot, Kind, Name, OutputSlot, Parameter, Result,
-    Runnable, ServiceSpec, ValueType, scalar::Scalar,
+    Attributes, Delivery, Digest, Environment, Error, Image, InputDelivery, InputSlot, Kind, Name, OutputSlot,
+    Parameter, Range, Result, Runnable, ServiceSpec, ValueType, scalar::Scalar,
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -56,8 +56,13 @@ struct InputText {
     requires: Attributes,
     #[serde(default)]
     optional: bool,
-    /// The input's own name if not given.
+    /// A folder of its files if not given.
+    #[serde(rename = "as", default)]
+    delivery: InputDelivery,
+    /// Where it is in the working directory: the input's own name if not given. Not of a location.
     path: Option<String>,
+    /// Of a location, the variable that says it: the input's name in capitals if not given.
+    environment: Option<String>,
     /// Globs of files whose change matters.
     #[serde(default)]
     watch: Vec<String>,
@@ -81,6 +86,12 @@ struct ParameterText {
     value_type: ValueType,
     description: Option<String>,
     default: Option<Scalar>,
+    /// The least and the greatest number.
+    minimum: Option<Scalar>,
+    maximum: Option<Scalar>,
+    /// All values that it takes.
+    #[serde(rename = "enum", default)]
+    one_of: Vec<Scalar>,
     /// At most one of the three; the variable of the same name in capitals if none.
     environment: Option<String>,
     argument: Option<String>,
@@ -139,6 +150,7 @@ impl Runnable {
             return Err(Error::invalid("runnable", "it is a component or runs in an image, not both"));
         }
         let scripts = read.scripts.into_iter().map(|(path, file)| Ok((path, beside.script(&file)?)));
+        let inputs = read.inputs.into_iter().map(|(name, text)| Ok((name.clone(), input(&name, text)?)));
         let parameters = read.parameters.into_iter().map(|(name, text)| Ok((name.clone(), parameter(&name, text)?)));
         let mut runnable = Self {
             environment: read.environment.map(|text| Environment::of(&read.name, text.python, text.requirements)),
@@ -149,7 +161,7 @@ impl Runnable {
             command: read.command,
             scripts: scripts.collect::<Result<_>>()?,
             variables: read.variables,
-            inputs: read.inputs.into_iter().map(|(name, text)| (name.clone(), input(name, text))).collect(),
+            inputs: inputs.collect::<Result<_>>()?,
             outputs: read.outputs.into_iter().map(|(name, text)| (name.clone(), output(name, text))).collect(),
             parameters: parameters.collect::<Result<_>>()?,
             service: read
@@ -182,15 +194,28 @@ impl Environment {
     }
 }
 
-fn input(name: String, text: InputText) -> InputSlot {
-    InputSlot {
+fn input(name: &str, text: InputText) -> Result<InputSlot> {
+    let path = match (text.delivery, text.path, text.environment) {
+        (InputDelivery::Location, None, variable) => variable.unwrap_or_else(|| variable_named(name)),
+        (InputDelivery::Directory | InputDelivery::File, path, None) => path.unwrap_or_else(|| name.to_owned()),
+        _ => {
+            let message = format!("the input `{name}` has a `path`, or as a location the variable `environment`");
+            return Err(Error::invalid("input", message));
+        }
+    };
+    Ok(InputSlot {
         description: text.description,
         kind: text.kind,
         requires: text.requires,
         optional: text.optional,
-        path: text.path.unwrap_or(name),
+        delivery: text.delivery,
+        path,
         change_filter: text.watch,
-    }
+    })
+}
+
+fn variable_named(name: &str) -> String {
+    name.to_uppercase().replace('-', "_")
 }
 
 fn output(name: String, text: OutputText) -> OutputSlot {
@@ -204,18 +229,20 @@ fn output(name: String, text: OutputText) -> OutputSlot {
 }
 
 fn parameter(name: &str, text: ParameterText) -> Result<Parameter> {
-    let ParameterText { value_type, description, default, environment, argument, file } = text;
+    let ParameterText { value_type, description, default, minimum, maximum, one_of, environment, argument, file } =
+        text;
+    let range = Range { minimum, maximum, one_of };
     let (delivery, target) = match (environment, argument, file) {
         (Some(variable), None, None) => (Delivery::Environment, variable),
         (None, Some(argument), None) => (Delivery::Argument, argument),
         (None, None, Some(path)) => (Delivery::File, path),
-        (None, None, None) => (Delivery::Environment, name.to_uppercase().replace('-', "_")),
+        (None, None, None) => (Delivery::Environment, variable_named(name)),
         _ => {
             let message = format!("the parameter `{name}` reaches it in one way: environment, argument or file");
             return Err(Error::invalid("parameter", message));
         }
     };
-    Ok(Parameter { description, value_type, default: default.map(String::from), delivery, target })
+    Ok(Parameter { description, value_type, range, default: default.map(String::from), delivery, target })
 }
 
 #[cfg(test)]

@@ -33,6 +33,14 @@ pub fn result_name(made_of: Option<(Kind, &Name)>, pipeline: &Name, kind: Kind, 
     }
 }
 
+/// How an artifact is called that a job leaves beside its outputs: as a result of that, and what it calls it itself.
+///
+/// # Errors
+/// `invalid` where that is no name.
+pub fn beside_name(made_of: Option<&Name>, pipeline: &Name, artifact: &str) -> Result<Name> {
+    fitting(&format!("{}-{artifact}", made_of.unwrap_or(pipeline)))
+}
+
 /// The name, or one that fits instead of it: a long chain makes long names.
 fn fitting(name: &str) -> Result<Name> {
     const LONGEST: usize = 64;
@@ -110,6 +118,13 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), 51);
+    }
+
+    #[test]
+    fn what_a_job_makes_beside_its_outputs_is_no_version_of_what_it_is_made_of() {
+        let (pipeline, wine): (Name, Name) = ("training".parse().expect("name"), "wine".parse().expect("name"));
+        assert_eq!(&*beside_name(Some(&wine), &pipeline, "validation").expect("name"), "wine-validation");
+        assert_eq!(&*beside_name(None, &pipeline, "validation").expect("name"), "training-validation");
     }
 
     #[test]

@@ -39,10 +39,14 @@ pub struct Quota {
 }
 
 impl Quota {
+    /// Of pipelines that say none: more is a storm, such as a loop by way of something outside.
+    pub const STORM: Self = Self { runs: 1_000, within: Duration::from_secs(60 * 60) };
+
     /// Why another run does not begin, if the earliest of the last [`Quota::runs`] began then.
     pub fn refusal(&self, began: Timestamp, now: Timestamp) -> Option<String> {
         let again = began.saturating_add(self.within).unwrap_or(Timestamp::MAX);
-        (again > now).then(|| format!("it may start {self}, and did"))
+        let more = if *self == Self::STORM { "; `--at-most` lets it start more often" } else { "" };
+        (again > now).then(|| format!("it may start {self}, and did{more}"))
     }
 }
 
@@ -331,6 +335,8 @@ mod tests {
             Some("it may start 2 times within 1h, and did")
         );
         assert_eq!(quota.refusal(at("2026-01-10T11:00:00Z"), now), None);
+        let storm = Quota::STORM.refusal(now, now).expect("refusal");
+        assert_eq!(storm, "it may start 1000 times within 1h, and did; `--at-most` lets it start more often");
         for wrong in ["", "2", "0/1h", "2/", "2/0h", "x/1h", "2/soon"] {
             assert!(wrong.parse::<Quota>().is_err(), "{wrong}");
         }

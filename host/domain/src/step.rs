@@ -1,8 +1,8 @@
 //! The steps of templates: what each does, when, and how often it is tried.
 
 use crate::{
-    Address, Attributes, Call, Choice, Combination, Condition, InstanceChoice, Interpolated, Keep, Name, Nested,
-    Notify, Reference, Resources, Result, Runnable, Sweep, Wait, Window, sweep::Values,
+    Address, Attributes, Call, Choice, Combination, Condition, Descriptor, InstanceChoice, Interpolated, Keep, Name,
+    Nested, Notify, Reference, Resources, Result, Runnable, Sweep, Wait, Window, sweep::Values,
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -23,10 +23,53 @@ pub enum RunnableChoice {
     Kind(RunnableKind),
 }
 
+/// What a runnable must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunnableKind {
     pub kind: String,
+    /// The extension's instance whose builder made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Name>,
+    /// Attributes that one of its outputs promises, such as `framework: sklearn`.
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub provides: Attributes,
+    /// Labels that it has.
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub labels: Attributes,
+}
+
+impl RunnableKind {
+    /// Any of that kind.
+    pub fn of(kind: &str) -> Self {
+        Self { kind: kind.to_owned(), instance: None, provides: Attributes::new(), labels: Attributes::new() }
+    }
+
+    /// Whether a registered runnable is such.
+    pub fn is_met_by(&self, found: &Descriptor) -> bool {
+        let Some(runnable) = &found.runnable else { return false };
+        let has =
+            |all: &Attributes, wanted: &Attributes| wanted.iter().all(|(name, value)| all.get(name) == Some(value));
+        runnable.kind == self.kind
+            && self.instance.as_ref().is_none_or(|instance| runnable.instance.as_ref() == Some(instance))
+            && (self.provides.is_empty() || runnable.outputs.values().any(|it| has(&it.provides, &self.provides)))
+            && has(&found.labels, &self.labels)
+    }
+}
+
+/// `trainer of mlflow that gives framework=sklearn and has team=blue`.
+impl fmt::Display for RunnableKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listed = |all: &Attributes| all.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        f.write_str(&self.kind)?;
+        if let Some(instance) = &self.instance {
+            write!(f, " of {instance}")?;
+        }
+        let gives = (!self.provides.is_empty()).then(|| format!("gives {}", listed(&self.provides).join(", ")));
+        let has = (!self.labels.is_empty()).then(|| format!("has {}", listed(&self.labels).join(", ")));
+        let both: Vec<_> = gives.into_iter().chain(has).collect();
+        if both.is_empty() { Ok(()) } else { write!(f, " that {}", both.join(" and ")) }
+    }
 }
 
 /// What a step does.
@@ -59,7 +102,7 @@ pub enum Action {
 pub struct Work {
     pub runnable: RunnableChoice,
     pub inputs: IndexMap<String, Reference>,
-    /// Literals or references.
+    /// Texts with references in them ([`Interpolated`]).
     pub parameters: IndexMap<String, String>,
     pub timeout: Option<Duration>,
     /// Instead of what the runnable says it needs, name by name.
@@ -263,14 +306,14 @@ impl Step {
                 if let RunnableChoice::Reference(reference) = &work.runnable {
                     all.push(reference.clone());
                 }
-                for value in work.parameters.values().filter(|value| Reference::is(value)) {
-                    all.push(value.parse()?);
+                for text in work.parameters.values() {
+                    all.extend(text.parse::<Interpolated>()?.references().cloned());
                 }
             }
             Action::Template(nested) => {
                 all.extend(nested.inputs.values().cloned());
-                for value in nested.parameters.values().filter(|value| Reference::is(value)) {
-                    all.push(value.parse()?);
+                for text in nested.parameters.values() {
+                    all.extend(text.parse::<Interpolated>()?.references().cloned());
                 }
             }
             Action::Approve(approval) => all.extend(approval.message.references().cloned()),

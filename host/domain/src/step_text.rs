@@ -45,9 +45,9 @@ pub(crate) struct StepText {
     /// Artifacts that it takes, by the name that its runnable has for them.
     #[serde(default)]
     inputs: IndexMap<String, Reference>,
-    /// Values, or references to values.
+    /// Values, and texts with references in them.
     #[serde(default)]
-    parameters: IndexMap<String, String>,
+    parameters: IndexMap<String, Scalar>,
     /// What it needs, instead of what the runnable says: `cpu`, `memory`, `gpu`, `storage`, `requires`.
     #[serde(default)]
     resources: IndexMap<String, Scalar>,
@@ -215,16 +215,17 @@ impl StepText {
         if timeout.is_some() && (self.build.is_some() || self.approve.is_some() || self.notify.is_some()) {
             return refuse("`timeout` is for what `run`, `serve`, `wait`, `call`, `register`, `copy` and `fetch` do");
         }
+        let parameters = self.parameters.into_iter().map(|(name, value)| (name, value.0)).collect();
         if let Some(template) = self.template {
             if timeout.is_some() || !self.resources.is_empty() {
                 return refuse("`timeout` and `resources` are said by the steps of a `template`");
             }
-            return Ok(Action::Template(Nested { template, inputs: self.inputs, parameters: self.parameters }));
+            return Ok(Action::Template(Nested { template, inputs: self.inputs, parameters }));
         }
         if let Some(runnable) = self.run.clone().or(self.serve.clone()) {
             let resources = self.resources.into_iter().map(|(name, text)| (name, text.0)).collect();
             Resources::read(&resources)?;
-            let work = Work { runnable, inputs: self.inputs, parameters: self.parameters, timeout, resources };
+            let work = Work { runnable, inputs: self.inputs, parameters, timeout, resources };
             return Ok(if self.serve.is_some() { Action::Serve(work) } else { Action::Run(work) });
         }
         if !takes_nothing || !self.resources.is_empty() {

@@ -80,6 +80,7 @@ impl Piece {
                 requires,
                 optional: false,
                 path: String::new(),
+                delivery: Default::default(),
                 change_filter: Vec::new(),
             };
             Some((name.clone(), slot))

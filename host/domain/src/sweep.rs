@@ -5,8 +5,8 @@
 //! and in the place of the swept step the choice among them, so that everything that holds for steps holds for each try.
 
 use crate::{
-    Action, Attributes, Error, InputValue, Name, Reference, Result, Run, Step, StepRun, Template, Value, Work,
-    runnable::list_or_none, scalar::Scalar,
+    Action, Attributes, Error, InputValue, Interpolated, Name, Reference, Result, Run, Step, StepRun, Template, Value,
+    Work, runnable::list_or_none, scalar::Scalar,
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -291,7 +291,8 @@ fn expand(step: &Step, sweep: &Sweep, work: &Work, inputs: &IndexMap<Name, Input
     let mut steps = Vec::new();
     for (at, values) in sweep.combinations(inputs)?.into_iter().enumerate() {
         let mut work = work.clone();
-        work.parameters.extend(values.clone());
+        let literal = |(name, value): (&String, &String)| (name.clone(), Interpolated::literal(value).to_string());
+        work.parameters.extend(values.iter().map(literal));
         steps.push(Step {
             name: step_name(&step.name, at + 1)?,
             action: Action::Run(work),

@@ -4,8 +4,8 @@
 //! kinds fit where both ends are declared, and no step waits for itself.
 
 use crate::{
-    Action, Awaited, Error, InstanceChoice, KeepSource, Kind, Name, Reference, Result, RunnableChoice, Runs, Step,
-    ValueType, Values, Wait, WaitArtifact, When, runnable::list_or_none, step_text::StepText,
+    Action, Awaited, Error, InstanceChoice, KeepSource, Kind, Name, Range, Reference, Result, RunnableChoice, Runs,
+    Step, ValueType, Values, Wait, WaitArtifact, When, runnable::list_or_none, scalar::Scalar, step_text::StepText,
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -30,10 +30,36 @@ pub struct TemplateInput {
     pub description: String,
     /// A literal, or `${inputs.<artifact>.attributes.<attribute>}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub default: Option<String>,
+    pub default: Option<Scalar>,
+    /// The least number that it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<Scalar>,
+    /// The greatest number that it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum: Option<Scalar>,
+    /// All values that it takes.
+    #[serde(rename = "enum", default, skip_serializing_if = "Vec::is_empty")]
+    pub one_of: Vec<Scalar>,
     /// Attributes that a fitting artifact must have.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub requires: crate::Attributes,
+}
+
+impl TemplateInput {
+    /// A value for it in its canonical text.
+    ///
+    /// # Errors
+    /// `invalid` for one that it does not take; any is taken where it has no type.
+    pub(crate) fn check(&self, name: &str, text: &str) -> Result<String> {
+        match self.value_type {
+            Some(value_type) => self.range().check(name, value_type, text),
+            None => Ok(text.to_owned()),
+        }
+    }
+
+    fn range(&self) -> Range {
+        Range { minimum: self.minimum.clone(), maximum: self.maximum.clone(), one_of: self.one_of.clone() }
+    }
 }
 
 /// What a template gives.
@@ -137,6 +163,16 @@ impl Template {
         Ok(self)
     }
 
+    /// The steps that must have ended before one begins, with those before them.
+    pub fn above(&self, name: &Name) -> BTreeSet<Name> {
+        let mut above = BTreeSet::new();
+        let mut open = vec![name.clone()];
+        while let Some(step) = open.pop().and_then(|name| self.step(&name)) {
+            open.extend(step.needs().into_iter().filter(|before| above.insert(before.clone())));
+        }
+        above
+    }
+
     pub(crate) fn check_count(&self) -> Result<()> {
         if self.steps.len() > MOST_STEPS {
             let message = format!("{} steps; a template has at most {MOST_STEPS}", self.steps.len());
@@ -147,7 +183,15 @@ impl Template {
 
     fn check_inputs(&self) -> Result<()> {
         for (name, input) in &self.inputs {
-            match (input.kind, input.value_type, &input.default) {
+            match input.value_type {
+                Some(value_type) => input.range().check_itself(name, value_type)?,
+                None if !input.range().is_any() => {
+                    let message = format!("the input `{name}` is an artifact and has no range");
+                    return Err(Error::invalid("input", message));
+                }
+                None => {}
+            }
+            match (input.kind, input.value_type, input.default.as_ref().map(|default| &default.0)) {
                 (Some(_), Some(_), _) | (None, None, _) => {
                     return Err(Error::invalid("input", format!("the input `{name}` needs either a kind or a type")));
                 }
@@ -170,7 +214,7 @@ impl Template {
                         ));
                     }
                 }
-                (None, Some(value_type), Some(default)) => drop(value_type.check(name, default)?),
+                (None, Some(_), Some(default)) => drop(input.check(name, default)?),
                 _ => {}
             }
         }

@@ -1,6 +1,6 @@
 //! What runtime agents run: runnable + inputs + parameters = workload (S113).
 
-use crate::{Attributes, Digest, Environment, Image, Location, Name, OutputReport, Resources, Tree};
+use crate::{Attributes, Digest, Environment, Image, Kind, Location, Name, OutputReport, Resources, Tree};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
@@ -22,6 +22,9 @@ pub struct WorkloadInput {
     pub name: String,
     /// Relative to the working directory.
     pub path: String,
+    /// Its one file is at that path, not a folder.
+    #[serde(default)]
+    pub is_file: bool,
     pub contents: Contents,
 }
 
@@ -141,10 +144,16 @@ pub struct LogChunk {
     pub ended: bool,
 }
 
+/// Where a job leaves artifacts beside its outputs, in its working directory: each in a folder `<kind>/<name>`, with an
+/// [`OutputReport`] in `<kind>/<name>.json` if there is more to say of it (S44, S60).
+pub const ARTIFACTS_BESIDE: &str = ".fuseml/artifacts";
+
 /// An output that a finished workload left behind.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CollectedOutput {
     pub name: String,
+    /// Of an artifact beside the outputs, which nobody declared.
+    pub beside: Option<Kind>,
     /// The directory, on this machine.
     pub path: PathBuf,
     pub report: OutputReport,

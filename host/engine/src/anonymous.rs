@@ -3,7 +3,7 @@
 use crate::{
     Engine, Ports,
     driver::{Driver, Outcome},
-    work::{self, Maker},
+    work::{self, Job, Maker},
 };
 use fuseml_domain::{
     Address, Descriptor, Location, Origin, Result, Run, StepEvent, StepRun, Store, Value, Workload,
@@ -18,12 +18,12 @@ pub(crate) async fn collect(driver: &Driver, maker: &Maker<'_>, workload: &Workl
     let ports = &driver.engine.ports;
     let mut outputs = BTreeMap::new();
     for left in ports.agent.outputs(workload).await? {
-        let Some(slot) = maker.runnable.outputs.get(&left.name) else { continue };
-        let series = maker.series(ports, slot, &left).await?;
+        let slot = maker.slot(&left)?;
+        let series = maker.series(ports, &slot, &left).await?;
         let tree = ports.contents.store_listing(&series, &left.path).await?;
         let read = ports.contents.describe(slot.kind, &left.path, &tree).await;
         let location = Location::new("file", left.path.to_string_lossy()).with_digest(tree.digest());
-        let mut made = work::describe(maker, series, slot, &left, (&tree, read, location))?;
+        let mut made = work::describe(maker, series, &slot, &left, (&tree, read, location))?;
         made.address = Address::of_version(slot.kind, &maker.run.project, &ANONYMOUS.parse()?, &made.id);
         made.store = Store::Local;
         outputs.insert(left.name.clone(), Value::Anonymous(Box::new(made)));
@@ -55,7 +55,7 @@ pub(crate) fn behind<'a>(
         if let Some(runnable) = &maker.runnable {
             all.push(work::part(step, &slot_of("runnable"), Role::Used, runnable));
         }
-        for (inner, artifact) in work::inputs_of(ports, run, work::work_of(run, maker)?).await? {
+        for (inner, artifact) in Job::of(ports, run, maker).await?.inputs {
             match artifact.store {
                 Store::Local => all.extend(behind(ports, run, step, &slot_of(&inner), &artifact).await?),
                 _ => all.push(work::part(step, &slot_of(&inner), Role::Used, &artifact.address)),

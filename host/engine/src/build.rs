@@ -105,7 +105,7 @@ async fn workload(ports: &Ports, run: &Run, step: &StepRun, planned: &Planned) -
         workload.builds = Some(ImageBuild { repository, dockerfile: environment.dockerfile.clone() });
         let contents = location::locate(ports, &planned.codeset).await?;
         let (name, path) = (text(ImageBuild::CONTEXT), text(ImageBuild::CONTEXT));
-        workload.inputs.push(WorkloadInput { name, path, contents });
+        workload.inputs.push(WorkloadInput { name, path, is_file: false, contents });
         let (name, path) = (text(ImageBuild::IMAGE), text(ImageBuild::IMAGE));
         workload.outputs.push(WorkloadOutput { name, path, report: Some(text(ImageBuild::REPORT)) });
     }

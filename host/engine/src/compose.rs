@@ -118,7 +118,8 @@ async fn candidates(catalog: &dyn Catalog, project: &Name, template: &Template) 
                     },
                     RunnableChoice::Kind(wanted) => {
                         let all = catalog.runnables(project, &wanted.kind).await?;
-                        all.into_iter().filter_map(|it| it.runnable).map(|it| *it).collect()
+                        let wanted = all.into_iter().filter(|found| wanted.is_met_by(found));
+                        wanted.filter_map(|it| it.runnable).map(|it| *it).collect()
                     }
                     // Its run makes that.
                     RunnableChoice::Reference(_) => continue,

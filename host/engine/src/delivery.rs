@@ -1,7 +1,9 @@
 //! How a job learns what it was given: its parameters, and what its step has (S32).
 
 use crate::work::Job;
-use fuseml_domain::{Attributes, Delivery, OutputSlot, Run, Runnable, StepRun, Workload, WorkloadOutput};
+use fuseml_domain::{
+    ARTIFACTS_BESIDE, Attributes, Delivery, InputDelivery, OutputSlot, Run, Runnable, StepRun, Workload, WorkloadOutput,
+};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -21,7 +23,10 @@ pub(crate) const STEP: &str = "FUSEML_STEP";
 
 pub(crate) fn step_as_said(run: &Run, step: &StepRun, workload: &Workload, job: &Job, values: &Attributes) -> String {
     let given = job.runnable.inputs.iter().filter(|(name, _)| job.inputs.contains_key(*name));
-    let inputs: BTreeMap<_, _> = given.map(|(name, slot)| (name, &slot.path)).collect();
+    let (elsewhere, inputs): (Vec<_>, Vec<_>) = given.partition(|(_, slot)| slot.delivery == InputDelivery::Location);
+    let inputs: BTreeMap<_, _> = inputs.into_iter().map(|(name, slot)| (name, &slot.path)).collect();
+    // The variables that say where they lie.
+    let locations: BTreeMap<_, _> = elsewhere.into_iter().map(|(name, slot)| (name, &slot.path)).collect();
     let report = |output: &WorkloadOutput| json!({"path": output.path, "report": output.report});
     let outputs: BTreeMap<_, _> = workload.outputs.iter().map(|output| (&output.name, report(output))).collect();
     // A file may be longer than a variable.
@@ -30,7 +35,7 @@ pub(crate) fn step_as_said(run: &Run, step: &StepRun, workload: &Workload, job: 
     let files: BTreeMap<_, _> = files.into_keys().map(|name| (name, &job.runnable.parameters[name].target)).collect();
     json!({
         "run": run.label(), "step": step.name, "inputs": inputs, "outputs": outputs, "parameters": values,
-        "parameter_files": files,
+        "parameter_files": files, "artifacts": ARTIFACTS_BESIDE, "locations": locations,
     })
     .to_string()
 }

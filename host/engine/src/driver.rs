@@ -314,7 +314,7 @@ impl Driver {
             }
             match self.engine.ports.catalog.save(&change).await {
                 Ok(()) => {
-                    if !change.artifacts.is_empty() || !change.released.is_empty() {
+                    if !change.artifacts.is_empty() || !change.released.is_empty() || !change.marks.is_empty() {
                         self.engine.wake();
                     }
                     for mark in &change.marks {

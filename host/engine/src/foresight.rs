@@ -144,7 +144,7 @@ impl Catalog for ForeseenCatalog {
         self.catalog.record(address, digest, attributes).await
     }
 
-    async fn settle(&self, _event: i64, _runs: Vec<Run>, _unstarted: Vec<Unstarted>) -> Result<Started> {
+    async fn settle(&self, _event: &ArtifactEvent, _runs: Vec<Run>, _unstarted: Vec<Unstarted>) -> Result<Started> {
         saves_nothing()
     }
 

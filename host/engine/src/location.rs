@@ -24,8 +24,8 @@ pub(crate) async fn store_of(ports: &Ports, artifact: &Descriptor) -> Result<Opt
 pub(crate) async fn locate(ports: &Ports, artifact: &Descriptor) -> Result<Contents> {
     if artifact.store == Store::External {
         let message = format!(
-            "{} is external: FuseML knows where it lies ({}) and does not fetch it; register it with its contents, or \
-             let a store bring it",
+            "{} is external: FuseML knows where it lies ({}) and does not fetch it; let the job take it `as: location`, \
+             register it with its contents, or let a store bring it",
             artifact.address.short(),
             artifact.location.uri
         );
@@ -55,6 +55,22 @@ pub(crate) async fn locate(ports: &Ports, artifact: &Descriptor) -> Result<Conte
         None => Some(record(ports, artifact, &location, &files).await?),
     };
     Ok(Contents { location, tree, files })
+}
+
+/// Where code that reads an artifact itself finds it: outside, or in a tool.
+pub(crate) async fn address_of(ports: &Ports, artifact: &Descriptor) -> Result<String> {
+    if artifact.store == Store::External {
+        return Ok(artifact.location.uri.clone());
+    }
+    let Some((store, id)) = store_of(ports, artifact).await? else {
+        let message = format!(
+            "{} lies in FuseML's own store, which a job does not reach: let it take a directory or a file",
+            artifact.address.short()
+        );
+        return Err(Error::unsupported("location", message));
+    };
+    let (location, _) = store.locate(&id).await.map_err(|error| error.context(artifact.address.short()))?;
+    Ok(location.uri)
 }
 
 /// At its first use what was found in a tool is read and listed: from then on it is verified against that.

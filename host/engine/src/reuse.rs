@@ -188,13 +188,13 @@ async fn kept(ports: &Ports, artifact: &Descriptor) -> Result<()> {
         return store.get(&id).await.map(drop);
     }
     let Some(digest) = &artifact.digest else { return Ok(()) };
-    let missing = ports.contents.missing(&ports.contents.tree(digest).await?).await?;
-    match missing.first() {
-        Some(first) if missing.len() == 1 => Err(Error::not_found("missing", format!("{first} is missing"))),
-        Some(first) => {
-            let more = missing.len() - 1;
-            Err(Error::not_found("missing", format!("{first} and {more} more files are missing")))
+    let damaged = ports.contents.damaged(&ports.contents.tree(digest).await?).await?;
+    match damaged.as_slice() {
+        [] => Ok(()),
+        [one] => Err(Error::not_found("damaged", format!("{one} is missing or damaged"))),
+        [first, more @ ..] => {
+            let message = format!("{first} and {} more files are missing or damaged", more.len());
+            Err(Error::not_found("damaged", message))
         }
-        None => Ok(()),
     }
 }

@@ -7,16 +7,22 @@ use crate::{
     work::{self, Job},
 };
 use fuseml_domain::{
-    Error, Kind, Name, Result, Run, StepEvent, StepRun, StepState, Value,
+    Descriptor, Error, Kind, Name, Result, Run, Runnable, StepEvent, StepRun, StepState, Value,
     port::{RuntimeAgent, Service},
 };
 use futures::future::join_all;
 use jiff::Timestamp;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
-    let name = service_name(driver, run, step).await?;
-    if let Some(newer) = newer_run(&driver.engine.ports, run, &name).await? {
+    let ports = &driver.engine.ports;
+    let inputs = work::prepare(ports, run, step).await?.inputs;
+    let name = service_name(ports, run, step, &inputs).await?;
+    if let Some(newer) = newer_run(ports, run, &name).await? {
         return Ok(
             StepEvent::Skipped { reason: format!("{}/{newer} already serves a newer model", run.pipeline) }.into()
         );
@@ -26,20 +32,21 @@ pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<
 
 pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
     let ports = &driver.engine.ports;
-    let name = service_name(driver, run, step).await?;
+    let job = Job::of(ports, run, step).await?;
+    let name = service_name(ports, run, step, &job.inputs).await?;
     if let Some(newer) = newer_run(ports, run, &name).await? {
         ports.agent.cancel(&key_of(run, step)).await?;
         return Ok(StepEvent::Skipped { reason: format!("{}/{newer} serves a newer model", run.pipeline) }.into());
     }
-    let inputs = work::inputs_of(&driver.engine.ports, run, work::work_of(run, step)?).await?;
-    let model = inputs
+    let model = job
+        .inputs
         .values()
         .find(|artifact| artifact.kind() == Kind::Model)
         .ok_or_else(|| Error::invalid("service-model", format!("step {} serves no model", step.name)))?;
     let address = work::runnable_of(step)?;
-    let runnable = ports.catalog.runnable(address).await?;
-    let spec = runnable.service.ok_or_else(|| {
-        Error::invalid("no-service", format!("`{}` is a {}, which answers no requests", runnable.name, runnable.kind))
+    let spec = job.runnable.service.as_ref().ok_or_else(|| {
+        let Runnable { name, kind, .. } = &job.runnable;
+        Error::invalid("no-service", format!("`{name}` is a {kind}, which answers no requests"))
     })?;
     let service = Service {
         project: run.project.clone(),
@@ -48,12 +55,12 @@ pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Resul
         run: run.number,
         model: model.address.clone(),
         runnable: address.clone(),
-        predict_path: spec.predict_path,
-        workload: work::workload(driver, run, step, &Job::of(ports, run, step).await?).await?,
+        predict_path: spec.predict_path.clone(),
+        workload: work::workload(driver, run, step, &job).await?,
         updated: Timestamp::now(),
     };
     let url = format!("{}{}/predict", driver.engine.config.public_url, base_path(&service));
-    let lineage = work::used(step, &inputs, address);
+    let lineage = work::used(step, &job.inputs, address);
     Ok(Outcome {
         earlier: Vec::new(),
         event: StepEvent::Succeeded { outputs: [("url".to_owned(), Value::Text(url))].into(), note: None },
@@ -70,9 +77,8 @@ pub fn base_path(service: &Service) -> String {
 }
 
 /// A pipeline has one service for each series of models that starts it.
-async fn service_name(driver: &Driver, run: &Run, step: &StepRun) -> Result<Name> {
-    let inputs = work::inputs_of(&driver.engine.ports, run, work::work_of(run, step)?).await?;
-    let named = work::named_after(&driver.engine.ports, run, step, &inputs).await?;
+async fn service_name(ports: &Ports, run: &Run, step: &StepRun, inputs: &BTreeMap<String, Descriptor>) -> Result<Name> {
+    let named = work::named_after(ports, run, step, inputs).await?;
     Ok(named.map_or_else(|| run.pipeline.clone(), |artifact| artifact.name))
 }
 

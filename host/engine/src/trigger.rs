@@ -4,7 +4,7 @@ use crate::{Engine, Ports, compose, received};
 use fuseml_domain::{
     Address, Binding, Cause, Converter, Descriptor, Error, ErrorKind, Kind, Name, Origin, Pipeline, Result, Run,
     Unstarted,
-    port::{ArtifactEvent, Catalog},
+    port::{ArtifactEvent, Catalog, Unmarked},
     unchanged,
 };
 use jiff::Timestamp;
@@ -45,7 +45,7 @@ async fn settle_pending(engine: &Arc<Engine>) -> Result<usize> {
         for Unstarted { pipeline, reason } in &unstarted {
             tracing::info!(%pipeline, artifact = %event.artifact.address, %reason, "not started");
         }
-        engine.take_up(catalog.settle(event.sequence, runs, unstarted).await?).await;
+        engine.take_up(catalog.settle(event, runs, unstarted).await?).await;
         engine.arrived(event.artifact.project()).await;
         root.iter().for_each(|root| engine.root_moves.tell(root));
     }
@@ -60,10 +60,16 @@ async fn runs_started_by(ports: &Ports, event: &ArtifactEvent) -> Result<(Option
         Some(id) => Some(catalog.run(id).await?),
         None => None,
     };
-    let starter = Starter::of(ports, artifact, maker.as_ref());
+    let cause = cause_of(artifact, event.before.as_ref(), maker.as_ref());
+    let starter = Starter { ports, artifact, cause, converters: OnceCell::new() };
+    let before = event.before.as_ref().map(|before| before.of(artifact));
     let (mut runs, mut unstarted) = (Vec::new(), Vec::new());
     for pipeline in catalog.pipelines(artifact.project()).await? {
         let Some(input) = pipeline.started_by(artifact) else { continue };
+        // What selected it before its labels or tags changed was started then.
+        if before.as_ref().is_some_and(|before| pipeline.started_by(before).is_some()) {
+            continue;
+        }
         match starter.begin(&pipeline, input).await? {
             Ok((run, _)) => runs.push(run),
             Err(reason) => unstarted.push(Unstarted { pipeline: pipeline.name.clone(), reason }),
@@ -83,7 +89,7 @@ pub(crate) struct Starter<'a> {
 
 impl<'a> Starter<'a> {
     pub(crate) fn of(ports: &'a Ports, artifact: &'a Descriptor, maker: Option<&Run>) -> Self {
-        Self { ports, artifact, cause: cause_of(artifact, maker), converters: OnceCell::new() }
+        Self { ports, artifact, cause: cause_of(artifact, None, maker), converters: OnceCell::new() }
     }
 
     /// The run of a pipeline that selects the artifact for this input, and all artifacts that it takes; or why it does
@@ -202,9 +208,11 @@ fn chain_in(project: &Name, maker: &Run) -> Vec<String> {
     own.map(elsewhere).collect()
 }
 
-fn cause_of(artifact: &Descriptor, maker: Option<&Run>) -> Cause {
+/// Of runs that follow from a registration, or from a change of labels and tags.
+fn cause_of(artifact: &Descriptor, before: Option<&Unmarked>, maker: Option<&Run>) -> Cause {
     let shown = artifact.address.short();
     let reason = match (&artifact.origin, maker) {
+        _ if let Some(before) = before => format!("{shown} {}", before.told(artifact)),
         (_, Some(run)) if run.project != *artifact.project() => {
             format!("{shown} was made by {} of {}", run.label(), run.project)
         }

@@ -6,14 +6,15 @@ use crate::{
     location,
 };
 use fuseml_domain::{
-    Address, Attributes, CollectedOutput, DEFAULT_TIMEOUT, Descriptor, Error, InputSlot, Kind, Location, Name, Origin,
-    OutputSlot, Reference, Resources, Result, Run, Runnable, RunnableChoice, Series, Step, StepEvent, StepRun, Store,
-    Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, fill_setting,
+    Address, Attributes, CollectedOutput, DEFAULT_TIMEOUT, Descriptor, Error, InputDelivery, InputSlot, Interpolated,
+    Kind, Location, Name, Origin, OutputSlot, Reference, Resources, Result, Run, Runnable, RunnableChoice, Series,
+    Step, StepEvent, StepRun, Store, Tree, Value, Work, Workload, WorkloadInput, WorkloadKind, beside_name,
+    fill_setting,
     port::{Participation, Role, StoreDraft},
     result_name,
 };
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// What a step is about to run.
 pub(crate) struct Chosen {
@@ -29,10 +30,13 @@ pub(crate) struct Chosen {
 /// Chooses the runnable and checks that everything fits it.
 pub(crate) async fn prepare(ports: &Ports, run: &Run, step: &StepRun) -> Result<Chosen> {
     let work = work_of(run, step)?;
-    let inputs = inputs_of(ports, run, work).await?;
+    let mut inputs = inputs_of(ports, run, work).await?;
     let swapped = step.swap.as_ref().and_then(|swap| swap.runnable.clone()).map(RunnableChoice::Address);
-    let address = choose(ports, run, swapped.as_ref().unwrap_or(&work.runnable), &inputs).await?;
-    let runnable = ports.catalog.runnable(&address).await?;
+    let chosen = choose(ports, run, swapped.as_ref().unwrap_or(&work.runnable), &inputs).await?;
+    let address = chosen.address;
+    let lacking = || Error::internal("document", format!("{address} lacks its description"));
+    let runnable = *chosen.runnable.ok_or_else(lacking)?;
+    connect(ports, run, step, &runnable, &mut inputs).await?;
     check_inputs(&runnable, &inputs)?;
     let parameters = runnable.bind(&parameters(run, step, work)?)?;
     let needs = work.needs(&runnable)?;
@@ -91,8 +95,10 @@ impl From<Chosen> for Job {
 impl Job {
     /// Of a step that was staged by this server or another.
     pub(crate) async fn of(ports: &Ports, run: &Run, step: &StepRun) -> Result<Self> {
-        let inputs = inputs_of(ports, run, work_of(run, step)?).await?;
-        Ok(Self { runnable: ports.catalog.runnable(runnable_of(step)?).await?, inputs })
+        let mut inputs = inputs_of(ports, run, work_of(run, step)?).await?;
+        let runnable = ports.catalog.runnable(runnable_of(step)?).await?;
+        connect(ports, run, step, &runnable, &mut inputs).await?;
+        Ok(Self { runnable, inputs })
     }
 }
 
@@ -115,7 +121,7 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun, job: &J
         outputs: runnable.outputs.iter().enumerate().map(delivery::output).collect(),
         readiness_path: runnable.service.as_ref().map(|service| service.readiness_path.clone()),
         timeout: Some(match runnable.service {
-            Some(_) => driver.engine.config.service_start,
+            Some(_) => work.timeout.unwrap_or(driver.engine.config.service_start),
             None => work.timeout.unwrap_or(DEFAULT_TIMEOUT),
         }),
         resources: work.needs(runnable)?,
@@ -125,10 +131,15 @@ pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun, job: &J
     workload.variables.insert(delivery::STEP.to_owned(), delivery::step_as_said(run, step, &workload, job, &given));
     delivery::deliver(&mut workload, runnable, given);
     for (name, artifact) in inputs {
-        if let Some(slot) = runnable.inputs.get(name) {
-            let contents = location::locate(ports, artifact).await?;
-            workload.inputs.push(WorkloadInput { name: name.clone(), path: slot.path.clone(), contents });
+        let Some(slot) = runnable.inputs.get(name) else { continue };
+        if slot.delivery == InputDelivery::Location {
+            let uri = location::address_of(ports, artifact).await?;
+            workload.variables.insert(slot.path.clone(), uri);
+            continue;
         }
+        let contents = location::locate(ports, artifact).await?;
+        let is_file = slot.delivery == InputDelivery::File;
+        workload.inputs.push(WorkloadInput { name: name.clone(), path: slot.path.clone(), is_file, contents });
     }
     Ok(workload)
 }
@@ -149,8 +160,8 @@ pub(crate) async fn collect(
     let mut artifacts = Vec::new();
     let mut outputs = BTreeMap::new();
     for left in ports.agent.outputs(workload).await? {
-        let Some(slot) = runnable.outputs.get(&left.name) else { continue };
-        let made = register(driver, &maker, slot, &left).await?;
+        let slot = maker.slot(&left)?;
+        let made = register(driver, &maker, &slot, &left).await?;
         outputs.insert(left.name.clone(), Value::Artifact(made.address.clone()));
         artifacts.push((left.name, made));
     }
@@ -180,11 +191,36 @@ pub(crate) struct Maker<'a> {
 }
 
 impl Maker<'_> {
+    /// What an output is declared to be; what is beside them says it itself.
+    pub(crate) fn slot<'a>(&'a self, left: &CollectedOutput) -> Result<Cow<'a, OutputSlot>> {
+        let undeclared =
+            || Error::internal("output", format!("`{}` is no output of {}", left.name, self.runnable.name));
+        match (left.beside, self.runnable.outputs.get(&left.name)) {
+            (None, slot) => slot.map(Cow::Borrowed).ok_or_else(undeclared),
+            (Some(_), Some(_)) => {
+                let message = format!("the step made an artifact `{}` beside its output of that name", left.name);
+                Err(Error::invalid("output-name", message))
+            }
+            (Some(kind), None) => Ok(Cow::Owned(OutputSlot {
+                description: None,
+                kind,
+                provides: Attributes::new(),
+                path: String::new(),
+                report: None,
+            })),
+        }
+    }
+
     /// What an output is called.
     pub(crate) async fn series(&self, ports: &Ports, slot: &OutputSlot, left: &CollectedOutput) -> Result<Series> {
         let made_of = named_after(ports, self.run, self.step, self.inputs).await?;
-        let made_of = made_of.as_ref().map(|artifact| (artifact.kind(), &artifact.name));
-        let name = result_name(made_of, &self.run.pipeline, slot.kind, &left.name)?;
+        let name = match left.beside {
+            Some(_) => beside_name(made_of.as_ref().map(|it| &it.name), &self.run.pipeline, &left.name)?,
+            None => {
+                let made_of = made_of.as_ref().map(|artifact| (artifact.kind(), &artifact.name));
+                result_name(made_of, &self.run.pipeline, slot.kind, &left.name)?
+            }
+        };
         Ok(Series::new(&self.run.project, slot.kind, &name))
     }
 }
@@ -236,6 +272,17 @@ pub(crate) fn describe(
 ) -> Result<Descriptor> {
     let digest = tree.digest();
     let id: Name = digest.hex().parse()?;
+    for (name, promised) in &slot.provides {
+        // What it is not, whoever takes it would find out later.
+        let is = left.report.attributes.get(name).or_else(|| read.get(name)).filter(|is| *is != promised);
+        if let Some(is) = is {
+            let message = format!(
+                "the output `{}` should have {name} {promised}, as `{}` promises, but what was made has {name} {is}",
+                left.name, maker.runnable.name
+            );
+            return Err(Error::invalid("output-type", message));
+        }
+    }
     // What the runnable promises and its code reports counts more than what the files say.
     let mut attributes = read;
     attributes.extend(slot.provides.clone());
@@ -365,17 +412,60 @@ pub(crate) async fn inputs_of(ports: &Ports, run: &Run, work: &Work) -> Result<B
     Ok(inputs)
 }
 
+/// Fills what the step of a runnable that its own run built leaves out, which nobody could do before: from the one input
+/// of the run, or output of a step above, that fits (S9).
+async fn connect(
+    ports: &Ports,
+    run: &Run,
+    step: &StepRun,
+    runnable: &Runnable,
+    inputs: &mut BTreeMap<String, Descriptor>,
+) -> Result<()> {
+    let is_lacking = |(name, slot): &(&String, &InputSlot)| !slot.optional && !inputs.contains_key(*name);
+    let lacking: Vec<_> = runnable.inputs.iter().filter(is_lacking).collect();
+    if lacking.is_empty() || !matches!(work_of(run, step)?.runnable, RunnableChoice::Reference(_)) {
+        return Ok(());
+    }
+    let mut sources = BTreeMap::new();
+    let above = run.template.above(&step.name);
+    let outputs = run.steps.iter().filter(|other| above.contains(&other.name)).flat_map(|other| other.outputs.values());
+    for value in run.inputs.values().map(|input| &input.value).chain(outputs) {
+        match value {
+            Value::Artifact(address) if !sources.contains_key(address) => {
+                sources.insert(address.clone(), ports.catalog.artifact(address).await?);
+            }
+            Value::Anonymous(artifact) => drop(sources.insert(artifact.address.clone(), (**artifact).clone())),
+            _ => {}
+        }
+    }
+    for (name, slot) in lacking {
+        let fits = |artifact: &&Descriptor| slot.kind == artifact.kind() && artifact.satisfies(&slot.requires);
+        let fitting: Vec<_> = sources.values().filter(fits).collect();
+        let [one] = fitting.as_slice() else {
+            let found: Vec<_> = fitting.iter().map(|artifact| artifact.address.short()).collect();
+            let found = if found.is_empty() { "nothing".to_owned() } else { found.join(" and ") };
+            let message = format!(
+                "`{}` needs the input `{name}`, a {}, and {found} of what comes before {} fits: say it in `inputs`",
+                runnable.name, slot.kind, step.name
+            );
+            return Err(Error::invalid("missing-input", message));
+        };
+        inputs.insert(name.clone(), (*one).clone());
+    }
+    Ok(())
+}
+
 async fn choose(
     ports: &Ports,
     run: &Run,
     choice: &RunnableChoice,
     inputs: &BTreeMap<String, Descriptor>,
-) -> Result<Address> {
+) -> Result<Descriptor> {
     let catalog = &ports.catalog;
     match choice {
-        RunnableChoice::Address(address) => Ok(catalog.artifact(address).await?.address),
+        RunnableChoice::Address(address) => catalog.artifact(address).await,
         RunnableChoice::Reference(reference) => match resolve(run, reference)? {
-            Value::Artifact(address) => Ok(address),
+            Value::Artifact(address) => catalog.artifact(&address).await,
             other => {
                 Err(Error::invalid("type", format!("{reference} is `{}`, not a registered runnable", other.shown())))
             }
@@ -384,21 +474,22 @@ async fn choose(
             let candidates = catalog.runnables(&run.project, &wanted.kind).await?;
             let mut fitting: Vec<_> = candidates
                 .iter()
+                .filter(|found| wanted.is_met_by(found))
                 .filter(|found| found.runnable.as_ref().is_some_and(|runnable| check_inputs(runnable, inputs).is_ok()))
                 .collect();
             // The runnable built with the artifact's own code knows its packages best.
             let own = of_what(inputs).map(|artifact| artifact.name.to_string());
             fitting.sort_by_key(|found| found.attributes.get("codeset") != own.as_ref());
-            fitting.first().map(|found| found.address.clone()).ok_or_else(|| {
+            fitting.first().copied().cloned().ok_or_else(|| {
                 let given: Vec<_> = inputs.values().map(|artifact| artifact.address.short()).collect();
                 Error::not_found(
                     "no-runnable",
                     format!(
-                        "no {} of the {} registered in {} takes {}",
-                        wanted.kind,
-                        candidates.len(),
+                        "no {wanted} is registered in {} that takes {}; it has {} of the kind {}",
                         run.project,
-                        given.join(", ")
+                        given.join(", "),
+                        candidates.len(),
+                        wanted.kind
                     ),
                 )
             })
@@ -454,11 +545,8 @@ fn check_fit(runnable: &Runnable, name: &str, slot: &InputSlot, artifact: &Descr
 fn parameters(run: &Run, step: &StepRun, work: &Work) -> Result<Attributes> {
     let mut values = Attributes::new();
     for (name, text) in &work.parameters {
-        let value = match Reference::is(text) {
-            true => resolve(run, &text.parse()?)?.said(),
-            false => text.clone(),
-        };
-        values.insert(name.clone(), value);
+        let text: Interpolated = text.parse()?;
+        values.insert(name.clone(), text.filled(|reference| said(run, reference))?);
     }
     values.extend(run.parameters.get(&step.name).cloned().unwrap_or_default());
     values.extend(step.swap.iter().flat_map(|swap| swap.parameters.clone()));

@@ -67,7 +67,8 @@ pub struct ServerConfig {
     pub secret_keys: Option<zeroize::Zeroizing<String>>,
 }
 
-/// The first argument with which the server starts its own program to supervise a workload; its folder is the second.
+/// The first argument with which the server starts its own program to supervise a workload, whose folder is the second;
+/// without one it launches supervisors.
 pub const SUPERVISOR: &str = "process-supervisor";
 /// The only argument with which the server starts its own program to compile a component.
 pub const COMPILER: &str = "component-compiler";

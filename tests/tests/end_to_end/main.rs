@@ -30,6 +30,7 @@ mod resources;
 mod runnables;
 mod schemas;
 mod sdk;
+mod selection;
 mod steering;
 mod stores;
 mod verification;

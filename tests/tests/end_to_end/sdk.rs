@@ -20,12 +20,20 @@ fuseml.log_metric("accuracy", alpha)
 fuseml.log_metrics({"rows": rows}, output="model")
 fuseml.log_parameter("seed", 7)
 fuseml.set_attribute("framework", "none")
+validation = fuseml.dataset("validation")
+(validation.path / "rows.csv").write_text("n\n3\n")
+validation.set_attribute("split", "last")
+baseline = fuseml.model("baseline")
+(baseline.path / "alpha").write_text("none")
+baseline.log_metric("accuracy", 0.01)
 for wrong in (
     lambda: fuseml.input("code"),
     lambda: fuseml.output("weights"),
     lambda: fuseml.parameter("name", 1),
     lambda: fuseml.log_metric("loss", float("nan")),
     lambda: fuseml.log_metric("loss", "low"),
+    lambda: fuseml.dataset("../rows"),
+    lambda: fuseml.model("model"),
 ):
     try:
         wrong()
@@ -102,6 +110,19 @@ fn training_code_says_more_of_what_it_makes_and_is_told_when_it_asks_for_what_is
         (&model["attributes"]["framework"], &model["attributes"]["parameter.seed"]),
         (&"none".into(), &"7".into())
     );
+    // What it made beside its output, which its description does not know.
+    let beside = |address: &str| world.json(&["artifact", "show", address]);
+    let (validation, baseline) = (beside("data://shop/rows-validation"), beside("model://shop/rows-baseline"));
+    assert_eq!(validation["attributes"]["split"], "last", "{validation}");
+    assert_eq!(baseline["metrics"]["accuracy"], 0.01, "{baseline}");
+    insta::assert_snapshot!("beside", world.fuseml(&["run", "show", "train/1"]).good().stdout());
+    let fetched = world.folder.path().join("fetched");
+    world.fuseml(&["artifact", "fetch", "data://shop/rows-validation", &fetched.display().to_string()]).good();
+    assert_eq!(fs::read_to_string(fetched.join("rows.csv")).expect("rows"), "n\n3\n");
+    let again = world.fuseml(&["run", "start", "train", "--wait"]).good();
+    assert!(again.stderr().contains("reused from train/1"), "{}", again.stderr());
+    let made = world.json(&["run", "show", "train/2"]);
+    assert_eq!(made["steps"][0]["outputs"]["validation"]["artifact"], validation["address"], "{made}");
     insta::assert_snapshot!("said", world.fuseml(&["run", "logs", "train/1"]).good().stdout());
 
     // The same code by hand.

@@ -105,19 +105,30 @@ fn a_paused_run_waits_for_days_and_over_a_killed_server_and_goes_on_step_by_step
 }
 
 #[test]
-fn a_result_whose_bytes_are_gone_is_made_again_and_that_is_said() {
+fn a_result_whose_bytes_are_gone_or_others_is_made_again_and_that_is_said() {
     let world = shop();
     push(&world, 8);
     let blobs = world.data().join("contents");
     let alpha = files(&blobs).into_iter().find(|path| fs::read(path).is_ok_and(|bytes| bytes == b"0.5\n"));
-    fs::remove_file(alpha.expect("the model's file")).expect("removed");
+    let alpha = alpha.expect("the model's file");
+    fs::remove_file(&alpha).expect("removed");
     world.fuseml(&["run", "rerun", "publish/1", "--wait"]).bad(8);
     let explained = explained(&world, "publish/2");
-    assert!(explained.contains("is not whole: alpha is missing; publish/1 had made it"), "{explained}");
+    assert!(explained.contains("is not whole: alpha is missing or damaged; publish/1 had made it"), "{explained}");
+    world.fuseml(&["artifact", "verify", "model/app"]).good();
+
+    // As many bytes, but others.
+    fs::remove_file(&alpha).and_then(|()| fs::write(&alpha, "0.7\n")).expect("damaged");
+    world.fuseml(&["run", "rerun", "publish/1", "--wait"]).bad(8);
+    assert!(self::explained(&world, "publish/3").contains("alpha is missing or damaged; publish/2 had made it"));
     world.fuseml(&["artifact", "verify", "model/app"]).good();
 
     world.fuseml(&["run", "rerun", "publish/1", "--reuse", "off", "--wait"]).bad(8);
-    assert!(self::explained(&world, "publish/3").contains("no earlier result was looked for: reuse is off"));
+    assert!(self::explained(&world, "publish/4").contains("no earlier result was looked for: reuse is off"));
+    world.fuseml(&["run", "rerun", "publish/1", "--reuse", "refresh", "--wait"]).bad(8);
+    assert!(self::explained(&world, "publish/5").contains("no earlier result was looked for: the result is refreshed"));
+    world.fuseml(&["run", "rerun", "publish/1", "--wait"]).bad(8);
+    assert!(self::explained(&world, "publish/6").contains("reused from publish/5"));
 }
 
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {

@@ -3,9 +3,8 @@
 use std::{env, path::PathBuf, process};
 
 fn main() {
-    let Some(directory) = env::args_os().nth(1).map(PathBuf::from) else {
-        eprintln!("usage: fuseml-process-supervisor <workload directory>");
-        process::exit(2);
-    };
-    process::exit(fuseml_agents::supervise(&directory));
+    process::exit(match env::args_os().nth(1).map(PathBuf::from) {
+        Some(directory) => fuseml_agents::supervise(&directory),
+        None => fuseml_agents::launch(),
+    });
 }

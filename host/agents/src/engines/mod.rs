@@ -28,7 +28,7 @@ use std::{
     collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::Notify;
@@ -58,7 +58,7 @@ const MOST_PAGES: usize = 1_000;
 /// Bytes of log kept of one workload.
 const LOG_LIMIT: u64 = 256 << 20;
 
-const LAYOUT: staging::Layout = staging::Layout { inputs: Folder::inputs, folders: &[] };
+const LAYOUT: staging::Layout = staging::Layout { inputs: Folder::inputs, files: Folder::inputs, folders: &[] };
 
 /// Runs workloads that name an extension's instance.
 pub struct EnginesAgent {
@@ -78,6 +78,8 @@ struct Known {
     news: Notify,
     /// Held by whoever reads the engine's log of it.
     log: tokio::sync::Mutex<()>,
+    /// When this server first saw that its command runs.
+    seen: OnceLock<Instant>,
 }
 
 /// What is written down of a workload.
@@ -209,7 +211,7 @@ impl EnginesAgent {
         };
         let ending: Option<Ending> = read(folder, &ended_file(folder))?;
         if !status.phase.ended() {
-            return match self.overdue(folder, &spec)? {
+            return match self.overdue(folder, &spec) {
                 Some(message) => {
                     engine.cancel(&id).await?;
                     self.fetch_log(folder, &spec).await?;
@@ -234,12 +236,15 @@ impl EnginesAgent {
         self.settle(folder, status)
     }
 
-    /// Why a workload is to be ended whose worker should have done so.
-    fn overdue(&self, folder: &Folder, spec: &Spec) -> Result<Option<String>> {
-        let Some(started) = read::<folder::Started>(folder, &folder.started())? else { return Ok(None) };
+    /// Why a workload is to be ended whose worker should have done so. By this server's own time: a clock that is set ends
+    /// nothing.
+    fn overdue(&self, folder: &Folder, spec: &Spec) -> Option<String> {
+        if !folder.started().exists() {
+            return None;
+        }
         let limit = order::time_limit(&spec.workload);
-        let ran = Timestamp::now().duration_since(started.at).unsigned_abs();
-        Ok((ran > limit + GRACE).then(|| format!("stopped after its time limit of {}s", limit.as_secs())))
+        let ran = self.known(&spec.workload.key).seen.get_or_init(Instant::now).elapsed();
+        (ran > limit + GRACE).then(|| format!("stopped after its time limit of {}s", limit.as_secs()))
     }
 
     fn settle(&self, folder: &Folder, mut status: WorkloadStatus) -> Result<WorkloadStatus> {
@@ -409,7 +414,7 @@ impl RuntimeAgent for EnginesAgent {
 
     async fn outputs(&self, workload: &Workload) -> Result<Vec<CollectedOutput>> {
         let work = self.folder(&workload.key)?.work();
-        workload.outputs.iter().map(|output| outputs::collect(&work, output)).collect()
+        outputs::collect(&work, &workload.outputs)
     }
 
     async fn endpoint(&self, key: &str) -> Result<String> {

@@ -1,7 +1,9 @@
 //! What a worker is told, and what it may hand over.
 
 use crate::{process::folder::Folder, sdk};
-use fuseml_domain::{Attributes, Digest, Error, Result, Workload, WorkloadOutput, check_relative_path};
+use fuseml_domain::{
+    ARTIFACTS_BESIDE, Attributes, Digest, Error, Result, Workload, WorkloadInput, WorkloadOutput, check_relative_path,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -23,6 +25,8 @@ pub struct Order {
     files: Vec<(String, String)>,
     inputs: Vec<OrderInput>,
     outputs: Vec<WorkloadOutput>,
+    /// The folder of artifacts beside the outputs.
+    beside: &'static str,
     /// Names the environment of packages; empty without any.
     environment: String,
     requirements: Vec<String>,
@@ -58,10 +62,15 @@ impl Order {
     pub(super) fn of(workload: &Workload, folder: &Folder) -> Result<Self> {
         let mut inputs = Vec::new();
         for input in &workload.inputs {
+            let failed = |error| Error::io(format!("the input {}", input.name), &error);
+            let (path, file) = place_of(input);
             let mut files = Vec::new();
-            let top = folder.inputs().join(&input.path);
-            list(&top, &top, &mut files).map_err(|error| Error::io(format!("the input {}", input.name), &error))?;
-            inputs.push(OrderInput { name: input.name.clone(), path: input.path.clone(), files });
+            let top = folder.inputs().join(path);
+            match file {
+                Some(file) => files.push(entry(file.to_owned(), &top.join(file)).map_err(failed)?),
+                None => list(&top, &top, &mut files).map_err(failed)?,
+            }
+            inputs.push(OrderInput { name: input.name.clone(), path: path.to_owned(), files });
         }
         let environment = workload.environment.as_ref();
         Ok(Self {
@@ -70,6 +79,7 @@ impl Order {
             files: workload.files.clone(),
             inputs,
             outputs: workload.outputs.clone(),
+            beside: ARTIFACTS_BESIDE,
             environment: environment.map(|it| it.digest.hex().to_owned()).unwrap_or_default(),
             requirements: environment.map(|it| it.requirements.clone()).unwrap_or_default(),
             modules: sdk::MODULES.to_vec(),
@@ -95,14 +105,28 @@ fn list(top: &Path, folder: &Path, files: &mut Vec<Entry>) -> io::Result<()> {
         } else if kind.is_symlink() {
             files.push(Entry::Link { path: relative, link: text(&fs::read_link(&path)?)? });
         } else {
-            let executable = entry.metadata()?.permissions().mode() & 0o100 != 0;
-            files.push(Entry::File { path: relative, digest: digest(&path)?, executable });
+            files.push(self::entry(relative, &path)?);
         }
         if files.len() > MOST_FILES {
             return Err(io::Error::other(format!("it has more than {MOST_FILES} files")));
         }
     }
     Ok(())
+}
+
+/// The folder of an input, and its file where it is one.
+fn place_of(input: &WorkloadInput) -> (&str, Option<&str>) {
+    match (input.is_file, input.path.rsplit_once('/')) {
+        (false, _) => (&input.path, None),
+        (true, Some((folder, file))) => (folder, Some(file)),
+        (true, None) => ("", Some(&input.path)),
+    }
+}
+
+/// A file that is called so for the worker.
+fn entry(relative: String, path: &Path) -> io::Result<Entry> {
+    let executable = fs::metadata(path)?.permissions().mode() & 0o100 != 0;
+    Ok(Entry::File { path: relative, digest: digest(path)?, executable })
 }
 
 fn digest(path: &Path) -> io::Result<Digest> {
@@ -122,7 +146,11 @@ pub(super) fn input_file(workload: &Workload, folder: &Folder, name: &str, path:
     let missing = || Error::not_found("input", format!("there is no file {path} in the input {name}"));
     let input = workload.inputs.iter().find(|input| input.name == name).ok_or_else(missing)?;
     check_relative_path(path)?;
-    let top = folder.inputs().join(&input.path);
+    let (above, file) = place_of(input);
+    if file.is_some_and(|file| file != path) {
+        return Err(missing());
+    }
+    let top = folder.inputs().join(above);
     // Neither the file nor a folder above it may be a link: that would lead elsewhere on this machine.
     let mut place = top.clone();
     for part in path.split('/') {
@@ -134,14 +162,12 @@ pub(super) fn input_file(workload: &Workload, folder: &Folder, name: &str, path:
     if place.is_file() { Ok(place) } else { Err(missing()) }
 }
 
-/// Where a file goes that a worker hands over: within an output, or an output's report.
+/// Where a file goes that a worker hands over: within an output, an output's report, or of an artifact beside them.
 pub(super) fn output_file(workload: &Workload, folder: &Folder, path: &str) -> Result<PathBuf> {
     check_relative_path(path)?;
-    let within = |output: &WorkloadOutput| {
-        path.strip_prefix(&output.path).is_some_and(|rest| rest.starts_with('/'))
-            || output.report.as_deref() == Some(path)
-    };
-    if !workload.outputs.iter().any(within) {
+    let below = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+    let within = |output: &WorkloadOutput| below(&output.path) || output.report.as_deref() == Some(path);
+    if !workload.outputs.iter().any(within) && !below(ARTIFACTS_BESIDE) {
         let message = format!("`{path}` is in no output of the workload");
         return Err(Error::denied("output", message));
     }

@@ -178,7 +178,8 @@ def files_of(output, work):
 
 
 def hand_over(order, work):
-    for output in order["outputs"]:
+    beside = {"name": "artifacts beside the outputs", "path": order["beside"], "report": None}
+    for output in [*order["outputs"], beside]:
         for path in files_of(output, work):
             relative = urllib.parse.quote(os.path.relpath(path, work))
             executable = "?executable=true" if os.access(path, os.X_OK) else ""

@@ -5,6 +5,7 @@ use super::{
     container::{self, Container, OwnRegistry},
     environment,
     folder::{self, Endpoint, Folder, State, find_program},
+    launcher::Launcher,
     log, outputs,
     procfs::{self, Identity},
     spec::{Environments, Spec, Uv},
@@ -18,9 +19,19 @@ use fuseml_domain::{
     port::{ContentStore, RuntimeAgent},
 };
 use nix::sys::signal::Signal;
-use std::{env, ffi::OsString, fs, os::fd::OwnedFd, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    env,
+    ffi::OsString,
+    fs, io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, Interest, unix::AsyncFd},
+    net::unix::pipe,
     process::Command,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -31,9 +42,11 @@ const LAUNCH_TIME: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(5);
 const LONGEST_LOOK: Duration = Duration::from_millis(100);
 
-const LAYOUT: staging::Layout = staging::Layout { inputs: Folder::work, folders: &[Folder::home, Folder::temporary] };
+const LAYOUT: staging::Layout =
+    staging::Layout { inputs: Folder::work, files: Folder::work, folders: &[Folder::home, Folder::temporary] };
 
-/// The command that runs [`crate::supervise`] with the folder that is added as its last argument.
+/// The command that runs [`crate::supervise`] with the folder that is added as its last argument, and
+/// [`crate::launch`] without one.
 #[derive(Debug, Clone)]
 pub struct SupervisorCommand {
     /// An absolute path.
@@ -90,6 +103,7 @@ pub struct ProcessAgent {
     /// Folders that are not finished, and folders that are being removed.
     aside: PathBuf,
     environments: Environments,
+    launcher: Launcher,
     /// How podman enters this server's registry.
     login: PathBuf,
     /// Where the Python package is that every workload can import.
@@ -118,7 +132,9 @@ impl ProcessAgent {
             login = config.root.join(format!("registry-{}.json", registry.address.replace(':', "-")));
             container::write_login(&login, registry).map_err(failed)?;
         }
-        Ok(Self { config, workloads, aside, environments: Environments::new(environments), login, python })
+        let launcher = Launcher::new(config.supervisor.clone());
+        let environments = Environments::new(environments);
+        Ok(Self { config, workloads, aside, environments, launcher, login, python })
     }
 
     fn folder(&self, key: &str) -> Result<Folder> {
@@ -202,30 +218,47 @@ impl ProcessAgent {
             Error::internal("supervisor", format!("{}: the supervisor {program} {why}", folder.path().display()))
         };
         let log = fs::File::options().create(true).append(true).open(folder.supervisor_log());
+        let log = log.map_err(|error| failed(&error))?;
+        // The launcher has none of the server's variables, and can be killed like any process.
+        let anew = [false, true].into_iter().skip(usize::from(needs_environment));
+        for anew in anew {
+            let (said, says) = io::pipe().map_err(|error| failed(&error))?;
+            let begun = match anew {
+                true => self.start_supervisor(folder, needs_environment, says.as_fd(), &log),
+                false => self.launcher.fork(folder.path(), says.as_fd(), log.as_fd()).await,
+            };
+            drop(says);
+            match begun {
+                Err(error) if anew => return Err(failed(&format!("could not be started: {error}"))),
+                Err(error) => tracing::error!(%error, "no supervisor can be forked; starting one anew"),
+                Ok(()) if heard(said).await == supervisor::STARTED => return Ok(()),
+                // An end without a word: whether somebody else has it, the folder says.
+                Ok(()) if !matches!(self.state(folder).await?, State::Waiting { supervised: false }) => return Ok(()),
+                Ok(()) => {}
+            }
+        }
+        let why = fs::read_to_string(folder.supervisor_log()).unwrap_or_default();
+        Err(failed(&format!("did not take the workload up; it said: {}", why.trim())))
+    }
+
+    /// Starts the program as the supervisor of this folder.
+    fn start_supervisor(
+        &self,
+        folder: &Folder,
+        needs_environment: bool,
+        output: BorrowedFd<'_>,
+        log: &fs::File,
+    ) -> io::Result<()> {
         let mut command = Command::new(&self.config.supervisor.program);
         command.args(&self.config.supervisor.arguments).arg(folder.path()).env_clear().current_dir("/");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.map_err(|error| failed(&error))?);
+        command.stdin(Stdio::null()).stdout(output.try_clone_to_owned()?).stderr(log.try_clone()?);
         if needs_environment {
             command.envs(environment::passed_on());
         }
-        let mut child = command.spawn().map_err(|error| failed(&format!("could not be started: {error}")))?;
-        let mut said = String::new();
-        if let Some(mut output) = child.stdout.take() {
-            // An end without a word is looked into below.
-            let _ = timeout(LAUNCH_TIME, output.read_to_string(&mut said)).await;
-        }
+        let mut child = command.spawn()?;
         // Reaped when it ends, if this server is still there then; else whoever adopts it does.
         tokio::spawn(async move { child.wait().await });
-        if said == supervisor::STARTED {
-            return Ok(());
-        }
-        match self.state(folder).await? {
-            State::Waiting { supervised: false } => {
-                let why = fs::read_to_string(folder.supervisor_log()).unwrap_or_default();
-                Err(failed(&format!("did not take the workload up; it said: {}", why.trim())))
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn stored_spec(folder: &Folder) -> Result<Option<Spec>> {
@@ -351,7 +384,7 @@ impl RuntimeAgent for ProcessAgent {
 
     async fn outputs(&self, workload: &Workload) -> Result<Vec<CollectedOutput>> {
         let work = self.folder(&workload.key)?.work();
-        workload.outputs.iter().map(|output| outputs::collect(&work, output)).collect()
+        outputs::collect(&work, &workload.outputs)
     }
 
     async fn endpoint(&self, key: &str) -> Result<String> {
@@ -404,6 +437,15 @@ impl RuntimeAgent for ProcessAgent {
     }
 }
 
+/// What a supervisor that begins says.
+async fn heard(said: io::PipeReader) -> String {
+    let mut word = String::new();
+    if let Ok(mut said) = pipe::Receiver::from_owned_fd(said.into()) {
+        let _ = timeout(LAUNCH_TIME, said.read_to_string(&mut word)).await;
+    }
+    word
+}
+
 /// The program that the configuration names, or the one on the server's own `PATH`.
 fn installed(configured: Option<&PathBuf>, name: &str) -> Option<PathBuf> {
     configured.cloned().or_else(|| find_program(name, &env::var_os("PATH").unwrap_or_default()))
@@ -424,7 +466,7 @@ fn status(key: &str, state: State) -> WorkloadStatus {
     }
 }
 
-fn unreadable(folder: &Folder, error: &std::io::Error) -> Error {
+fn unreadable(folder: &Folder, error: &io::Error) -> Error {
     Error::io(format!("the workload's folder {} cannot be read", folder.path().display()), error)
 }
 
@@ -432,7 +474,7 @@ fn unreadable(folder: &Folder, error: &std::io::Error) -> Error {
 async fn settle(folder: &Folder) -> Result<()> {
     let own = folder.clone();
     let settled = tokio::task::spawn_blocking(move || own.settle()).await;
-    settled.map_err(std::io::Error::other).flatten().map(drop).map_err(|error| unreadable(folder, &error))
+    settled.map_err(io::Error::other).flatten().map(drop).map_err(|error| unreadable(folder, &error))
 }
 
 /// Returns when the process has ended.

@@ -1,6 +1,8 @@
 //! Finds what a job left, and refuses what would lead outside of its working directory.
 
-use fuseml_domain::{CollectedOutput, Error, OutputReport, Result, WorkloadOutput, check_relative_path};
+use fuseml_domain::{
+    ARTIFACTS_BESIDE, CollectedOutput, Error, Kind, Name, OutputReport, Result, WorkloadOutput, check_relative_path,
+};
 use std::{
     fs::{self, File},
     io::{self, Read},
@@ -9,7 +11,47 @@ use std::{
 
 const REPORT_LIMIT: u64 = 1024 * 1024;
 
-pub(crate) fn collect(work: &Path, output: &WorkloadOutput) -> Result<CollectedOutput> {
+/// Artifacts that one job makes beside its outputs.
+const MOST_BESIDE: usize = 100;
+
+/// All that a job left: its outputs, and the artifacts beside them.
+pub(crate) fn collect(work: &Path, outputs: &[WorkloadOutput]) -> Result<Vec<CollectedOutput>> {
+    let mut left = outputs.iter().map(|output| collect_one(work, output)).collect::<Result<Vec<_>>>()?;
+    for (kind, output) in beside(work)? {
+        left.push(CollectedOutput { beside: Some(kind), ..collect_one(work, &output)? });
+    }
+    Ok(left)
+}
+
+/// What lies where artifacts beside the outputs do.
+fn beside(work: &Path) -> Result<Vec<(Kind, WorkloadOutput)>> {
+    let mut found: Vec<(Kind, WorkloadOutput)> = Vec::new();
+    for kind in [Kind::Dataset, Kind::Model] {
+        let place = format!("{ARTIFACTS_BESIDE}/{}", kind.name());
+        let failed = |error| Error::io(&place, &error);
+        let work = fs::canonicalize(work).map_err(failed)?;
+        let Some(folder) = find(&work, &place)?.filter(|folder| folder.is_dir()) else { continue };
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if !entry.path().is_dir() {
+                continue;
+            }
+            let name = entry.file_name().to_string_lossy().parse::<Name>().map_err(|error| error.context(&place))?;
+            if found.len() == MOST_BESIDE || found.iter().any(|(_, other)| other.name == *name) {
+                let message = format!(
+                    "the step made `{name}` twice beside its outputs, or more than {MOST_BESIDE} artifacts there"
+                );
+                return Err(Error::invalid("output-name", message));
+            }
+            let (path, report) = (format!("{place}/{name}"), format!("{place}/{name}.json"));
+            found.push((kind, WorkloadOutput { name: name.to_string(), path, report: Some(report) }));
+        }
+    }
+    found.sort_by(|(_, one), (_, other)| one.path.cmp(&other.path));
+    Ok(found)
+}
+
+fn collect_one(work: &Path, output: &WorkloadOutput) -> Result<CollectedOutput> {
     let failed = |error| Error::io(format!("the output `{}` at {}", output.name, output.path), &error);
     let work = fs::canonicalize(work).map_err(failed)?;
     let path = find(&work, &output.path)?.ok_or_else(|| missing(output, "left no output"))?;
@@ -38,7 +80,7 @@ pub(crate) fn collect(work: &Path, output: &WorkloadOutput) -> Result<CollectedO
         Some(report) => read_report(&work, report)?,
         None => OutputReport::default(),
     };
-    Ok(CollectedOutput { name: output.name.clone(), path, report })
+    Ok(CollectedOutput { name: output.name.clone(), beside: None, path, report })
 }
 
 fn missing(output: &WorkloadOutput, what: &str) -> Error {

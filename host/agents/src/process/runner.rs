@@ -4,7 +4,11 @@
 //! This process is the *subreaper* of all it starts: a process whose parent dies becomes its child, however
 //! often it forked and whatever session it opened, so that nothing gets away.
 
-use super::{log::LogWriter, procfs};
+use super::{
+    limits::{Exceeded, Limits},
+    log::LogWriter,
+    procfs,
+};
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
@@ -42,20 +46,8 @@ pub(crate) struct Runner {
     stop_asked: bool,
     /// No process is left below this one.
     alone: bool,
-    memory: Option<MemoryLimit>,
+    limits: Option<Limits>,
 }
-
-/// How much memory all processes together may use, and when that is looked at next.
-struct MemoryLimit {
-    most: u64,
-    /// Names of processes that are not the workload's own.
-    beside: &'static [&'static str],
-    look: Instant,
-    exceeded: bool,
-}
-
-/// Between two looks at the memory of a workload that may use only so much.
-const LOOK_AT_MEMORY: Duration = Duration::from_millis(250);
 
 /// The process that was started, as opposed to those that it starts.
 struct Main {
@@ -98,7 +90,7 @@ pub(crate) enum Verdict {
     /// This process was asked to end.
     Stopped,
     OutOfTime,
-    OutOfMemory,
+    TookTooMuch(Exceeded),
     /// No such program, not executable and the like.
     NotStarted(io::Error),
 }
@@ -115,17 +107,17 @@ pub(crate) fn listen() -> io::Result<SignalFd> {
 
 impl Runner {
     pub(crate) fn new(signals: SignalFd, log: LogWriter, grace: Duration) -> Self {
-        Self { signals, log, grace, main: None, stop_asked: false, alone: true, memory: None }
+        Self { signals, log, grace, main: None, stop_asked: false, alone: true, limits: None }
     }
 
-    /// All that is started from here on is killed once it uses more bytes of memory.
-    pub(crate) fn limit_memory(&mut self, most: u64, beside: &'static [&'static str]) {
-        self.memory = Some(MemoryLimit { most, beside, look: Instant::now() + LOOK_AT_MEMORY, exceeded: false });
+    /// All that is started from here on is killed once it takes more.
+    pub(crate) fn limit(&mut self, limits: Limits) {
+        self.limits = Some(limits);
     }
 
-    /// Whether what was started last was killed for that.
-    pub(crate) fn exceeded_memory(&self) -> bool {
-        self.memory.as_ref().is_some_and(|memory| memory.exceeded)
+    /// What the process that was started last was killed for.
+    pub(crate) fn exceeded(&self) -> Option<Exceeded> {
+        self.limits.as_ref().and_then(Limits::exceeded)
     }
 
     pub(crate) fn stop_asked(&self) -> bool {
@@ -150,7 +142,7 @@ impl Runner {
             if let Some(ending) = self.ending() {
                 // What outlives the main process was forgotten by it: there is nothing to wait for.
                 self.kill_rest()?;
-                return Ok(if self.exceeded_memory() { Verdict::OutOfMemory } else { Verdict::Ended(ending) });
+                return Ok(self.exceeded().map_or(Verdict::Ended(ending), Verdict::TookTooMuch));
             }
             if self.stop_asked || Instant::now() >= until {
                 self.end()?;
@@ -162,7 +154,7 @@ impl Runner {
     /// Runs what cleans up, whoever wants this process to end meanwhile; nothing of it is left then.
     pub(crate) fn finish(&mut self, command: Command, limit: Duration) -> io::Result<()> {
         let until = Instant::now() + limit;
-        self.memory = None;
+        self.limits = None;
         self.start(command)?;
         while self.ending().is_none() && Instant::now() < until {
             self.turn(until, None)?;
@@ -193,8 +185,8 @@ impl Runner {
         let child = command.spawn()?;
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
         self.alone = false;
-        if let Some(memory) = &mut self.memory {
-            memory.exceeded = false;
+        if let Some(limits) = &mut self.limits {
+            limits.reset();
         }
         self.main = Some(Main { pid: Pid::from_raw(pid), output: Some(output), ending: None });
         Ok(())
@@ -202,7 +194,7 @@ impl Runner {
 
     /// Waits until something happens or `until`, and takes note of it: output, ended processes, a wish to end.
     pub(crate) fn turn(&mut self, until: Instant, also: Option<BorrowedFd<'_>>) -> io::Result<()> {
-        let until = self.memory.as_ref().map_or(until, |memory| until.min(memory.look));
+        let until = self.limits.as_ref().map_or(until, |limits| until.min(limits.next_look()));
         let left = until.saturating_duration_since(Instant::now());
         // Rounded up, so that the last millisecond is not spent turning.
         let milliseconds = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
@@ -218,18 +210,10 @@ impl Runner {
         self.read_signals()?;
         self.reap()?;
         self.read_output(READS_A_TURN);
-        self.look_at_memory();
-        Ok(())
-    }
-
-    fn look_at_memory(&mut self) {
-        let Some(memory) = self.memory.as_mut().filter(|memory| memory.look <= Instant::now()) else { return };
-        memory.look = Instant::now() + LOOK_AT_MEMORY;
-        let all = procfs::descendants(getpid().as_raw());
-        if procfs::memory_of(&all, memory.beside) > memory.most {
-            memory.exceeded = true;
-            procfs::signal_all(&all, Signal::SIGKILL);
+        if let Some(limits) = &mut self.limits {
+            limits.look();
         }
+        Ok(())
     }
 
     /// Asks every process to end, kills those that do not, and returns when none is left.

@@ -5,7 +5,7 @@ use super::{
     probe::Probe,
     runner::{Ending, Runner},
     spec::Spec,
-    supervisor::{Outcome, seconds, used_too_much},
+    supervisor::{Outcome, seconds},
 };
 use std::{
     fs, io,
@@ -52,10 +52,10 @@ pub(crate) fn serve(runner: &mut Runner, folder: &Folder, spec: &Spec) -> io::Re
         let (reason, exit_code) = match attempt {
             Attempt::Stopped => return Ok(Outcome::stopped(folder)),
             Attempt::NotStarted(error) => return Ok(Outcome::not_started(&spec.workload.command, &error)),
-            Attempt::Crashed(_) if service.runner.exceeded_memory() => {
-                (format!("was killed: {}", used_too_much(spec)), None)
-            }
-            Attempt::Crashed(ending) => (ending.to_string(), ending.code()),
+            Attempt::Crashed(ending) => match service.runner.exceeded() {
+                Some(exceeded) => (format!("was killed: {exceeded}"), None),
+                None => (ending.to_string(), ending.code()),
+            },
             Attempt::NeverReady => (format!("did not answer within {}", seconds(spec.timeout)), None),
         };
         if !service.was_ready && Instant::now() + pause >= ready_until {

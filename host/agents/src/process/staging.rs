@@ -2,7 +2,7 @@
 //! there whole or not at all.
 
 use super::{folder::Folder, procfs::Identity};
-use fuseml_domain::{Error, Result, Workload, check_relative_path, port::ContentStore};
+use fuseml_domain::{Contents, Error, Result, Workload, check_relative_path, port::ContentStore};
 use serde::Serialize;
 use std::{
     fs::{self, DirBuilder},
@@ -75,6 +75,8 @@ pub(crate) fn create_private(path: &Path) -> io::Result<()> {
 pub(crate) struct Layout {
     /// Below which inputs are staged.
     pub(crate) inputs: fn(&Folder) -> PathBuf,
+    /// Below which those are staged that are one file.
+    pub(crate) files: fn(&Folder) -> PathBuf,
     /// What else has to be there, beside the working directory.
     pub(crate) folders: &'static [fn(&Folder) -> PathBuf],
 }
@@ -119,9 +121,14 @@ pub(crate) async fn fill(
         create_private(&(layout.inputs)(folder)).map_err(failed)?;
     }
     for input in &workload.inputs {
-        check_relative_path(&input.path)?;
-        let path = inside(&(layout.inputs)(folder), &input.path)?;
-        contents.stage(&input.contents, &path).await.map_err(|error| error.context(format!("input {}", input.name)))?;
+        let here = |error: Error| error.context(format!("input {}", input.name));
+        if input.is_file {
+            let path = inside(&(layout.files)(folder), &input.path).map_err(here)?;
+            stage_file(&input.contents, contents, &folder.path().join("staged"), &path).await.map_err(here)?;
+        } else {
+            let path = inside(&(layout.inputs)(folder), &input.path).map_err(here)?;
+            contents.stage(&input.contents, &path).await.map_err(here)?;
+        }
     }
     for (path, text) in &workload.files {
         write_file(&inside(&folder.work(), path)?, text).map_err(|error| Error::io(path, &error))?;
@@ -132,6 +139,27 @@ pub(crate) async fn fill(
         }
     }
     Ok(())
+}
+
+/// Stages contents that are one file as that file, by way of a folder beside.
+async fn stage_file(from: &Contents, contents: &dyn ContentStore, beside: &Path, path: &Path) -> Result<()> {
+    contents.stage(from, beside).await?;
+    let failed = |error| Error::io(path.display(), &error);
+    let mut files = Vec::new();
+    let mut open = vec![beside.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let kind = entry.file_type().map_err(failed)?;
+            if kind.is_dir() { open.push(entry.path()) } else { files.push((entry.path(), kind.is_file())) }
+        }
+    }
+    let [(file, true)] = files.as_slice() else {
+        let message = format!("the job takes it as one file, and it has {}; let it take a directory", files.len());
+        return Err(Error::invalid("input-file", message));
+    };
+    fs::rename(file, path).map_err(failed)?;
+    fs::remove_dir_all(beside).map_err(failed)
 }
 
 /// The path below `work`, its parent made. Refuses ways through symbolic links, which a staged input may hold.

@@ -6,13 +6,14 @@
 use super::{
     build, container, environment,
     folder::{self, Folder, Lock, Started},
+    limits::Limits,
     log::LogWriter,
     procfs::Identity,
     runner::{self, Runner, Verdict},
     service,
     spec::Spec,
 };
-use fuseml_domain::{Phase, Resources, WorkloadKind, WorkloadStatus};
+use fuseml_domain::{Phase, WorkloadKind, WorkloadStatus};
 use jiff::Timestamp;
 use nix::sys::signalfd::SignalFd;
 use std::{
@@ -87,19 +88,13 @@ impl Outcome {
             }
             Verdict::Ended(ending) => Self::failed(ending.to_string(), ending.code()),
             Verdict::Stopped => Self::stopped(folder),
-            Verdict::OutOfMemory => Self::failed(format!("killed: {}", used_too_much(spec)), None),
+            Verdict::TookTooMuch(exceeded) => Self::failed(format!("killed: {exceeded}"), None),
             Verdict::OutOfTime => {
                 Self::failed(format!("stopped after its time limit of {}", seconds(spec.timeout)), None)
             }
             Verdict::NotStarted(error) => Self::not_started(&spec.workload.command, error),
         }
     }
-}
-
-/// For messages.
-pub(crate) fn used_too_much(spec: &Spec) -> String {
-    let most = Resources { memory_bytes: spec.workload.resources.memory_bytes, ..Resources::default() };
-    format!("it used more than it may ({most})")
 }
 
 /// For messages: `30 s`, `1.5 s`.
@@ -165,10 +160,9 @@ impl Supervisor {
 }
 
 fn start(runner: &mut Runner, folder: &Folder, spec: &Spec) -> io::Result<Outcome> {
-    if let Some(most) = spec.workload.resources.memory_bytes {
-        let beside: &[&str] = if spec.container.is_some() { &container::PROGRAMS } else { &[] };
-        runner.limit_memory(most, beside);
-    }
+    let beside: &[&str] = if spec.container.is_some() { &container::PROGRAMS } else { &[] };
+    let folders = vec![folder.work(), folder.home(), folder.temporary()];
+    runner.limit(Limits::new(&spec.workload.resources, beside, folders));
     if spec.workload.kind == WorkloadKind::Service {
         return service::serve(runner, folder, spec);
     }

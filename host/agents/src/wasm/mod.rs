@@ -40,7 +40,8 @@ const LOOK_AT_OTHERS: Duration = Duration::from_millis(100);
 /// Between two looks at how much a job has written.
 const LOOK_AT_DISK: Duration = Duration::from_millis(200);
 
-const LAYOUT: staging::Layout = staging::Layout { inputs: Folder::inputs, folders: &[] };
+/// Only folders can be mounted to be read alone.
+const LAYOUT: staging::Layout = staging::Layout { inputs: Folder::inputs, files: Folder::work, folders: &[] };
 
 #[derive(Clone)]
 pub struct WasmAgentConfig {
@@ -267,7 +268,7 @@ impl Inner {
         let component = workload.component.clone().ok_or_else(|| not_of_this_agent(workload))?;
         let name = workload.labels.get("step").cloned().unwrap_or_else(|| "program".to_owned());
         let mount = |source: PathBuf, path: &str, writable| Mount { source, path: format!("/{path}"), writable };
-        let inputs = workload.inputs.iter();
+        let inputs = workload.inputs.iter().filter(|input| !input.is_file);
         let inputs = inputs.map(|input| mount(folder.inputs().join(&input.path), &input.path, false));
         let mounts = std::iter::once(mount(folder.work(), "", true)).chain(inputs).collect();
         let mut variables = workload.variables.clone();
@@ -446,7 +447,7 @@ impl RuntimeAgent for WasmAgent {
 
     async fn outputs(&self, workload: &Workload) -> Result<Vec<CollectedOutput>> {
         let work = self.0.folder(&workload.key)?.work();
-        workload.outputs.iter().map(|output| outputs::collect(&work, output)).collect()
+        outputs::collect(&work, &workload.outputs)
     }
 
     async fn endpoint(&self, key: &str) -> Result<String> {

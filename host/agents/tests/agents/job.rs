@@ -59,7 +59,12 @@ async fn inputs_and_files_are_in_the_working_directory() {
         Contents { location: Location::new("file", source.path().to_str().unwrap()), tree: None, files: Vec::new() };
     let workload = Workload {
         files: vec![("bin/go".to_owned(), "#!/bin/sh\ncat inputs/data/data.csv\n".to_owned())],
-        inputs: vec![WorkloadInput { name: "data".to_owned(), path: "inputs/data".to_owned(), contents }],
+        inputs: vec![WorkloadInput {
+            name: "data".to_owned(),
+            path: "inputs/data".to_owned(),
+            is_file: false,
+            contents,
+        }],
         command: vec!["./bin/go".to_owned()],
         ..job("staged", "")
     };
@@ -128,6 +133,80 @@ async fn all_processes_of_a_job_together_have_the_memory_that_is_said() {
     assert_eq!(status.phase, Phase::Failed);
     assert_eq!(status.message.unwrap(), "killed: it used more than it may (memory 96 MiB)");
     assert!(!lives(world.number("greedy", "pid").await));
+}
+
+#[tokio::test]
+async fn a_job_that_fills_the_disk_is_ended_at_the_storage_that_is_said() {
+    let world = World::new();
+    let resources = fuseml_domain::Resources { storage_bytes: Some(8 << 20), ..Default::default() };
+    let script = "echo $$ >pid; while :; do head -c 1048576 /dev/zero >>filled; sleep 0.05; done";
+    let status = world.run(&Workload { resources: resources.clone(), ..job("filling", script) }).await;
+    assert_eq!(status.message.unwrap(), "killed: it used more than it may (storage 8 MiB)");
+    assert!(!lives(world.number("filling", "pid").await));
+    let modest = Workload { resources, ..job("modest", "head -c 1048576 /dev/zero >filled; sleep 1.5") };
+    assert_eq!(world.run(&modest).await.phase, Phase::Succeeded);
+}
+
+#[tokio::test]
+async fn a_job_that_starts_processes_without_end_is_ended_with_all_of_them() {
+    let world = World::new();
+    let status = world.run(&job("runaway", "echo $$ >pid; while :; do sleep 1000 & done")).await;
+    assert_eq!(status.message.unwrap(), "killed: it had more than 4096 processes at one time");
+    assert!(!lives(world.number("runaway", "pid").await));
+}
+
+#[tokio::test]
+async fn what_a_job_leaves_beside_its_outputs_is_found_with_its_kind() {
+    let world = World::new();
+    let script = "mkdir -p .fuseml/artifacts/dataset/rows .fuseml/artifacts/model/baseline
+        echo 1 >.fuseml/artifacts/dataset/rows/n; echo m >.fuseml/artifacts/model/baseline/m
+        echo '{\"metrics\": {\"accuracy\": 0.5}}' >.fuseml/artifacts/model/baseline.json";
+    let workload = job("beside", script);
+    assert_eq!(world.run(&workload).await.phase, Phase::Succeeded);
+    let left = world.agent.outputs(&workload).await.unwrap();
+    let shown: Vec<_> =
+        left.iter().map(|it| (it.name.as_str(), it.beside, it.report.metrics.get("accuracy"))).collect();
+    let (dataset, model) = (fuseml_domain::Kind::Dataset, fuseml_domain::Kind::Model);
+    assert_eq!(shown, [("rows", Some(dataset), None), ("baseline", Some(model), Some(&0.5))]);
+
+    for (key, script, code) in [
+        ("named", "mkdir -p '.fuseml/artifacts/model/No Name'; echo >'.fuseml/artifacts/model/No Name/m'", "name"),
+        ("empty", "mkdir -p .fuseml/artifacts/model/none", "output-missing"),
+        ("outside", "mkdir -p .fuseml/artifacts; ln -s /etc .fuseml/artifacts/model", "output-link"),
+        ("linked", "mkdir -p .fuseml/artifacts/model; ln -s /etc .fuseml/artifacts/model/etc", "output-link"),
+        ("twice", "mkdir -p .fuseml/artifacts/model/a .fuseml/artifacts/dataset/a", "output-name"),
+    ] {
+        let workload = job(key, script);
+        assert_eq!(world.run(&workload).await.phase, Phase::Succeeded, "{key}");
+        assert_eq!(world.agent.outputs(&workload).await.unwrap_err().code, code, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_supervisor_is_there_though_the_launcher_was_killed() {
+    let world = World::new();
+    assert_eq!(world.run(&job("before", "true")).await.phase, Phase::Succeeded);
+    let launchers = || {
+        let own = format!("PPid:\t{}\n", std::process::id());
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let is_launcher = |path: &std::path::Path| {
+            let command = fs::read_to_string(path.join("cmdline")).unwrap_or_default();
+            let status = fs::read_to_string(path.join("status")).unwrap_or_default();
+            command.trim_end_matches('\0').ends_with("fuseml-process-supervisor") && status.contains(&own)
+        };
+        let found = entries.map(|entry| entry.path()).filter(|path| is_launcher(path));
+        found.filter_map(|path| path.file_name()?.to_str()?.parse::<i32>().ok()).collect::<Vec<_>>()
+    };
+    let [launcher] = launchers().try_into().unwrap();
+    let held = job("held", "while [ ! -e go ]; do sleep 0.02; done");
+    world.agent.submit(&held).await.unwrap();
+    kill(Pid::from_raw(launcher), Signal::SIGKILL).unwrap();
+    eventually(|| !lives(launcher)).await;
+    assert_eq!(world.run(&job("after", "true")).await.phase, Phase::Succeeded);
+    let [another] = launchers().try_into().unwrap();
+    assert_ne!(another, launcher);
+    fs::write(world.folder("held").join("work/go"), "").unwrap();
+    assert_eq!(world.agent.wait("held", LONG).await.unwrap().phase, Phase::Succeeded);
 }
 
 #[tokio::test]

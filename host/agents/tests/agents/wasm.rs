@@ -92,7 +92,7 @@ async fn a_job_reads_its_inputs_and_leaves_its_outputs() {
     let location = Location::new("file", data.display().to_string());
     let contents = Contents { location, tree: None, files: Vec::new() };
     let workload = Workload {
-        inputs: vec![WorkloadInput { name: "data".into(), path: "data".into(), contents }],
+        inputs: vec![WorkloadInput { name: "data".into(), path: "data".into(), is_file: false, contents }],
         outputs: vec![WorkloadOutput { name: "out".into(), path: "out".into(), report: None }],
         files: vec![("settings.json".into(), "{}".into())],
         ..component("copy", "copy")

@@ -125,12 +125,12 @@ async fn a_settled_event_starts_nothing_again_even_after_reopening(stand: Stand)
 
     let frozen = Unstarted { pipeline: name("other"), reason: "it is frozen".to_owned() };
     let runs = vec![run_of(&pipeline, &code)];
-    let started = catalog.settle(event.sequence, runs, vec![frozen.clone()]).await.expect("settle").runs;
+    let started = catalog.settle(&event, runs, vec![frozen.clone()]).await.expect("settle").runs;
     assert_eq!(started[0].label(), "training/1");
     catalog.close().await;
 
     let catalog = open(&stand).await;
-    let again = catalog.settle(event.sequence, vec![run_of(&pipeline, &code)], Vec::new()).await.expect("settle again");
+    let again = catalog.settle(&event, vec![run_of(&pipeline, &code)], Vec::new()).await.expect("settle again");
     assert_eq!(again, Started::default());
     assert_eq!(catalog.unstarted(&code.address, &code.id).await.expect("unstarted"), [frozen]);
     assert_eq!(catalog.open_runs().await.expect("runs"), started);
@@ -144,12 +144,8 @@ async fn a_transition_brings_everything_or_nothing(stand: Stand) {
     catalog.add_pipeline(&pipeline).await.expect("pipeline");
     catalog.register(std::slice::from_ref(&code)).await.expect("register");
     let event = catalog.pending_events(10).await.expect("events").remove(0);
-    let mut run = catalog
-        .settle(event.sequence, vec![run_of(&pipeline, &code)], Vec::new())
-        .await
-        .expect("settle")
-        .runs
-        .remove(0);
+    let mut run =
+        catalog.settle(&event, vec![run_of(&pipeline, &code)], Vec::new()).await.expect("settle").runs.remove(0);
 
     let model = artifact(Kind::Model, "app", "bbbb3333");
     let outputs = [("model".to_owned(), Value::Artifact(model.address.clone()))].into();

@@ -10,8 +10,8 @@ use clap::{Args, Subcommand};
 use fuseml_author::Program;
 use fuseml_catalog::ArtifactPage;
 use fuseml_domain::{
-    Beside, ComponentImage, Delivery, Descriptor, Error, Image, Kind, Name, Parameter, Result, Runnable, Series,
-    check_relative_path,
+    Beside, ComponentImage, Delivery, Descriptor, Error, Image, InputDelivery, Kind, Name, Parameter, Result, Runnable,
+    Series, check_relative_path,
 };
 use reqwest::Method;
 use serde_json::json;
@@ -233,7 +233,12 @@ pub(super) fn describe(runnable: &Runnable, rows: &mut Rows) {
         let requires: Vec<_> = slot.requires.iter().map(|(name, value)| format!("{name} = {value}")).collect();
         let requires = if requires.is_empty() { String::new() } else { format!(" with {}", requires.join(" and ")) };
         let optional = if slot.optional { ", optional" } else { "" };
-        row(format!("takes {name}"), format!("{}{requires} at {}{optional}", slot.kind, slot.path));
+        let place = match slot.delivery {
+            InputDelivery::Directory => format!("at {}", slot.path),
+            InputDelivery::File => format!("as the file {}", slot.path),
+            InputDelivery::Location => format!("as its location, in the variable {}", slot.path),
+        };
+        row(format!("takes {name}"), format!("{}{requires} {place}{optional}", slot.kind));
     }
     for (name, slot) in &runnable.outputs {
         row(format!("makes {name}"), format!("{} at {}", slot.kind, slot.path));
@@ -265,5 +270,5 @@ fn of_parameter(parameter: &Parameter) -> String {
         Delivery::Argument => format!("as the argument {}", parameter.target),
         Delivery::File => format!("in the file {}", parameter.target),
     };
-    format!("{}{}, {delivery}", parameter.value_type, default.unwrap_or_default())
+    format!("{}{}{}, {delivery}", parameter.value_type, parameter.range, default.unwrap_or_default())
 }

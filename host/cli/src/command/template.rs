@@ -199,7 +199,7 @@ fn does(step: &Step) -> String {
     let runnable = |choice: &RunnableChoice| match choice {
         RunnableChoice::Reference(reference) => reference.to_string(),
         RunnableChoice::Address(address) => address.short(),
-        RunnableChoice::Kind(kind) => format!("the newest {} that fits", kind.kind),
+        RunnableChoice::Kind(kind) => format!("the newest fitting {kind}"),
     };
     match &step.action {
         Action::Build { instance, codeset } => format!("builds {codeset} with {instance}"),

@@ -13,10 +13,11 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     process::ExitCode,
     time::Duration,
 };
+use uuid::Uuid;
 
 /// How long nobody looks without being told: whether a queued run stands is decided by others.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -59,26 +60,38 @@ impl Followed<'_> {
     }
 }
 
-/// Follows everything that an artifact starts.
-pub(super) async fn artifact(client: &Client, project: &Name, root: &Address) -> anyhow::Result<ExitCode> {
+/// What an artifact started so far.
+pub(super) async fn started_by(client: &Client, root: &Address) -> anyhow::Result<HashSet<Uuid>> {
+    let activity: ActivityView = client.get("/api/v1/activity", &[("root", root.to_string())]).await?;
+    Ok(activity.runs.iter().map(|run| run.id).collect())
+}
+
+/// Follows everything that an artifact starts, but what was there before.
+pub(super) async fn artifact(
+    client: &Client,
+    project: &Name,
+    root: &Address,
+    before: &HashSet<Uuid>,
+) -> anyhow::Result<ExitCode> {
     let mut display = Display::new();
     let query = vec![("root", root.to_string())];
     let followed = Followed { client, path: "/api/v1/activity/events".to_owned(), query };
     let judge = async |activity: &ActivityView| {
-        for run in &activity.runs {
+        let runs: Vec<_> = activity.runs.iter().filter(|run| !before.contains(&run.id)).cloned().collect();
+        for run in &runs {
             display.show(client, project, run).await;
         }
-        if !(activity.settled || activity.quiet && all_stand(client, &activity.runs).await?) {
+        if !(activity.settled || activity.quiet && all_stand(client, &runs).await?) {
             return Ok(None);
         }
         display.clear();
         for unstarted in &activity.unstarted {
             eprintln!("{} was not started: {}.", unstarted.pipeline, unstarted.reason);
         }
-        if activity.runs.is_empty() && activity.unstarted.is_empty() {
+        if runs.is_empty() && activity.unstarted.is_empty() {
             eprintln!("Nothing in {project} is started by {}.", root.short());
         }
-        Ok(Some(verdict(project, &activity.runs)))
+        Ok(Some(verdict(project, &runs)))
     };
     followed.until(judge).await
 }

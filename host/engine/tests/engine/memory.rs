@@ -448,13 +448,15 @@ impl port::Catalog for MemoryCatalog {
             sequence: sequence as i64,
             artifact: records.artifacts[*artifact].clone(),
             run: *run,
+            before: None,
+            touched: 0,
         };
         Ok(pending.map(event).collect())
     }
 
-    async fn settle(&self, event: i64, runs: Vec<Run>, unstarted: Vec<Unstarted>) -> Result<Started> {
+    async fn settle(&self, event: &ArtifactEvent, runs: Vec<Run>, unstarted: Vec<Unstarted>) -> Result<Started> {
         self.write(|records| {
-            let settled = &mut records.events[event as usize].2;
+            let settled = &mut records.events[event.sequence as usize].2;
             let mut started = Started::default();
             if !std::mem::replace(settled, true) {
                 records.unstarted.extend(unstarted);
@@ -789,6 +791,7 @@ impl RuntimeAgent for MemoryAgent {
         let metrics: BTreeMap<_, _> = alpha.map(|alpha| ("accuracy".to_owned(), alpha)).into_iter().collect();
         let left = |output: &fuseml_domain::WorkloadOutput| CollectedOutput {
             name: output.name.clone(),
+            beside: None,
             path: Path::new("/").join(&workload.key),
             report: OutputReport { metrics: metrics.clone(), ..OutputReport::default() },
         };
@@ -854,7 +857,7 @@ impl ContentStore for MemoryContents {
     async fn make_newest(&self, _: &Descriptor) -> Result<()> {
         Ok(())
     }
-    async fn missing(&self, _: &Tree) -> Result<Vec<String>> {
+    async fn damaged(&self, _: &Tree) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
     async fn tree(&self, digest: &Digest) -> Result<Tree> {
@@ -934,6 +937,7 @@ impl port::Builder for MemoryBuilder {
         let alpha = Parameter {
             description: None,
             value_type: ValueType::Number,
+            range: Default::default(),
             default: Some("0".into()),
             delivery: Delivery::Environment,
             target: "ALPHA".into(),
@@ -983,6 +987,7 @@ fn slot(kind: Kind) -> fuseml_domain::InputSlot {
         requires: Attributes::new(),
         optional: false,
         path: "inputs/in".into(),
+        delivery: Default::default(),
         change_filter: Vec::new(),
     }
 }

@@ -141,6 +141,7 @@ pub(super) async fn label(
     let labels: Vec<_> = request.labels.into_iter().collect();
     let author = Author { by: request.by, reason: request.reason };
     let artifact = app.catalog.label(&query.address, &labels, &author).await?;
+    app.engine.wake();
     app.engine.arrived(artifact.project()).await;
     Ok(Json(artifact))
 }
@@ -161,6 +162,7 @@ pub(super) async fn tag(
 ) -> Answer<Json<Descriptor>> {
     let author = Author { by: request.by, reason: request.reason };
     let artifact = app.catalog.tag(&query.address, &tag, &author).await?;
+    app.engine.wake();
     app.engine.arrived(artifact.project()).await;
     app.trees.point(&artifact, &tag).await?;
     Ok(Json(artifact))
@@ -174,6 +176,7 @@ pub(super) async fn untag(
 ) -> Answer<Json<Descriptor>> {
     let author = Author { by: request.by, reason: request.reason };
     let artifact = app.catalog.untag(&query.address, &tag, &author).await?;
+    app.engine.wake();
     app.engine.arrived(artifact.project()).await;
     app.trees.unpoint(&Series::of(&artifact), &tag).await?;
     Ok(Json(artifact))

@@ -5,20 +5,24 @@ outputs. Without FuseML the same code runs on folders below the current one.
 """
 
 from fuseml._autolog import autolog
-from fuseml._step import Step, StepError, current
+from fuseml._step import Artifact, Step, StepError, current
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, TypeVar, Union
 
 __all__ = [
+    "Artifact",
     "Step",
     "StepError",
     "autolog",
     "current",
+    "dataset",
     "input",
+    "location",
     "log_metric",
     "log_metrics",
     "log_parameter",
     "log_parameters",
+    "model",
     "output",
     "parameter",
     "parameters",
@@ -31,13 +35,28 @@ Value = TypeVar("Value", bool, int, float, str)
 
 
 def input(name: str) -> Path:
-    """The folder of an input."""
+    """An input: its folder, or its file where it is taken as one."""
     return current().input(name)
+
+
+def location(name: str) -> str:
+    """Where an input lies that is taken as a location: for what the code itself reads."""
+    return current().location(name)
 
 
 def output(name: Optional[str] = None) -> Path:
     """The folder of an output, which is there; the only output's without a name."""
     return current().output(name)
+
+
+def dataset(name: str) -> Artifact:
+    """Registers a dataset beside the outputs, such as rows that a model was validated with: what its folder holds when the step ends."""
+    return current().artifact("dataset", name)
+
+
+def model(name: str) -> Artifact:
+    """Registers a model beside the outputs, such as a baseline: what its folder holds when the step ends."""
+    return current().artifact("model", name)
 
 
 def parameter(name: str, default: Value) -> Value:

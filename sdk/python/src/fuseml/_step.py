@@ -3,12 +3,16 @@
 import json
 import math
 import os
+import re
 import tempfile
 from pathlib import Path
 from threading import Lock
 from typing import Any, Dict, Mapping, Optional
 
 VARIABLE = "FUSEML_STEP"
+
+_NAME = re.compile(r"(?!.*\.\.)[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
+_NAME_RULE = "one has up to 64 lower-case letters, digits, `-`, `_` and `.`, and begins and ends with a letter or digit"
 
 
 class StepError(Exception):
@@ -73,6 +77,33 @@ def _scalar(text: str) -> Any:
     return text
 
 
+class Artifact:
+    """An artifact that the step makes beside its outputs: a folder, and what is said of it."""
+
+    def __init__(self, name: str, path: Path, report: Report) -> None:
+        self.name = name
+        self.path = path
+        self._report = report
+
+    def log_metric(self, name: str, value: float) -> None:
+        self._report.add("metrics", {name: value})
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        self._report.add("metrics", metrics)
+
+    def log_parameter(self, name: str, value: Any) -> None:
+        self._report.add("parameters", {name: value})
+
+    def log_parameters(self, parameters: Mapping[str, Any]) -> None:
+        self._report.add("parameters", parameters)
+
+    def set_attribute(self, name: str, value: Any) -> None:
+        self._report.add("attributes", {name: value})
+
+    def set_location(self, uri: str) -> None:
+        self._report.set_location(uri)
+
+
 class Step:
     """Inputs, outputs and parameters; what FuseML says, or what its folders are called."""
 
@@ -95,6 +126,15 @@ class Step:
             raise StepError(f"this step has no {kind[:-1]} `{name}`; it has {has}")
         return slots[name]
 
+    def location(self, name: str) -> str:
+        if self._said is None:
+            return os.environ[name.upper().replace("-", "_")]
+        locations = self._said.get("locations", {})
+        if name not in locations:
+            has = ", ".join(locations) or "none"
+            raise StepError(f"this step takes no input `{name}` as a location; it takes {has}")
+        return os.environ[locations[name]]
+
     def input(self, name: str) -> Path:
         if self._said is None:
             return self._folder / name
@@ -106,7 +146,20 @@ class Step:
         return folder
 
     def report(self, output: Optional[str] = None) -> Report:
-        path = self._folder / self._output(output)["report"]
+        return self._report_at(self._folder / self._output(output)["report"])
+
+    def artifact(self, kind: str, name: str) -> Artifact:
+        """An artifact beside the outputs, of the kind `model` or `dataset`; its folder is there."""
+        if not _NAME.fullmatch(name):
+            raise StepError(f"`{name}` is no name of an artifact; {_NAME_RULE}")
+        if self._said is not None and name in self._said["outputs"]:
+            raise StepError(f"`{name}` is an output of this step; `fuseml.output({name!r})` is its folder")
+        folder = self._folder / (self._said or {}).get("artifacts", ".fuseml/artifacts") / kind
+        path = folder / name
+        path.mkdir(parents=True, exist_ok=True)
+        return Artifact(name, path, self._report_at(folder / f"{name}.json"))
+
+    def _report_at(self, path: Path) -> Report:
         with self._lock:
             return self._reports.setdefault(path, Report(path))
 

@@ -50,7 +50,7 @@ impl ContentStore for Folders {
         Err(Error::unsupported("record", "there are no tools here"))
     }
 
-    async fn missing(&self, _: &Tree) -> Result<Vec<String>> {
+    async fn damaged(&self, _: &Tree) -> Result<Vec<String>> {
         unreachable!("agents store nothing")
     }
 

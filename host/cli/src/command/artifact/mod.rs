@@ -15,10 +15,11 @@ pub(super) use references::person;
 use crate::{
     Options,
     client::Client,
-    output::{Rows, moment},
+    output::{Format, Rows, moment},
 };
 use clap::{Args, Subcommand};
-use fuseml_domain::{Address, Descriptor, Error, Kind, Origin, Store};
+use fuseml_domain::{Address, Descriptor, Error, Kind, Origin, Store, Unstarted};
+use fuseml_server::ActivityView;
 use std::process::ExitCode;
 
 #[derive(Subcommand)]
@@ -38,7 +39,7 @@ pub(crate) enum ArtifactCommand {
     /// Remove labels
     Unlabel(references::UnlabelArguments),
     /// Point a tag at a version; whichever had it before has it no more
-    Tag(references::TagArguments),
+    Tag(references::PointArguments),
     /// Take a tag away
     Untag(references::TagArguments),
     /// Explain how two artifacts differ: metrics, parameters, code, inputs, environment, files
@@ -96,17 +97,28 @@ pub(crate) async fn execute(command: ArtifactCommand, options: &Options) -> anyh
         ArtifactCommand::Search(arguments) => search::search(&client, arguments, options).await?,
         ArtifactCommand::History(arguments) => history::history(&client, &arguments, options).await?,
         ArtifactCommand::Register(arguments) => register::register(&client, arguments, options).await?,
-        ArtifactCommand::Label(arguments) => references::label(&client, &arguments, options).await?,
-        ArtifactCommand::Unlabel(arguments) => references::unlabel(&client, &arguments, options).await?,
-        ArtifactCommand::Tag(arguments) => references::tag(&client, &arguments, options).await?,
-        ArtifactCommand::Untag(arguments) => references::untag(&client, &arguments, options).await?,
+        ArtifactCommand::Label(arguments) => return references::label(&client, &arguments, options).await,
+        ArtifactCommand::Unlabel(arguments) => return references::unlabel(&client, &arguments, options).await,
+        ArtifactCommand::Tag(arguments) => return references::tag(&client, &arguments, options).await,
+        ArtifactCommand::Untag(arguments) => return references::untag(&client, &arguments, options).await,
         ArtifactCommand::Diff(arguments) => diff::diff(&client, &arguments, options).await?,
         ArtifactCommand::Fetch(arguments) => files::fetch(&client, arguments, options).await?,
         ArtifactCommand::Delete(arguments) => files::delete(&client, arguments, options).await?,
         ArtifactCommand::Open { address, url } => files::open(&client, &address, url, options).await?,
         ArtifactCommand::Show { address } => {
             let artifact = find(&client, options, &address).await?;
-            options.output.print(&artifact, show)?;
+            let mut unstarted = Vec::new();
+            if options.output == Format::Table {
+                let query = [("root", artifact.address.to_string())];
+                unstarted = client.get::<ActivityView>("/api/v1/activity", &query).await?.unstarted;
+            }
+            options.output.print(&artifact, |artifact| {
+                let mut rows = show(artifact);
+                for Unstarted { pipeline, reason } in unstarted {
+                    rows.push([format!("not started {pipeline}"), reason]);
+                }
+                rows
+            })?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -5,7 +5,8 @@ use super::{
     convert::{Checked, unique},
 };
 use fuseml_domain::{
-    BuildPlan, Delivery, Environment, Error, InputSlot, Name, OutputSlot, Parameter, Runnable, ServiceSpec, ValueType,
+    BuildPlan, Delivery, Environment, Error, InputDelivery, InputSlot, Name, OutputSlot, Parameter, Range, Runnable,
+    ServiceSpec, ValueType,
     port::{CodesetToBuild, PreviousBuild},
 };
 
@@ -99,6 +100,8 @@ fn input(slot: build::InputSlot) -> Checked<InputSlot> {
         requires: unique("attribute", slot.requires)?,
         optional: slot.optional,
         path: slot.path,
+        // The contract has no other.
+        delivery: InputDelivery::Directory,
         change_filter: slot.change_filter,
     })
 }
@@ -122,6 +125,8 @@ fn parameter(parameter: build::Parameter) -> Parameter {
             build::ValueType::Number => ValueType::Number,
             build::ValueType::Boolean => ValueType::Boolean,
         },
+        // The contract has none.
+        range: Range::default(),
         default: parameter.default,
         delivery: match parameter.delivery {
             build::Delivery::Environment => Delivery::Environment,
