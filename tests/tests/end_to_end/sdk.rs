@@ -115,7 +115,7 @@ fn training_code_says_more_of_what_it_makes_and_is_told_when_it_asks_for_what_is
     let (validation, baseline) = (beside("data://shop/rows-validation"), beside("model://shop/rows-baseline"));
     assert_eq!(validation["attributes"]["split"], "last", "{validation}");
     assert_eq!(baseline["metrics"]["accuracy"], 0.01, "{baseline}");
-    insta::assert_snapshot!("beside", world.fuseml(&["run", "show", "train/1"]).good().stdout());
+    insta::assert_snapshot!("beside", world.steady(&world.fuseml(&["run", "show", "train/1"]).good().stdout()));
     let fetched = world.folder.path().join("fetched");
     world.fuseml(&["artifact", "fetch", "data://shop/rows-validation", &fetched.display().to_string()]).good();
     assert_eq!(fs::read_to_string(fetched.join("rows.csv")).expect("rows"), "n\n3\n");

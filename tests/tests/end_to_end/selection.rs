@@ -43,7 +43,9 @@ fn push(world: &World, kind: &str, name: &str, text: &str, more: &[&str]) {
 
 fn runs(world: &World) -> Vec<String> {
     let runs = world.json(&["run", "list"]);
-    let run = |run: &serde_json::Value| format!("{} {}", run["run"].as_str().expect("run"), run["cause"]["reason"]);
+    let run = |run: &serde_json::Value| {
+        format!("{}/{} {}", run["pipeline"].as_str().expect("pipeline"), run["number"], run["cause"]["reason"])
+    };
     let mut runs: Vec<_> = runs.as_array().expect("runs").iter().map(run).collect();
     runs.sort();
     runs
@@ -95,7 +97,7 @@ fn a_pipeline_starts_once_for_what_comes_to_match_by_its_tag_or_label() {
 
 const SAYS: &str = "
 schema_version: 1
-name: says
+name: TEAM-says
 kind: says
 command: [sh, -c, 'cat rows.csv; echo \"$OUTSIDE $TARGET $ALPHA\"; mkdir out; cp rows.csv out/']
 inputs:
@@ -127,7 +129,7 @@ outputs: {rows: {kind: dataset, from: '${steps.it.rows}'}}
 fn inputs_come_as_a_file_or_a_location_and_parameters_with_references_within_their_range() {
     let world = shop();
     push(&world, "dataset", "rows", "n\n1\n", &["--attribute", "team=goldfinch"]);
-    let outside = ["artifact", "register", "--kind", "dataset", "--name", "lake", "--uri", "s3://lake/rows"];
+    let outside = ["artifact", "register", "dataset", "lake", "s3://lake/rows"];
     world.fuseml(&outside).good();
     register(&world, &SAYS.replace("TEAM", "blue").replace("FORMAT", "csv"));
     // Newer, but of another team.
@@ -152,6 +154,6 @@ fn inputs_come_as_a_file_or_a_location_and_parameters_with_references_within_the
     // What is not what was promised goes no further.
     register(&world, &SAYS.replace("TEAM", "blue").replace("FORMAT", "parquet"));
     let failed = world.fuseml(&["run", "start", "takes", "--wait"]).bad(7);
-    let why = "the output `rows` should have format parquet, as `says` promises, but what was made has format csv";
+    let why = "the output `rows` should have format parquet, as `blue-says` promises, but what was made has format csv";
     assert!(failed.stderr().contains(why), "{}", failed.stderr());
 }
