@@ -25,7 +25,7 @@ const STEPS: usize = 50;
 /// The step that fails until it may not.
 const FAILING: usize = 40;
 
-pub(crate) async fn measure(program: &Path, dvc: &Path) -> Result<()> {
+pub(crate) async fn measure(program: &Path, tools: &Path, dvc: &Path) -> Result<()> {
     let world = World::new(program).await?;
     let flag = world.folder().join("fails");
     let maker = maker(&world.project, &flag)?;
@@ -42,9 +42,6 @@ pub(crate) async fn measure(program: &Path, dvc: &Path) -> Result<()> {
     let mended = run(&world, &pipeline).await?;
     ensure!(mended.done == 1, "{} steps were done again", mended.done);
     line("one blob is gone", &format!("{:.2?}, that step alone is done again", mended.time));
-    let (first, unchanged, gone) = peers::again(dvc, STEPS)?;
-    line("DVC repro: first, unchanged, its whole cache is gone", &format!("{first:.2?}, {unchanged:.2?}, {gone}"));
-
     heading(&format!("A chain of {STEPS} that failed at {FAILING} and goes on"));
     fs::write(&flag, "")?;
     let started = world.engine.plan_manual(&pipeline, BTreeMap::new(), "measured".into()).await?;
@@ -57,6 +54,8 @@ pub(crate) async fn measure(program: &Path, dvc: &Path) -> Result<()> {
     let resumed = end(&world, resumed).await?;
     ensure!(resumed.state == RunState::Succeeded, "the chain ended {}", resumed.state);
     line("resumed", &format!("{:.2?} for the {} steps that were left", begun.elapsed(), STEPS - FAILING));
+    heading(&format!("Peers: the same of a chain of {STEPS}, which fails at {FAILING}"));
+    peers::again(tools, dvc, STEPS, FAILING)?;
     idle(program).await
 }
 

@@ -26,6 +26,7 @@ mod peers;
 mod registry;
 mod stand;
 mod swap;
+mod takeover;
 
 use anyhow::Context as _;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,8 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("engine") {
         chain::measure(&program).await?;
-        again::measure(&program, &dvc).await?;
+        again::measure(&program, &orchestrators, &dvc).await?;
+        takeover::measure(&program, &postgres.to_string_lossy()).await?;
         peers::measure(&orchestrators, &dvc)?;
     }
     if wanted("artifacts") {

@@ -60,14 +60,8 @@ impl Peers<'_> {
 
     /// A script that measures itself: the start of Python and its imports do not count.
     fn python(&self, peer: &str, script: &str, arguments: &[&str], steps: &[usize]) -> Result<Times> {
-        let folder = self.folder.join(peer);
-        std::fs::create_dir_all(&folder)?;
-        std::fs::copy(self.scripts.join(script), folder.join(script))?;
-        let python = self.tools.join(peer).join("bin/python");
-        let mut command = self.command(python, &folder);
-        command.arg(script).args(arguments).args(steps.iter().map(ToString::to_string));
-        let output = command.output().with_context(|| format!("{peer} is not installed"))?;
-        let text = String::from_utf8_lossy(&output.stdout);
+        let steps: Vec<_> = steps.iter().map(ToString::to_string).collect();
+        let text = self.script(peer, script, arguments.iter().copied().chain(steps.iter().map(String::as_str)))?;
         let measured = |line: &str| {
             let (steps, seconds) = line.split_once(' ')?;
             Some((steps.parse().ok()?, Duration::from_secs_f64(seconds.trim().parse().ok()?)))
@@ -77,17 +71,35 @@ impl Peers<'_> {
         Ok(times)
     }
 
-    fn metaflow(&self, steps: &[usize]) -> Result<Times> {
-        let (python, folder) = (self.tools.join("metaflow/bin/python"), self.folder.join("metaflow"));
+    /// What a script prints.
+    fn script<'s>(&self, peer: &str, script: &str, arguments: impl Iterator<Item = &'s str>) -> Result<String> {
+        let folder = self.folder.join(peer);
         std::fs::create_dir_all(&folder)?;
+        std::fs::copy(self.scripts.join(script), folder.join(script))?;
+        let python = self.tools.join(peer).join("bin/python");
+        let mut command = self.command(python, &folder);
+        let output =
+            command.arg(script).args(arguments).output().with_context(|| format!("{peer} is not installed"))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn metaflow(&self, steps: &[usize]) -> Result<Times> {
         let chain = |count: usize| {
-            let mut written = self.command(&python, &folder);
-            let flow = written.arg(self.scripts.join("metaflow_chain.py")).arg(count.to_string()).output()?.stdout;
-            let file = format!("chain{count}.py");
-            std::fs::write(folder.join(&file), flow)?;
-            timed(self.command(&python, &folder).args([&file, "--quiet", "run"]))
+            let (python, folder) = self.flow("metaflow_chain.py", &[count])?;
+            timed(self.command(&python, &folder).args(["flow.py", "--quiet", "run"]))
         };
         steps.iter().map(|count| Ok((*count, chain(*count)?))).collect()
+    }
+
+    /// Writes a flow of Metaflow by a script; answers its Python and its folder.
+    fn flow(&self, script: &str, arguments: &[usize]) -> Result<(PathBuf, PathBuf)> {
+        let folder = self.folder.join("metaflow");
+        std::fs::create_dir_all(&folder)?;
+        let python = self.tools.join("metaflow/bin/python");
+        let arguments = arguments.iter().map(ToString::to_string);
+        let flow = self.command(&python, &folder).arg(self.scripts.join(script)).args(arguments).output()?.stdout;
+        std::fs::write(folder.join("flow.py"), flow)?;
+        Ok((python, folder))
     }
 
     fn dvc(&self, dvc: &Path, steps: &[usize]) -> Result<Times> {
@@ -109,20 +121,69 @@ impl Peers<'_> {
     }
 }
 
-/// A chain in DVC that each time makes a file: the first time, unchanged, and with its cache gone; whether it
-/// notices.
-pub(crate) fn again(dvc: &Path, steps: usize) -> Result<(Duration, Duration, String)> {
+/// What peers do again of a chain of steps that each make something: unchanged, with one result gone, and where it failed
+/// at one step. Of those that keep nothing by themselves only what resumes.
+pub(crate) fn again(tools: &Path, dvc: &Path, steps: usize, failing: usize) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let peers = Peers { tools: folder.path(), scripts: PathBuf::new(), folder: folder.path() };
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
+    let peers = Peers { tools, scripts, folder: folder.path() };
+    let counts = [steps, failing].map(|count| count.to_string());
+    for (peer, script, what) in [
+        ("prefect", "prefect_again.py", "Prefect, tasks with INPUTS as cache policy"),
+        ("zenml", "zenml_again.py", "ZenML, its cache on"),
+        ("dagster", "dagster_again.py", "Dagster, in_process"),
+    ] {
+        let text = peers.script(peer, script, counts.iter().map(String::as_str))?;
+        ensure!(text.lines().any(|line| line.starts_with("resumed ")), "{peer} did not resume: {text}");
+        line(what, &shown_again(&text)?);
+    }
+    line("Metaflow, run and resume", &metaflow_again(&peers, steps, failing)?);
+    line("DVC, repro", &dvc_again(&peers, dvc, steps, failing)?);
+    Ok(())
+}
+
+/// Lines of `<what> <seconds> <steps that ran>`.
+fn shown_again(text: &str) -> Result<String> {
+    let mut shown = Vec::new();
+    for line in text.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [what, seconds, ran] = words.as_slice() else { continue };
+        let time = Duration::from_secs_f64(seconds.parse()?);
+        shown.push(format!("{what} {time:.2?} ({ran} ran)"));
+    }
+    Ok(shown.join(", "))
+}
+
+fn metaflow_again(peers: &Peers<'_>, steps: usize, failing: usize) -> Result<String> {
+    let (python, folder) = peers.flow("metaflow_again.py", &[steps, failing])?;
+    let run = |command: &str| timed(peers.command(&python, &folder).args(["flow.py", "--quiet", command]));
+    let first = run("run")?;
+    std::fs::write(folder.join("fails"), "")?;
+    ensure!(run("run").is_err(), "the flow did not fail");
+    std::fs::remove_file(folder.join("fails"))?;
+    let resumed = run("resume")?;
+    Ok(format!("first {first:.2?}, unchanged: all ran, resumed {resumed:.2?}"))
+}
+
+fn dvc_again(peers: &Peers<'_>, dvc: &Path, steps: usize, failing: usize) -> Result<String> {
     let first = peers.dvc(dvc, &[steps])?.first().map(|(_, time)| *time).unwrap_or_default();
-    let place = folder.path().join(format!("dvc-{steps}"));
+    let place = peers.folder.join(format!("dvc-{steps}"));
     let repro = || timed(peers.command(dvc, &place).args(["repro", "--quiet"]));
     let unchanged = repro()?;
     let cache = place.join(".dvc/cache/files/md5");
     std::fs::remove_dir_all(&cache).with_context(|| format!("DVC has no cache at {}", cache.display()))?;
     let gone = repro()?;
-    let noticed = if cache.exists() { "its cache is filled again" } else { "it does not notice" };
-    Ok((first, unchanged, format!("{gone:.2?} ({noticed})")))
+    let noticed = if cache.exists() { "filled again" } else { "not noticed" };
+    let stages = std::fs::read_to_string(place.join("dvc.yaml"))?;
+    let may_fail = stages.replace(&format!("touch o{failing}"), &format!("test ! -e fails && date > o{failing}"));
+    std::fs::write(place.join("dvc.yaml"), may_fail.replace("touch o0", "date > o0"))?;
+    std::fs::write(place.join("fails"), "")?;
+    ensure!(repro().is_err(), "the chain did not fail");
+    std::fs::remove_file(place.join("fails"))?;
+    let resumed = repro()?;
+    Ok(format!(
+        "first {first:.2?}, unchanged {unchanged:.2?}, its whole cache gone {gone:.2?} ({noticed}), resumed {resumed:.2?}"
+    ))
 }
 
 fn timed(command: &mut Command) -> Result<Duration> {

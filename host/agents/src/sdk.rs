@@ -13,7 +13,9 @@ pub(crate) const MODULES: [(&str, &str); 3] = [
 ];
 
 /// What makes it a project that `pip install` and editors know.
-const PROJECT: [(&str, &str); 2] = [
+const PROJECT: [(&str, &str); 3] = [
+    // That the package says its types (PEP 561).
+    ("src/fuseml/py.typed", ""),
     ("pyproject.toml", include_str!("../../../sdk/python/pyproject.toml")),
     ("README.md", include_str!("../../../sdk/python/README.md")),
 ];

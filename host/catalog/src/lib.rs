@@ -3,6 +3,7 @@
 //! Every public method is one transaction: it is there whole once it answers, or not at all. Records are JSON
 //! documents beside the columns that are searched, so that a new field needs no migration.
 
+mod artifact_events;
 mod artifacts;
 mod calls;
 mod deletions;

@@ -1,9 +1,9 @@
 //! Labels and tags, each change with its record, in one transaction.
 
-use crate::{Catalog, facts, failed, from_json, grams, to_json};
+use crate::{Catalog, artifact_events::announce, facts, failed, from_json, grams, to_json};
 use fuseml_domain::{
     Address, ArtifactChange, Attributes, Changed, Descriptor, Digest, Error, ErrorKind, Kind, Name, Result,
-    port::{Catalog as _, Mark, Unmarked},
+    port::{Catalog as _, Mark},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -186,35 +186,6 @@ pub(crate) async fn mark(connection: &mut AnyConnection, mark: &Mark, run: &str)
     for tag in &mark.tags {
         point(&mut *connection, &mark.artifact, tag, &author, Some(run)).await?;
     }
-    Ok(())
-}
-
-/// Pipelines that select the artifact since its labels and tags changed are to start.
-async fn announce(
-    connection: &mut AnyConnection,
-    row: i64,
-    before: &Descriptor,
-    author: &Author,
-    run: Option<&str>,
-) -> Result<()> {
-    // Whoever works through an event that is pending sees the artifact as it is then.
-    let pending = sqlx::query("UPDATE artifact_events SET touched = touched + 1 WHERE artifact = $1 AND settled = 0")
-        .bind(row)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
-    if pending.rows_affected() > 0 {
-        return Ok(());
-    }
-    let unmarked = Unmarked { labels: before.labels.clone(), tags: before.tags.clone(), by: author.by.clone() };
-    sqlx::query("INSERT INTO artifact_events (artifact, project, run, settled, before) VALUES ($1, $2, $3, 0, $4)")
-        .bind(row)
-        .bind(&**before.project())
-        .bind(run.map(ToOwned::to_owned))
-        .bind(to_json(&unmarked)?)
-        .execute(connection)
-        .await
-        .map_err(failed)?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! each of its steps by itself, and all else of it as one document.
 
 use crate::{failed, from_json, to_json};
+use fuseml_database::Sql;
 use fuseml_domain::{Digest, Error, Result, Run};
 use sqlx::AnyConnection;
 
@@ -119,17 +120,16 @@ async fn put_steps(
     run: &Run,
     positions: impl IntoIterator<Item = usize>,
 ) -> Result<()> {
-    for (position, step) in positions.into_iter().filter_map(|position| Some((position, run.steps.get(position)?))) {
-        sqlx::query(
-            "INSERT INTO run_steps (run, position, document) VALUES ($1, $2, $3)
-             ON CONFLICT (run, position) DO UPDATE SET document = excluded.document",
-        )
-        .bind(run.id.to_string())
-        .bind(i64::try_from(position).unwrap_or(i64::MAX))
-        .bind(to_json(step)?)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
+    let steps = positions.into_iter().filter_map(|position| Some((position, run.steps.get(position)?)));
+    for some in steps.collect::<Vec<_>>().chunks(500) {
+        let mut sql = Sql::new("INSERT INTO run_steps (run, position, document) VALUES ");
+        for (at, (position, step)) in some.iter().enumerate() {
+            sql.push(if at == 0 { "(" } else { ", (" }).push_bind(run.id.to_string());
+            sql.push(", ").push_bind(i64::try_from(*position).unwrap_or(i64::MAX));
+            sql.push(", ").push_bind(to_json(step)?).push(")");
+        }
+        sql.push(" ON CONFLICT (run, position) DO UPDATE SET document = excluded.document");
+        sql.query().execute(&mut *connection).await.map_err(failed)?;
     }
     Ok(())
 }

@@ -3,13 +3,14 @@
 use crate::{
     Catalog, Transition,
     artifacts::{self, Cause},
-    failed, from_json, references, results,
+    failed, references, results,
     run_rows::{self, RunRow, run_of, runs_of, select_runs},
     services, to_json,
 };
+use fuseml_database::Sql;
 use fuseml_domain::{
-    Address, Admission, Concurrency, Error, Name, Result, Run, RunCommand, RunState, Unstarted, Value, admit,
-    port::{ArtifactEvent, Change, Participation, Role, Started},
+    Address, Admission, Concurrency, Error, Name, Quota, Result, Run, RunCommand, RunState, Value, admit,
+    port::{Change, Participation, Role, Started},
 };
 use jiff::Timestamp;
 use sqlx::AnyConnection;
@@ -24,26 +25,6 @@ pub struct RunFilter {
     /// With those of other projects.
     pub everywhere: bool,
     pub limit: u32,
-}
-
-/// Sequence, descriptor, run, what was before, how often it was touched.
-type EventRow = (i64, String, Option<String>, Option<String>, i64);
-
-fn event((sequence, document, run, before, touched): EventRow) -> Result<ArtifactEvent> {
-    let run = run.map(|run| read_id(&run)).transpose()?;
-    let before = before.map(|before| from_json(&before)).transpose()?;
-    Ok(ArtifactEvent { sequence, artifact: from_json(&document)?, run, before, touched })
-}
-
-/// Events, by what the rest of the statement says.
-macro_rules! select_events {
-    ($rest:literal) => {
-        concat!(
-            "SELECT e.sequence, a.document, e.run, e.before, e.touched ",
-            "FROM artifact_events e JOIN artifacts a ON a.row = e.artifact ",
-            $rest
-        )
-    };
 }
 
 impl Catalog {
@@ -103,95 +84,6 @@ impl Catalog {
         row.map_or_else(|| Err(missing()), run_of)
     }
 
-    /// Whether all is known that follows from this artifact so far (its event and those of all artifacts made in runs that
-    /// it began are settled), and whether those runs have ended too.
-    pub async fn settled(&self, root: &Address, artifact_id: &str) -> Result<(bool, bool)> {
-        let (events, runs): (i64, i64) = sqlx::query_as(
-            "SELECT (SELECT count(*) FROM artifact_events e JOIN runs r ON r.id = e.run WHERE r.root = $1 AND e.settled = 0)
-                  + (SELECT count(*) FROM artifacts a JOIN artifact_events e ON e.artifact = a.row
-                     WHERE a.project = $2 AND a.kind = $3 AND a.id = $4 AND e.settled = 0),
-                    (SELECT count(*) FROM runs WHERE root = $1 AND state IN ('queued', 'running', 'paused'))",
-        )
-        .bind(root.to_string())
-        .bind(&*root.project)
-        .bind(root.kind.name())
-        .bind(artifact_id)
-        .fetch_one(&self.database.pool)
-        .await
-        .map_err(failed)?;
-        Ok((events == 0, events + runs == 0))
-    }
-
-    pub(crate) async fn pending(&self, limit: u32) -> Result<Vec<ArtifactEvent>> {
-        let rows: Vec<EventRow> = sqlx::query_as(select_events!("WHERE e.settled = 0 ORDER BY e.sequence LIMIT $1"))
-            .bind(i64::from(limit))
-            .fetch_all(&self.database.pool)
-            .await
-            .map_err(failed)?;
-        rows.into_iter().map(event).collect()
-    }
-
-    /// Registrations after a sequence number, oldest first.
-    pub(crate) async fn events_since(
-        &self,
-        project: Option<&Name>,
-        after: u64,
-        limit: u32,
-    ) -> Result<Vec<ArtifactEvent>> {
-        const OF_ALL: &str = select_events!("WHERE e.sequence > $1 AND e.before IS NULL ORDER BY e.sequence LIMIT $2");
-        const OF_ONE: &str = select_events!(
-            "WHERE e.sequence > $1 AND e.project = $3 AND e.before IS NULL ORDER BY e.sequence LIMIT $2"
-        );
-        let query = sqlx::query_as(if project.is_some() { OF_ONE } else { OF_ALL })
-            .bind(i64::try_from(after).unwrap_or(i64::MAX))
-            .bind(i64::from(limit));
-        let query = match project {
-            Some(project) => query.bind(project.to_string()),
-            None => query,
-        };
-        let rows: Vec<EventRow> = query.fetch_all(&self.database.pool).await.map_err(failed)?;
-        rows.into_iter().map(event).collect()
-    }
-
-    pub(crate) async fn settle_event(
-        &self,
-        event: &ArtifactEvent,
-        runs: Vec<Run>,
-        unstarted: Vec<Unstarted>,
-    ) -> Result<Started> {
-        const SETTLE: &str =
-            "UPDATE artifact_events SET settled = 1 WHERE sequence = $1 AND settled = 0 AND touched = $2";
-        let mut transaction = self.database.write().await?;
-        let settled = sqlx::query(SETTLE)
-            .bind(event.sequence)
-            .bind(event.touched)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        let mut started = Started::default();
-        if settled.rows_affected() == 0 {
-            return Ok(started);
-        }
-        let mut refused = unstarted;
-        for run in runs {
-            let pipeline = run.pipeline.clone();
-            if let Some(reason) = insert_run(&mut transaction, run, &self.server, &mut started).await? {
-                refused.push(Unstarted { pipeline, reason });
-            }
-        }
-        for Unstarted { pipeline, reason } in refused {
-            sqlx::query("INSERT INTO unstarted (event, pipeline, reason) VALUES ($1, $2, $3)")
-                .bind(event.sequence)
-                .bind(&*pipeline)
-                .bind(reason)
-                .execute(&mut *transaction)
-                .await
-                .map_err(failed)?;
-        }
-        transaction.commit().await.map_err(failed)?;
-        Ok(started)
-    }
-
     pub(crate) async fn start_run(&self, run: Run) -> Result<Started> {
         let mut transaction = self.database.write().await?;
         let (mut started, pipeline) = (Started::default(), run.pipeline.clone());
@@ -200,25 +92,6 @@ impl Catalog {
         }
         transaction.commit().await.map_err(failed)?;
         Ok(started)
-    }
-
-    /// Why pipelines that select an artifact were not started by it.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn unstarted(&self, artifact: &Address, artifact_id: &str) -> Result<Vec<Unstarted>> {
-        let rows: Vec<(String, String)> = sqlx::query_as(
-            "SELECT u.pipeline, u.reason FROM artifacts a JOIN artifact_events e ON e.artifact = a.row
-             JOIN unstarted u ON u.event = e.sequence
-             WHERE a.project = $1 AND a.kind = $2 AND a.id = $3 ORDER BY u.pipeline",
-        )
-        .bind(&*artifact.project)
-        .bind(artifact.kind.name())
-        .bind(artifact_id)
-        .fetch_all(&self.database.pool)
-        .await
-        .map_err(failed)?;
-        rows.into_iter().map(|(pipeline, reason)| Ok(Unstarted { pipeline: pipeline.parse()?, reason })).collect()
     }
 
     /// Lets the first open run of a pipeline begin if it is queued.
@@ -324,9 +197,7 @@ impl Catalog {
         for mark in &change.marks {
             references::mark(&mut transaction, mark, &id).await?;
         }
-        for participation in &change.lineage {
-            insert_participation(&mut transaction, &id, participation).await?;
-        }
+        insert_participations(&mut transaction, &id, &change.lineage).await?;
         if let Some(build) = &change.build {
             sqlx::query(
                 "INSERT INTO builds (project, codeset, document) VALUES ($1, $2, $3) \
@@ -371,7 +242,7 @@ impl Catalog {
     }
 }
 
-fn read_id(text: &str) -> Result<Uuid> {
+pub(crate) fn read_id(text: &str) -> Result<Uuid> {
     text.parse().map_err(|_| Error::internal("document", "a record of the catalog has a damaged id"))
 }
 
@@ -406,25 +277,25 @@ pub(crate) async fn insert_run(
         changed.extend(open.into_iter().zip(before).filter(|(now, before)| now.revision > before.revision));
     }
     let overtaken = |run: &Run| run.debounced.is_some() && !run.has_begun();
-    let overtaken: Vec<_> = changed.iter().map(|(now, _)| now).filter(|now| overtaken(now)).map(|now| now.id).collect();
-    if let Some(reason) = over_quota(&mut *connection, &run, &overtaken).await? {
+    for id in changed.iter().map(|(now, _)| now).filter(|now| overtaken(now)).map(|now| now.id) {
+        sqlx::query("UPDATE runs SET by_itself = 0 WHERE id = $1")
+            .bind(id.to_string())
+            .execute(&mut *connection)
+            .await
+            .map_err(failed)?;
+    }
+    run.number = next_number(&mut *connection, &run).await?;
+    // One that has not so many runs in all needs no look at them.
+    if let Some(quota) = run.quota.filter(|quota| run.number > u64::from(quota.runs))
+        && let Some(reason) = over_quota(&mut *connection, &run, quota).await?
+    {
+        take_number_back(&mut *connection, &run).await?;
         return Ok(Some(reason));
     }
     for (now, before) in changed {
         update_run(&mut *connection, &now, now.changed_since(&before)).await?;
         started.replaced.push(now);
     }
-    let number: Option<i64> =
-        sqlx::query_scalar("UPDATE pipelines SET runs = runs + 1 WHERE project = $1 AND name = $2 RETURNING runs")
-            .bind(&*run.project)
-            .bind(&*run.pipeline)
-            .fetch_optional(&mut *connection)
-            .await
-            .map_err(failed)?;
-    let number = number.ok_or_else(|| {
-        Error::conflict("pipeline-gone", format!("the pipeline {} was removed meanwhile", run.pipeline))
-    })?;
-    run.number = number.cast_unsigned();
     run_rows::insert(&mut *connection, &run, server).await?;
     for input in &run.watched {
         if let Some(Value::Artifact(address)) = run.inputs.get(input).map(|input| &input.value) {
@@ -436,17 +307,31 @@ pub(crate) async fn insert_run(
     Ok(None)
 }
 
-/// Why a pipeline that may start so often by itself does not start once more; what was overtaken before it began does not
-/// count. A run's id says when it was made.
-async fn over_quota(connection: &mut AnyConnection, run: &Run, overtaken: &[Uuid]) -> Result<Option<String>> {
-    let Some(quota) = run.quota else { return Ok(None) };
-    for id in overtaken {
-        sqlx::query("UPDATE runs SET by_itself = 0 WHERE id = $1")
-            .bind(id.to_string())
-            .execute(&mut *connection)
+async fn next_number(connection: &mut AnyConnection, run: &Run) -> Result<u64> {
+    let number: Option<i64> =
+        sqlx::query_scalar("UPDATE pipelines SET runs = runs + 1 WHERE project = $1 AND name = $2 RETURNING runs")
+            .bind(&*run.project)
+            .bind(&*run.pipeline)
+            .fetch_optional(connection)
             .await
             .map_err(failed)?;
-    }
+    let gone = || Error::conflict("pipeline-gone", format!("the pipeline {} was removed meanwhile", run.pipeline));
+    Ok(number.ok_or_else(gone)?.cast_unsigned())
+}
+
+async fn take_number_back(connection: &mut AnyConnection, run: &Run) -> Result<()> {
+    sqlx::query("UPDATE pipelines SET runs = runs - 1 WHERE project = $1 AND name = $2")
+        .bind(&*run.project)
+        .bind(&*run.pipeline)
+        .execute(connection)
+        .await
+        .map_err(failed)
+        .map(drop)
+}
+
+/// Why a pipeline that may start so often by itself does not start once more; what was overtaken before it began does not
+/// count. A run's id says when it was made.
+async fn over_quota(connection: &mut AnyConnection, run: &Run, quota: Quota) -> Result<Option<String>> {
     let select = "SELECT id FROM runs WHERE project = $1 AND pipeline = $2 AND by_itself = 1
         ORDER BY number DESC LIMIT 1 OFFSET $3";
     let id: Option<String> = sqlx::query_scalar(select)
@@ -516,20 +401,21 @@ async fn insert_event(connection: &mut AnyConnection, run: &Run) -> Result<()> {
     Ok(())
 }
 
-async fn insert_participation(connection: &mut AnyConnection, run: &str, participation: &Participation) -> Result<()> {
-    let role = match participation.role {
+async fn insert_participations(connection: &mut AnyConnection, run: &str, all: &[Participation]) -> Result<()> {
+    let role = |role: Role| match role {
         Role::Used => "used",
         Role::Made => "made",
         Role::Reused => "reused",
     };
-    sqlx::query("INSERT INTO participations (artifact, run, step, slot, role) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING")
-        .bind(participation.artifact.to_string())
-        .bind(run)
-        .bind(&*participation.step)
-        .bind(&participation.slot)
-        .bind(role)
-        .execute(connection)
-        .await
-        .map_err(failed)?;
+    for some in all.chunks(500) {
+        let mut sql = Sql::new("INSERT INTO participations (artifact, run, step, slot, role) VALUES ");
+        for (at, it) in some.iter().enumerate() {
+            sql.push(if at == 0 { "(" } else { ", (" }).push_bind(it.artifact.to_string());
+            sql.push(", ").push_bind(run.to_owned()).push(", ").push_bind(it.step.to_string());
+            sql.push(", ").push_bind(it.slot.clone()).push(", ").push_bind(role(it.role)).push(")");
+        }
+        sql.push(" ON CONFLICT DO NOTHING");
+        sql.query().execute(&mut *connection).await.map_err(failed)?;
+    }
     Ok(())
 }

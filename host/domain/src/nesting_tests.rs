@@ -162,7 +162,7 @@ fn a_part_takes_what_another_part_makes() {
     let flat = whole.flattened(&[("make".to_owned(), make), ("take".to_owned(), take)].into()).expect("flat");
 
     let two = flat.step(&"two-work".parse().expect("name")).expect("step");
-    assert_eq!(two.references().expect("references")[0].to_string(), "${steps.one-work.model}");
+    assert_eq!(two.references()[0].to_string(), "${steps.one-work.model}");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_value_that_is_known_decides_a_condition_and_an_output_passes_through_severa
     };
     assert_eq!((said("one-work"), said("two-work")), ("full in [\"full\"]".into(), "quick in [\"full\"]".into()));
     let last = flat.step(&"last".parse().expect("name")).expect("last");
-    assert_eq!(last.references().expect("references")[0].to_string(), "${inputs.m}");
+    assert_eq!(last.references()[0].to_string(), "${inputs.m}");
 }
 
 #[test]

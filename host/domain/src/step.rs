@@ -296,8 +296,18 @@ impl Step {
         }
     }
 
-    /// Every reference the step holds.
-    pub fn references(&self) -> Result<Vec<Reference>> {
+    /// Its parameters as they are written.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &String> {
+        let parameters = match &self.action {
+            Action::Run(work) | Action::Serve(work) => Some(&work.parameters),
+            Action::Template(nested) => Some(&nested.parameters),
+            _ => None,
+        };
+        parameters.into_iter().flat_map(IndexMap::values)
+    }
+
+    /// Every reference the step holds. A parameter that does not read, as earlier versions took it, has none.
+    pub fn references(&self) -> Vec<Reference> {
         let mut all: Vec<_> = self.when.iter().filter_map(When::reference).cloned().collect();
         match &self.action {
             Action::Build { codeset, .. } => all.push(codeset.clone()),
@@ -306,16 +316,8 @@ impl Step {
                 if let RunnableChoice::Reference(reference) = &work.runnable {
                     all.push(reference.clone());
                 }
-                for text in work.parameters.values() {
-                    all.extend(text.parse::<Interpolated>()?.references().cloned());
-                }
             }
-            Action::Template(nested) => {
-                all.extend(nested.inputs.values().cloned());
-                for text in nested.parameters.values() {
-                    all.extend(text.parse::<Interpolated>()?.references().cloned());
-                }
-            }
+            Action::Template(nested) => all.extend(nested.inputs.values().cloned()),
             Action::Approve(approval) => all.extend(approval.message.references().cloned()),
             Action::Wait { wait, .. } => all.extend(wait.references().into_iter().cloned()),
             Action::Call { call, .. } => all.extend(call.references()),
@@ -326,17 +328,20 @@ impl Step {
             }
             Action::Choose(_) => {}
         }
+        for text in self.texts().filter_map(|text| text.parse::<Interpolated>().ok()) {
+            all.extend(text.references().cloned());
+        }
         for values in self.sweep.iter().flat_map(|sweep| sweep.each.values()) {
             if let Values::Reference(reference) = values {
                 all.push(reference.clone());
             }
         }
-        Ok(all)
+        all
     }
 
     /// The steps that must have ended before it.
     pub fn needs(&self) -> BTreeSet<Name> {
-        let references = self.references().unwrap_or_default();
+        let references = self.references();
         let outputs = references.into_iter().filter_map(|reference| match reference {
             Reference::Output { step, .. } => Some(step),
             _ => None,

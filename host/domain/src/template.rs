@@ -4,8 +4,9 @@
 //! kinds fit where both ends are declared, and no step waits for itself.
 
 use crate::{
-    Action, Awaited, Error, InstanceChoice, KeepSource, Kind, Name, Range, Reference, Result, RunnableChoice, Runs,
-    Step, ValueType, Values, Wait, WaitArtifact, When, runnable::list_or_none, scalar::Scalar, step_text::StepText,
+    Action, Awaited, Error, InstanceChoice, Interpolated, KeepSource, Kind, Name, Range, Reference, Result,
+    RunnableChoice, Runs, Step, ValueType, Values, Wait, WaitArtifact, When, runnable::list_or_none, scalar::Scalar,
+    step_text::StepText,
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -234,7 +235,10 @@ impl Template {
 
     fn check_step(&self, step: &Step) -> Result<()> {
         let here = |error: Error| error.context(format!("step {}", step.name));
-        for reference in step.references().map_err(here)? {
+        for text in step.texts() {
+            text.parse::<Interpolated>().map_err(here)?;
+        }
+        for reference in step.references() {
             self.kind_of(&reference).map_err(here)?;
             if let (Reference::Output { step: of, .. }, true) = (&reference, step.runs != Runs::OnSuccess) {
                 let message = format!("it cannot take {reference}: it runs also where `{of}` failed and gave nothing");

@@ -132,7 +132,7 @@ async fn foresee(ports: &Ports, run: &mut Run, step: &Step) -> Result<(Prospect,
         return Ok((Prospect::Chooses, vec![format!("what has {best} once {unknown} ended")]));
     }
     // Only jobs and builds know more than that something before them runs.
-    let given: Vec<_> = step.references()?.into_iter().filter(|it| work::resolve(run, it).is_err()).collect();
+    let given: Vec<_> = step.references().into_iter().filter(|it| work::resolve(run, it).is_err()).collect();
     if let Some(reference) = given.first() {
         let is_condition = step.when.as_ref().is_some_and(|when| when.reference() == Some(reference));
         let prospect = match step.action {

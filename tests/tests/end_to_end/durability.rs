@@ -6,6 +6,7 @@ use reqwest::Method;
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     thread::sleep,
     time::Duration,
 };
@@ -356,4 +357,26 @@ fn an_upload_goes_on_at_whichever_server_its_next_part_comes_to() {
     let blob = ask(0, Method::GET, &format!("/v2/shop/data/rows/blobs/{digest}"), "");
     assert_eq!(blob.text().expect("text"), "from one to the other");
     assert_eq!(ask(0, Method::PATCH, path, "more").status(), 404, "it has ended");
+}
+
+#[test]
+fn runs_that_an_earlier_version_left_go_on_where_they_stood() {
+    let mut world = World::without_server();
+    fs::create_dir_all(world.data()).expect("folder");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/paused-runs.tar.gz");
+    let unpacked = Command::new("tar").arg("-xzf").arg(fixture).arg("-C").arg(world.data()).status().expect("tar");
+    assert!(unpacked.success());
+    world.start();
+    world.fuseml(&["project", "set", "shop"]).good();
+
+    // One that was paused before it began, one that asks, one that failed.
+    world.fuseml(&["run", "resume", "chain/1", "--wait"]).bad(8);
+    world.fuseml(&["run", "resume", "chain/3", "--wait"]).bad(8);
+    for (run, took) in [("chain/1", "7\n"), ("chain/2", "8\n"), ("chain/3", "9\n")] {
+        world.fuseml(&["run", "approve", run, "review", "--wait"]).good();
+        assert_eq!(world.fuseml(&["run", "logs", run, "--step", "take"]).good().stdout(), took, "{run}");
+    }
+    // Its pipeline starts as before, and takes what was made then.
+    let again = world.fuseml(&["run", "start", "chain", "--input", "n=8", "--wait"]).bad(8);
+    assert!(again.stderr().contains("reused from chain/2"), "{}", again.stderr());
 }

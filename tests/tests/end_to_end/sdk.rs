@@ -57,6 +57,7 @@ model.score(x, y)
 with mlflow.start_run():
     mlflow.log_metrics({"rmse": 1.5})
     mlflow.log_param("epochs", 3)
+    mlflow.MlflowClient().log_metric(mlflow.active_run().info.run_id, key="mae", value=0.5)
 (fuseml.output() / "model.txt").write_text("a model")
 "#;
 
@@ -155,8 +156,8 @@ fn what_sklearn_and_mlflow_are_told_is_said_of_the_model_without_another_line() 
     let python: PathBuf = tool("FUSEML_TEST_MLFLOW").with_file_name("python");
     let model = trained(&world, "auto", AUTOLOG, &runnable("auto", &python, ""), "");
     assert_eq!(
-        (&model["metrics"]["rmse"], &model["attributes"]["framework"]),
-        (&1.5.into(), &"sklearn".into()),
+        (&model["metrics"]["rmse"], &model["metrics"]["mae"], &model["attributes"]["framework"]),
+        (&1.5.into(), &0.5.into(), &"sklearn".into()),
         "{model}"
     );
     assert!(model["metrics"]["score"].as_f64().is_some_and(|score| score > 0.3), "{model}");

@@ -210,13 +210,25 @@ async fn a_plan_says_what_runs_and_what_is_there_and_does_nothing() {
 #[tokio::test(start_paused = true)]
 async fn whatever_people_say_wherever_the_server_dies_no_step_is_lost_or_begun_twice() {
     for jobs in Jobs::ALL {
-        every_command_at_every_write(jobs).await;
+        every_command_at_every_write(jobs, None).await;
     }
 }
 
-async fn every_command_at_every_write(jobs: Jobs) {
+/// The same where training fails the first time.
+#[tokio::test(start_paused = true)]
+async fn whatever_people_say_of_a_run_that_fails_it_goes_on_where_it_did() {
+    for jobs in Jobs::ALL {
+        every_command_at_every_write(jobs, Some(".train")).await;
+    }
+}
+
+fn agent(jobs: Jobs, failing: Option<&'static str>) -> Arc<MemoryAgent> {
+    Arc::new(MemoryAgent::with(jobs).but(|agent| agent.failing = failing))
+}
+
+async fn every_command_at_every_write(jobs: Jobs, failing: Option<&'static str>) {
     let writes = {
-        let (disk, agent) = (Arc::new(Disk::default()), Arc::new(MemoryAgent::with(jobs)));
+        let (disk, agent) = (Arc::new(Disk::default()), agent(jobs, failing));
         disk.add(pipeline(TRAINING, "code", "code://*"));
         disk.register(codeset("c1"));
         server(&disk, &agent, Crash::Never).await.expect("engine");
@@ -227,8 +239,10 @@ async fn every_command_at_every_write(jobs: Jobs) {
     let parameters = [("none".to_owned(), "1".to_owned())].into();
     let commands = [
         RunCommand::Pause,
+        RunCommand::Resume,
         RunCommand::Cancel,
         RunCommand::Retry { step: train() },
+        RunCommand::Retry { step: Some(name("build")) },
         RunCommand::Approve { step: None },
         RunCommand::Reject { step: None },
         RunCommand::Step { step: None },
@@ -238,15 +252,20 @@ async fn every_command_at_every_write(jobs: Jobs) {
         for told in 0..=writes {
             for dies in [told, told + 1, told + 2] {
                 for crash in [Crash::Before(dies), Crash::After(dies)] {
-                    one_life_and_another(jobs, &command, told, crash).await;
+                    one_life_and_another((jobs, failing), &command, told, crash).await;
                 }
             }
         }
     }
 }
 
-async fn one_life_and_another(jobs: Jobs, command: &RunCommand, told_at: usize, crash: Crash) {
-    let (disk, agent) = (Arc::new(Disk::default()), Arc::new(MemoryAgent::with(jobs)));
+async fn one_life_and_another(
+    (jobs, failing): (Jobs, Option<&'static str>),
+    command: &RunCommand,
+    told_at: usize,
+    crash: Crash,
+) {
+    let (disk, agent) = (Arc::new(Disk::default()), agent(jobs, failing));
     disk.add(pipeline(TRAINING, "code", "code://*"));
     disk.register(codeset("c1"));
     if let Some(first) = server(&disk, &agent, crash).await {
@@ -284,7 +303,7 @@ async fn one_life_and_another(jobs: Jobs, command: &RunCommand, told_at: usize, 
         let_it_work(&disk).await;
     }
     let run = disk.runs().remove(0);
-    let at = format!("{jobs:?}, {command:?} at {told_at}, {crash:?}");
+    let at = format!("{jobs:?} {failing:?}, {command:?} at {told_at}, {crash:?}");
     assert_eq!(run.state, RunState::Succeeded, "{at}: {:?}", run.steps);
     let begun = agent.begun();
     assert_eq!(begun.iter().collect::<BTreeSet<_>>().len(), begun.len(), "{at}: {begun:?}");

@@ -700,6 +700,10 @@ pub struct MemoryAgent {
     jobs: Jobs,
     /// Workloads whose key ends so fail.
     pub failing: Option<&'static str>,
+    /// Workloads whose key ends so began, and nobody knows of them any more.
+    pub losing: Option<&'static str>,
+    /// So many questions are not answered at first.
+    pub silent: AtomicUsize,
 }
 
 /// What jobs are.
@@ -725,7 +729,12 @@ impl MemoryAgent {
     }
 
     pub fn failing(key: &'static str) -> Self {
-        Self { failing: Some(key), ..Self::default() }
+        Self::default().but(|agent| agent.failing = Some(key))
+    }
+
+    pub fn but(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
     }
 
     pub fn tidied(&self) -> BTreeSet<String> {
@@ -763,6 +772,9 @@ impl RuntimeAgent for MemoryAgent {
             status.phase = Phase::Failed;
             status.message = Some("exited with code 1".into());
         }
+        if self.losing.is_some_and(|losing| key.ends_with(losing)) {
+            status.phase = Phase::Lost;
+        }
         Ok(status)
     }
 
@@ -770,7 +782,11 @@ impl RuntimeAgent for MemoryAgent {
         if self.jobs.slow && limit < Duration::from_secs(1) {
             return Ok(WorkloadStatus::new(Phase::Running));
         }
-        self.status(key).await
+        let silent = self.silent.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        match silent {
+            Ok(_) => Err(Error::unavailable("engine", "the engine does not answer")),
+            Err(_) => self.status(key).await,
+        }
     }
 
     async fn logs(&self, _: &str, cursor: u64) -> Result<LogChunk> {

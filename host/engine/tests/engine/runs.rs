@@ -104,6 +104,76 @@ async fn a_failed_step_ends_its_run_and_starts_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_built_runnable_takes_is_found_once_it_is_built() {
+    let alone = TRAINING.replace("steps.build.trainer}', inputs: {code: '${inputs.code}'}}", "steps.build.trainer}'}");
+    let served = alone.replace("outputs:", "  serve: {serve: '${steps.build.predictor}', after: [train]}\noutputs:");
+    let twice =
+        served.replace("  serve:", "  again: {run: '${steps.build.trainer}', parameters: {alpha: 1}}\n  serve:");
+    let unclear = twice.replace("after: [train]", "after: [train, again]");
+    for (template, ends) in [(served, RunState::Succeeded), (unclear, RunState::Failed)] {
+        let (disk, agent) = (Arc::new(Disk::default()), Arc::new(MemoryAgent::default()));
+        disk.add(pipeline(&template, "code", "code://*"));
+        let engine = server(&disk, &agent, Crash::Never).await.expect("engine");
+        disk.register(codeset("c1"));
+        engine.wake();
+        let_it_work(&disk).await;
+
+        let run = disk.runs().remove(0);
+        assert_eq!(run.state, ends, "{:?}", run.steps);
+        if ends == RunState::Succeeded {
+            assert_eq!(disk.services().len(), 1);
+            continue;
+        }
+        let serve = run.steps.last().expect("serve");
+        let why = serve.note.clone().expect("why");
+        assert!(why.contains("`app-predictor` needs the input `model`, a model, and model://p/"), "{why}");
+        assert!(why.contains("of what comes before serve fits: say it in `inputs`"), "{why}");
+    }
+}
+
+/// In real time, for so are pauses.
+#[tokio::test]
+async fn a_workload_that_its_agent_lost_is_another_only_where_the_template_tries_again() {
+    let again = TRAINING.replace(
+        "inputs: {code: '${inputs.code}'}}\noutputs",
+        "inputs: {code: '${inputs.code}'}, retry: {attempts: 2, delay: 1s}}\noutputs",
+    );
+    for (template, ends, begun) in [(TRAINING, RunState::Failed, 2), (&*again, RunState::Succeeded, 3)] {
+        let disk = Arc::new(Disk::default());
+        let agent = Arc::new(MemoryAgent::default().but(|agent| agent.losing = Some(".train")));
+        disk.add(pipeline(template, "code", "code://*"));
+        let engine = server(&disk, &agent, Crash::Never).await.expect("engine");
+        disk.register(codeset("c1"));
+        engine.wake();
+        let ended = async || {
+            while disk.runs().first().is_none_or(|run| !run.state.ended()) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), ended()).await.expect("it ends");
+
+        let run = disk.runs().remove(0);
+        assert_eq!((run.state, agent.begun().len()), (ends, begun), "{:?}", run.steps);
+        let lost = "the agent no longer knows the workload";
+        let train = &run.steps[1];
+        let note = train.earlier.first().map_or(&train.note, |earlier| &earlier.note);
+        assert_eq!(note.as_deref(), Some(lost));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_answers_late_is_asked_again_and_given_nothing_twice() {
+    let (disk, agent) = (disk(), Arc::new(MemoryAgent::default().but(|agent| agent.silent = 3.into())));
+    let engine = server(&disk, &agent, Crash::Never).await.expect("engine");
+    disk.register(codeset("c1"));
+    engine.wake();
+    let_it_work(&disk).await;
+
+    assert_eq!(run_states(&disk), [RunState::Succeeded, RunState::Succeeded]);
+    assert_eq!(agent.begun().len(), 3, "environment, training, service");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_newer_model_takes_the_service_over_and_the_old_workload_ends() {
     use fuseml_domain::port::RuntimeAgent as _;
     let (disk, agent) = (disk(), Arc::new(MemoryAgent::default()));

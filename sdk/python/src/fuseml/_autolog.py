@@ -116,6 +116,15 @@ def _mlflow(output: Optional[str]) -> None:
     def log_params(_: Any, params: Any, *__: Any, **___: Any) -> None:
         report.add("parameters", params)
 
+    def log_batch(_: Any, __: Any, run_id: str, metrics: Any = (), params: Any = (), *___: Any, **____: Any) -> None:
+        report.add("metrics", _numbers({metric.key: metric.value for metric in metrics}))
+        report.add("parameters", {param.key: param.value for param in params})
+
+    # Whoever speaks to a server by a client of one's own.
+    client = mlflow.MlflowClient
+    _patch(client, "log_metric", lambda _, __, run_id, key, value, *___, **____: report.add("metrics", {key: value}))
+    _patch(client, "log_param", lambda _, __, run_id, key, value, *___, **____: report.add("parameters", {key: value}))
+    _patch(client, "log_batch", log_batch)
     _patch(mlflow, "log_metrics", log_metrics)
     _patch(mlflow, "log_metric", lambda _, key, value, *__, **___: report.add("metrics", {key: value}))
     _patch(mlflow, "log_params", log_params)

@@ -244,6 +244,9 @@ fn say_added(project: &Name, pipeline: &Pipeline) {
         starts.push(format!("the clock, next at {next}"));
     }
     starts.extend(pipeline.starts.events.iter().map(events));
+    if starts.is_empty() {
+        starts.push(format!("`fuseml run start {}`", pipeline.name));
+    }
     eprintln!("{project} has the pipeline {}, started by {}.", pipeline.name, starts.join(" and "));
     for Connection { step, input, from } in &pipeline.connections {
         eprintln!("  {step} takes {input} from {from}, which alone fits");
