@@ -4,13 +4,16 @@
 //! and works out what follows for the other steps and for the run. Persisting the result is one transaction.
 
 use crate::{
-    Address, Concurrency, Error, InputValue, Intervention, Name, Quota, Result, Reuse, RunState, Runs, Starts,
+    Address, Concurrency, Error, InputValue, Intervention, Name, Quota, Result, Reuse, RunState, Runs, Starts, Step,
     StepEvent, StepRun, StepState, Template, Value, pipeline::Pipeline, run_state::next_state, step_run::first,
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 use uuid::Uuid;
 
 /// Why a run exists.
@@ -39,7 +42,8 @@ pub struct Run {
     pub state: RunState,
     pub cause: Cause,
     /// As it was when the run started.
-    pub template: Template,
+    #[serde(with = "shared")]
+    pub template: Arc<Template>,
     pub inputs: IndexMap<Name, InputValue>,
     pub parameters: BTreeMap<Name, crate::Attributes>,
     pub steps: Vec<StepRun>,
@@ -75,6 +79,20 @@ pub struct Run {
     pub interventions: Vec<Intervention>,
 }
 
+/// What many copies of a run have in common, written as if each had its own.
+mod shared {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::sync::Arc;
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(value: &Arc<T>, to: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Arc<T>, D::Error> {
+        T::deserialize(from).map(Arc::new)
+    }
+}
+
 impl Run {
     /// A new run with its first steps ready. The number is given when it is saved.
     ///
@@ -92,7 +110,7 @@ impl Run {
             state: RunState::Running,
             cause,
             steps: template.steps.iter().map(StepRun::new).collect(),
-            template,
+            template: Arc::new(template),
             inputs,
             parameters,
             outputs: IndexMap::new(),
@@ -138,7 +156,7 @@ impl Run {
         let pipeline = Pipeline {
             project: self.project.clone(),
             name: self.pipeline.clone(),
-            template: self.template.clone(),
+            template: Template::clone(&self.template),
             inputs: IndexMap::new(),
             parameters: self.parameters.clone(),
             created: self.created,
@@ -179,7 +197,7 @@ impl Run {
     /// All of it but its template and its steps.
     pub fn frame(&self) -> Self {
         Self {
-            template: self.template.empty(),
+            template: Arc::new(self.template.empty()),
             steps: Vec::new(),
             cause: self.cause.clone(),
             project: self.project.clone(),
@@ -309,7 +327,10 @@ impl Run {
             StepEvent::ApprovalAsked { message } | StepEvent::WaitBegan { message } => target.note = Some(message),
             StepEvent::Submitted | StepEvent::Ended | StepEvent::Cancelled => {}
         }
-        self.follow(now);
+        // Others wait for ends alone.
+        if self.steps[index].state.ended() {
+            self.follow(now);
+        }
         self.revision += 1;
         Ok(())
     }
@@ -334,12 +355,17 @@ impl Run {
 
     /// Makes waiting steps ready or skips them, and ends the run when nothing is left.
     pub(crate) fn follow(&mut self, now: Timestamp) {
+        let template = self.template.clone();
+        let planned: HashMap<&Name, &Step> = template.steps.iter().map(|step| (&step.name, step)).collect();
+        let places: HashMap<Name, usize> =
+            self.steps.iter().enumerate().map(|(at, step)| (step.name.clone(), at)).collect();
         // Steps stand in an order in which each follows what it needs, so one pass reaches them all.
         for index in 0..self.steps.len() {
             if self.steps[index].state != StepState::Waiting {
                 continue;
             }
-            match self.what_follows(&self.steps[index].name) {
+            let Some(step) = planned.get(&self.steps[index].name) else { continue };
+            match self.what_follows(step, &places) {
                 Follows::Nothing => {}
                 Follows::Ready => self.steps[index].state = StepState::Ready,
                 Follows::Skipped(reason) => {
@@ -363,9 +389,8 @@ impl Run {
     }
 
     /// What becomes of a waiting step as those that it needs stand now.
-    fn what_follows(&self, name: &Name) -> Follows {
-        let Some(step) = self.template.step(name) else { return Follows::Nothing };
-        let needs: Vec<_> = step.needs().iter().filter_map(|need| self.step(need)).collect();
+    fn what_follows(&self, step: &Step, places: &HashMap<Name, usize>) -> Follows {
+        let needs: Vec<_> = step.needs().iter().filter_map(|need| self.steps.get(*places.get(need)?)).collect();
         let all_ended = needs.iter().all(|need| need.state.ended());
         match step.runs {
             Runs::OnSuccess => {
@@ -378,7 +403,9 @@ impl Run {
             }
             _ if !all_ended => Follows::Nothing,
             _ if self.cancel_requested => Follows::Skipped("the run was cancelled".to_owned()),
-            Runs::OnFailure if !self.any_failed_before(name) => Follows::Skipped("nothing before it failed".to_owned()),
+            Runs::OnFailure if !self.any_failed_before(&step.name) => {
+                Follows::Skipped("nothing before it failed".to_owned())
+            }
             Runs::OnFailure | Runs::Always => Follows::Ready,
         }
     }

@@ -164,16 +164,6 @@ impl Template {
         Ok(self)
     }
 
-    /// The steps that must have ended before one begins, with those before them.
-    pub fn above(&self, name: &Name) -> BTreeSet<Name> {
-        let mut above = BTreeSet::new();
-        let mut open = vec![name.clone()];
-        while let Some(step) = open.pop().and_then(|name| self.step(&name)) {
-            open.extend(step.needs().into_iter().filter(|before| above.insert(before.clone())));
-        }
-        above
-    }
-
     pub(crate) fn check_count(&self) -> Result<()> {
         if self.steps.len() > MOST_STEPS {
             let message = format!("{} steps; a template has at most {MOST_STEPS}", self.steps.len());

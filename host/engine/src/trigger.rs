@@ -3,7 +3,7 @@
 use crate::{Engine, Ports, compose, received};
 use fuseml_domain::{
     Address, Binding, Cause, Converter, Descriptor, Error, ErrorKind, Kind, Name, Origin, Pipeline, Result, Run,
-    Unstarted,
+    Template, Unstarted,
     port::{ArtifactEvent, Catalog, Unmarked},
     unchanged,
 };
@@ -255,8 +255,8 @@ impl Engine {
         let root = run.cause.root.clone();
         let cause = Cause { reason, artifact: None, root, chain: run.cause.chain.clone() };
         let again = run.again(cause, Timestamp::now())?;
-        let template = compose::placed(&self.ports, &run.project, again.template.clone()).await?;
-        Ok(Run { template, ..again })
+        let template = compose::placed(&self.ports, &run.project, Template::clone(&again.template)).await?;
+        Ok(Run { template: template.into(), ..again })
     }
 }
 

@@ -427,7 +427,7 @@ async fn connect(
         return Ok(());
     }
     let mut sources = BTreeMap::new();
-    let above = run.template.above(&step.name);
+    let above = run.template.before(&step.name);
     let outputs = run.steps.iter().filter(|other| above.contains(&other.name)).flat_map(|other| other.outputs.values());
     for value in run.inputs.values().map(|input| &input.value).chain(outputs) {
         match value {

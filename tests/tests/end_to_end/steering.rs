@@ -80,6 +80,34 @@ fn a_run_that_failed_goes_on_from_there_with_what_was_swapped() {
 }
 
 #[test]
+fn a_runnable_that_is_swapped_in_is_what_runs_and_the_lineage_says_which_it_was() {
+    let world = shop();
+    push(&world, 8);
+    let other = "schema_version: 1\nname: careful-trainer\nkind: careful-trainer\n\
+        command: [sh, -c, 'mkdir model; echo careful >model/alpha; echo \"{\\\"metrics\\\": {\\\"accuracy\\\": 0.9}}\" >report.json']\n\
+        inputs: {code: {kind: codeset}}\noutputs: {model: {kind: model, path: model, report: report.json}}\n";
+    fs::write(world.folder.path().join("other.yaml"), other).expect("file");
+    world.fuseml(&["runnable", "register", "other.yaml"]).good();
+
+    world.fuseml(&["run", "start", "publish", "--paused"]).good();
+    let swap =
+        ["run", "swap", "publish/2", "train", "--runnable", "runnable/careful-trainer", "--reason", "to compare"];
+    world.fuseml(&swap).good();
+    world.fuseml(&["run", "resume", "publish/2", "--wait"]).bad(8);
+    world.fuseml(&["run", "approve", "publish/2", "--wait"]).good();
+
+    assert!(world.fuseml(&["run", "logs", "publish/2"]).good().stdout().contains("with alpha careful"));
+    let model = world.json(&["run", "show", "publish/2"])["outputs"]["model"]["artifact"].clone();
+    let lineage = world.fuseml(&["lineage", model.as_str().expect("model")]).good().stdout();
+    assert!(
+        lineage.contains("runnable://shop/careful-trainer/") && !lineage.contains("runnable://shop/trainer/"),
+        "{lineage}"
+    );
+    let explained = explained(&world, "publish/2");
+    assert!(explained.contains("to compare"), "{explained}");
+}
+
+#[test]
 fn a_paused_run_waits_for_days_and_over_a_killed_server_and_goes_on_step_by_step() {
     let mut world = shop();
     push(&world, 8);

@@ -8,8 +8,9 @@ use fuseml_domain::{Error, Result, Workload, WorkloadStatus};
 use std::{
     io,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 /// A job that runs, or whose end is not written down yet.
@@ -18,6 +19,8 @@ pub(super) struct Job {
     pub(super) stop: CancellationToken,
     ending: watch::Sender<Option<WorkloadStatus>>,
     written: CancellationToken,
+    /// Nobody will ask for more than what it printed.
+    tidied: CancellationToken,
     /// Held by whoever writes down what it is.
     keeping: Mutex<()>,
 }
@@ -29,6 +32,7 @@ impl Job {
             stop: CancellationToken::new(),
             ending: watch::Sender::new(None),
             written: CancellationToken::new(),
+            tidied: CancellationToken::new(),
             keeping: Mutex::default(),
         }
     }
@@ -50,6 +54,16 @@ impl Job {
     /// From here on the folder alone says what became of it.
     pub(super) fn leave(&self) {
         self.written.cancel();
+    }
+
+    /// What it made is where it belongs.
+    pub(super) fn tidy(&self) {
+        self.tidied.cancel();
+    }
+
+    /// Whether it is tidied before that time is over.
+    pub(super) async fn tidied_within(&self, limit: Duration) -> bool {
+        timeout(limit, self.tidied.cancelled()).await.is_ok()
     }
 
     /// It has ended, and nothing of it touches its folder any more.

@@ -37,6 +37,8 @@ use tokio_util::sync::CancellationToken;
 const WORKLOADS: &str = "workloads";
 /// Between two looks at a job that another server runs.
 const LOOK_AT_OTHERS: Duration = Duration::from_millis(100);
+/// How long what became of a job that ended at once is kept in memory alone.
+const UNTOLD: Duration = Duration::from_millis(500);
 /// Between two looks at how much a job has written.
 const LOOK_AT_DISK: Duration = Duration::from_millis(200);
 
@@ -194,7 +196,7 @@ impl Inner {
                 staging::fill(&job.workload, &*this.config.contents, &folder, LAYOUT).await
             };
             match prepared.await {
-                Ok(()) => drop(tokio::spawn(this.take_through(job, folder))),
+                Ok(()) => drop(tokio::spawn(this.take_through(job, folder, was_told))),
                 Err(error) => {
                     // Nobody waits for one that was never begun.
                     if !was_told {
@@ -217,7 +219,7 @@ impl Inner {
         job.leave();
     }
 
-    async fn take_through(self: Arc<Self>, job: Arc<Job>, folder: Folder) {
+    async fn take_through(self: Arc<Self>, job: Arc<Job>, folder: Folder, was_told: bool) {
         let started = Timestamp::now();
         let (this, own, place) = (self.clone(), job.clone(), folder.clone());
         // A fault of the sandbox's own must not leave a job that never ends, either.
@@ -230,8 +232,12 @@ impl Inner {
         status.started = Some(started);
         status.ended = Some(Timestamp::now());
         job.end(status.clone());
-        // Whoever waits for its end does not wait for this.
-        if let Err(error) = job.keep_end(&folder, &status) {
+        // Whoever waits for its end does not wait for this. One of which all is saved that it made, before anybody could ask
+        // another server for it, needs no description.
+        let is_done_with = !was_told && job.tidied_within(UNTOLD).await;
+        if is_done_with && !folder.spec().exists() {
+            tracing::trace!(key = %job.workload.key, "it leaves nothing but what it printed");
+        } else if let Err(error) = job.keep_end(&folder, &status) {
             tracing::error!(%error, "the next server will run it again if somebody asks for it");
         }
         self.forget(&job);
@@ -363,6 +369,7 @@ impl RuntimeAgent for WasmAgent {
             Some(job) if job.workload == *workload => return Ok(()),
             Some(job) => {
                 job.stop.cancel();
+                job.tidy();
                 job.written_down().await;
             }
             None if Inner::ended(&folder)?.is_some() && Inner::stored(&folder)?.as_ref() == Some(workload) => {
@@ -418,10 +425,13 @@ impl RuntimeAgent for WasmAgent {
     async fn logs(&self, key: &str, cursor: u64) -> Result<LogChunk> {
         // Before the log is read: what is written until then is read as well.
         let status = self.status(key).await?;
-        if status.phase == Phase::Lost {
+        let folder = self.0.folder(key)?;
+        // Of one that ended at once nothing else is left.
+        let is_left = folder.path().exists() && !folder.spec().exists();
+        if status.phase == Phase::Lost && !is_left {
             return Err(Error::not_found("workload", status.message.unwrap_or_default()));
         }
-        log::read(&self.0.folder(key)?.log(), cursor, status.phase.ended())
+        log::read(&folder.log(), cursor, is_left || status.phase.ended())
             .map_err(|error| Error::io(format!("the log of {key}"), &error))
     }
 
@@ -478,8 +488,11 @@ impl RuntimeAgent for WasmAgent {
         let folder = self.0.folder(key)?;
         match self.0.job(key) {
             Some(job) if job.status().is_none() => return Ok(()),
-            Some(job) => job.written_down().await,
-            None if Inner::ended(&folder)?.is_none() => return Ok(()),
+            Some(job) => {
+                job.tidy();
+                job.written_down().await;
+            }
+            None if folder.spec().exists() && Inner::ended(&folder)?.is_none() => return Ok(()),
             None => {}
         }
         let failed = |error| Error::io(format!("{key} could not be tidied"), &error);
@@ -491,6 +504,7 @@ impl RuntimeAgent for WasmAgent {
             if job.status().is_none() {
                 return Err(Error::conflict("workload-running", format!("{key} has not ended; cancel it first")));
             }
+            job.tidy();
             job.written_down().await;
         }
         self.0.discard(&self.0.folder(key)?).await
