@@ -40,11 +40,6 @@ pub struct RunnableKind {
 }
 
 impl RunnableKind {
-    /// Any of that kind.
-    pub fn of(kind: &str) -> Self {
-        Self { kind: kind.to_owned(), instance: None, provides: Attributes::new(), labels: Attributes::new() }
-    }
-
     /// Whether a registered runnable is such.
     pub fn is_met_by(&self, found: &Descriptor) -> bool {
         let Some(runnable) = &found.runnable else { return false };

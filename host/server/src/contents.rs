@@ -105,6 +105,7 @@ impl Pushes {
         {
             let author = Author { by: "an OCI client".to_owned(), reason: None };
             self.catalog.tag(&descriptor.address, &name, &author).await?;
+            self.engine.wake();
             self.engine.arrived(descriptor.project()).await;
             self.trees.point(descriptor, &name).await?;
         }

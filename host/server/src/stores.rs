@@ -268,6 +268,9 @@ async fn adopt(
             changed = true;
         }
     }
+    if changed {
+        app.engine.wake();
+    }
     Ok(changed)
 }
 
