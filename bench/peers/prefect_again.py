@@ -12,19 +12,19 @@ ran = 0
 
 
 @task(persist_result=True, cache_policy=INPUTS, result_serializer="json")
-def make(number, before):
+def make(number, before, salt):
     global ran
     ran += 1
     if FLAG.exists() and number == FAILING:
         raise RuntimeError("told to")
-    return f"made {number}"
+    return f"made {number} {salt}"
 
 
 @flow(persist_result=True)
 def chain(steps, salt):
     value = salt
     for number in range(steps):
-        value = make(number, value)
+        value = make(number, value, salt)
 
 
 def timed(what, salt, fails=False):
@@ -42,7 +42,7 @@ def timed(what, salt, fails=False):
 chain(1, "warm")
 timed("first", "a")
 timed("unchanged", "a")
-results = [path for path in pathlib.Path.home().rglob("*") if path.is_file() and b"made 25" in path.read_bytes()]
+results = [path for path in pathlib.Path.home().rglob("*") if path.is_file() and b"made 25 a" in path.read_bytes()]
 results = [path for path in results if "storage" in path.parts]
 results[0].unlink()
 timed("gone", "a")

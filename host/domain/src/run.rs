@@ -327,8 +327,8 @@ impl Run {
             StepEvent::ApprovalAsked { message } | StepEvent::WaitBegan { message } => target.note = Some(message),
             StepEvent::Submitted | StepEvent::Ended | StepEvent::Cancelled => {}
         }
-        // Others wait for ends alone.
-        if self.steps[index].state.ended() {
+        // Others wait for ends alone, and one that is tried again for those before it.
+        if self.steps[index].state.ended() || self.steps[index].state == StepState::Waiting {
             self.follow(now);
         }
         self.revision += 1;
