@@ -145,6 +145,8 @@ pub(super) async fn swap(client: &Client, project: &Name, arguments: SwapArgumen
 
 /// The one version that the address means now: that is what will run, whatever a tag means later.
 async fn resolved(client: &Client, project: &Name, text: &str) -> anyhow::Result<Address> {
+    // As other commands name it, with its kind.
+    let text = text.strip_prefix("runnable/").unwrap_or(text);
     let address = Address::parse_in(text, Kind::Runnable, project)?;
     if address.kind != Kind::Runnable {
         return Err(Error::invalid("type", format!("{address} is a {}, not a runnable", address.kind)).into());
