@@ -3,7 +3,7 @@
 use crate::{
     Catalog, failed, from_json,
     references::Author,
-    runs::{insert_run, read_id},
+    runs::{insert_runs, read_id},
     to_json,
 };
 use fuseml_domain::{
@@ -11,6 +11,7 @@ use fuseml_domain::{
     port::{ArtifactEvent, Started, Unmarked},
 };
 use sqlx::AnyConnection;
+use std::collections::BTreeMap;
 
 /// Sequence, descriptor, run, what was before, how often it was touched.
 type EventRow = (i64, String, Option<String>, Option<String>, i64);
@@ -102,14 +103,8 @@ impl Catalog {
         if settled.rows_affected() == 0 {
             return Ok(started);
         }
-        let mut refused = unstarted;
-        for run in runs {
-            let pipeline = run.pipeline.clone();
-            if let Some(reason) = insert_run(&mut transaction, run, &self.server, &mut started).await? {
-                refused.push(Unstarted { pipeline, reason });
-            }
-        }
-        for Unstarted { pipeline, reason } in refused {
+        let refused = insert_runs(&mut transaction, runs, &self.server, &mut started).await?;
+        for Unstarted { pipeline, reason } in unstarted.into_iter().chain(refused) {
             sqlx::query("INSERT INTO unstarted (event, pipeline, reason) VALUES ($1, $2, $3)")
                 .bind(event.sequence)
                 .bind(&*pipeline)
@@ -122,7 +117,7 @@ impl Catalog {
         Ok(started)
     }
 
-    /// Why pipelines that select an artifact were not started by it.
+    /// Why pipelines that select an artifact were not started by it when they were looked at last.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -130,7 +125,7 @@ impl Catalog {
         let rows: Vec<(String, String)> = sqlx::query_as(
             "SELECT u.pipeline, u.reason FROM artifacts a JOIN artifact_events e ON e.artifact = a.row
              JOIN unstarted u ON u.event = e.sequence
-             WHERE a.project = $1 AND a.kind = $2 AND a.id = $3 ORDER BY u.pipeline",
+             WHERE a.project = $1 AND a.kind = $2 AND a.id = $3 ORDER BY u.event",
         )
         .bind(&*artifact.project)
         .bind(artifact.kind.name())
@@ -138,7 +133,8 @@ impl Catalog {
         .fetch_all(&self.database.pool)
         .await
         .map_err(failed)?;
-        rows.into_iter().map(|(pipeline, reason)| Ok(Unstarted { pipeline: pipeline.parse()?, reason })).collect()
+        let last: BTreeMap<_, _> = rows.into_iter().collect();
+        last.into_iter().map(|(pipeline, reason)| Ok(Unstarted { pipeline: pipeline.parse()?, reason })).collect()
     }
 }
 
@@ -151,8 +147,11 @@ pub(crate) async fn announce(
     run: Option<&str>,
 ) -> Result<()> {
     // Whoever works through an event that is pending sees the artifact as it is then.
-    let pending = sqlx::query("UPDATE artifact_events SET touched = touched + 1 WHERE artifact = $1 AND settled = 0")
+    const TOUCH: &str =
+        "UPDATE artifact_events SET touched = touched + 1, run = COALESCE(run, $2) WHERE artifact = $1 AND settled = 0";
+    let pending = sqlx::query(TOUCH)
         .bind(row)
+        .bind(run.map(ToOwned::to_owned))
         .execute(&mut *connection)
         .await
         .map_err(failed)?;

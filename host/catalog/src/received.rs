@@ -157,14 +157,9 @@ impl Catalog {
         if settled.rows_affected() == 0 {
             return Ok(started);
         }
-        let mut outcome = EventOutcome { runs: Vec::new(), unstarted };
-        for run in all {
-            let pipeline = run.pipeline.clone();
-            if let Some(reason) = runs::insert_run(&mut transaction, run, &self.server, &mut started).await? {
-                outcome.unstarted.push(Unstarted { pipeline, reason });
-            }
-        }
-        outcome.runs = started.runs.iter().map(Run::label).collect();
+        let refused = runs::insert_runs(&mut transaction, all, &self.server, &mut started).await?;
+        let unstarted = unstarted.into_iter().chain(refused).collect();
+        let outcome = EventOutcome { runs: started.runs.iter().map(Run::label).collect(), unstarted };
         sqlx::query("UPDATE received_events SET outcome = $1 WHERE sequence = $2")
             .bind(to_json(&outcome)?)
             .bind(event)

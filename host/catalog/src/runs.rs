@@ -9,7 +9,7 @@ use crate::{
 };
 use fuseml_database::Sql;
 use fuseml_domain::{
-    Address, Admission, Concurrency, Error, Name, Quota, Result, Run, RunCommand, RunState, Value, admit,
+    Address, Admission, Concurrency, Error, Name, Quota, Result, Run, RunCommand, RunState, Unstarted, Value, admit,
     port::{Change, Participation, Role, Started},
 };
 use jiff::Timestamp;
@@ -258,6 +258,23 @@ async fn open_runs_of(connection: &mut AnyConnection, project: &Name, pipeline: 
     .await
     .map_err(failed)?;
     runs_of(rows)
+}
+
+/// Saves all of them that begin, and answers why the others do not.
+pub(crate) async fn insert_runs(
+    connection: &mut AnyConnection,
+    runs: Vec<Run>,
+    server: &str,
+    started: &mut Started,
+) -> Result<Vec<Unstarted>> {
+    let mut refused = Vec::new();
+    for run in runs {
+        let pipeline = run.pipeline.clone();
+        if let Some(reason) = insert_run(&mut *connection, run, server, started).await? {
+            refused.push(Unstarted { pipeline, reason });
+        }
+    }
+    Ok(refused)
 }
 
 /// Numbers and saves a run, which this server holds, and cancels those that it replaces; answers why it does not begin.

@@ -114,8 +114,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the server starts of this program: it supervises one workload, launches supervisors, or compiles one component from standard input to
-/// standard output. Before the commands of people are made ready, which takes as long as many a workload.
+/// What the server starts of this program: it supervises one workload, launches supervisors, or compiles one component
+/// from standard input to standard output. Before the commands of people are made ready, which takes as long as many a
+/// workload.
 fn for_the_server() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     let first = arguments.next()?;

@@ -3,6 +3,7 @@
 
 mod address;
 mod artifact;
+mod artifact_event;
 mod budget;
 mod change;
 mod codeset_import;

@@ -292,7 +292,7 @@ impl Step {
     }
 
     /// Its parameters as they are written.
-    pub(crate) fn texts(&self) -> impl Iterator<Item = &String> {
+    pub(crate) fn parameter_texts(&self) -> impl Iterator<Item = &String> {
         let parameters = match &self.action {
             Action::Run(work) | Action::Serve(work) => Some(&work.parameters),
             Action::Template(nested) => Some(&nested.parameters),
@@ -323,7 +323,7 @@ impl Step {
             }
             Action::Choose(_) => {}
         }
-        for text in self.texts().filter_map(|text| text.parse::<Interpolated>().ok()) {
+        for text in self.parameter_texts().filter_map(|text| text.parse::<Interpolated>().ok()) {
             all.extend(text.references().cloned());
         }
         for values in self.sweep.iter().flat_map(|sweep| sweep.each.values()) {

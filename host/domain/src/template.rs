@@ -225,7 +225,7 @@ impl Template {
 
     fn check_step(&self, step: &Step) -> Result<()> {
         let here = |error: Error| error.context(format!("step {}", step.name));
-        for text in step.texts() {
+        for text in step.parameter_texts() {
             text.parse::<Interpolated>().map_err(here)?;
         }
         for reference in step.references() {

@@ -6,7 +6,7 @@
 use crate::{
     Engine, anonymous, build, calling, choice, condition, keeping,
     pool::Share,
-    reuse, service, sprint, waiting,
+    prepare, reuse, service, sprint, waiting,
     work::{self, Job},
 };
 use fuseml_domain::{
@@ -158,7 +158,7 @@ impl Driver {
             // One that runs already, taken over from a server that died, goes on with what it has.
             if !has_all && step.state == StepState::Staging {
                 has_all = true;
-                let needed = work::needed(&self.engine.ports, &run, step).await?;
+                let needed = prepare::needed(&self.engine.ports, &run, step).await?;
                 if needed != Resources::default() {
                     drop(_share.take());
                     _share = self.share(&needed).await;

@@ -18,6 +18,7 @@ mod keeping;
 mod location;
 mod plan;
 mod pool;
+mod prepare;
 mod received;
 mod replicas;
 mod reuse;

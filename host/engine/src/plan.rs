@@ -3,7 +3,7 @@
 use crate::{
     Engine, Ports, build, condition,
     foresight::{ForeseenCatalog, ForeseenCodesets},
-    keeping,
+    keeping, prepare,
     reuse::{self, Look},
     trigger::{self, Starter},
     waiting, work,
@@ -49,7 +49,7 @@ impl Engine {
             ..self.ports.clone()
         };
         let mut foreseen = PushPlan { codeset: address, plans: Vec::new(), unstarted: Vec::new() };
-        let starter = Starter::of(&ports, &codeset, None);
+        let starter = Starter::of(&ports, &codeset, None, None);
         for pipeline in ports.catalog.pipelines(codeset.project()).await? {
             let Some(input) = pipeline.started_by(&codeset) else { continue };
             if let Some(reason) = skipped(&ports, &pipeline).await? {
@@ -197,7 +197,7 @@ async fn foresee(ports: &Ports, run: &mut Run, step: &Step) -> Result<(Prospect,
             Err(fuseml_domain::Error::internal("template", message))
         }
         Action::Serve(_) => {
-            work::prepare(ports, run, &current(run, &step.name)?).await?;
+            prepare::prepare(ports, run, &current(run, &step.name)?).await?;
             Ok((Prospect::Runs, vec!["a service is started, and replaces the one before once it is ready".to_owned()]))
         }
         Action::Run(_) => {
@@ -212,7 +212,7 @@ async fn foresee(ports: &Ports, run: &mut Run, step: &Step) -> Result<(Prospect,
 
 async fn job(ports: &Ports, run: &mut Run, step: &Step) -> Result<(Prospect, Vec<String>)> {
     let standing = current(run, &step.name)?;
-    let chosen = match work::prepare(ports, run, &standing).await {
+    let chosen = match prepare::prepare(ports, run, &standing).await {
         // A build that was foreseen names runnables that are not registered yet.
         Err(error) if error.kind == ErrorKind::NotFound && builds(run, step) => {
             return Ok((Prospect::Runs, vec!["its runnable would be new".to_owned()]));

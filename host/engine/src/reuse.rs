@@ -3,8 +3,8 @@
 use crate::{
     Ports, anonymous,
     driver::{Driver, Outcome, key_of},
-    sprint,
-    work::{self, Chosen},
+    prepare::{self, Chosen},
+    sprint, work,
 };
 use fuseml_domain::{
     Descriptor, Digest, Error, ErrorKind, Identity, Kind, Resources, Result, Reuse, ReuseVerdict, Run, StepEvent,
@@ -22,7 +22,7 @@ pub(crate) enum Look {
 /// Stages a job, or takes what it made before.
 pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun, collecting: &AtomicBool) -> Result<Outcome> {
     let ports = &driver.engine.ports;
-    let chosen = work::prepare(ports, run, step).await?;
+    let chosen = prepare::prepare(ports, run, step).await?;
     let identity = identity(ports, &chosen).await?;
     match look(ports, run, step, &chosen, identity.as_ref()).await? {
         Look::Found(result) => {

@@ -4,6 +4,7 @@
 use crate::{
     Engine, Ports,
     driver::{Driver, Outcome, key_of},
+    prepare,
     work::{self, Job},
 };
 use fuseml_domain::{
@@ -20,14 +21,15 @@ use std::{
 
 pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
     let ports = &driver.engine.ports;
-    let inputs = work::prepare(ports, run, step).await?.inputs;
-    let name = service_name(ports, run, step, &inputs).await?;
+    let chosen = prepare::prepare(ports, run, step).await?;
+    let name = service_name(ports, run, step, &chosen.inputs).await?;
     if let Some(newer) = newer_run(ports, run, &name).await? {
         return Ok(
             StepEvent::Skipped { reason: format!("{}/{newer} already serves a newer model", run.pipeline) }.into()
         );
     }
-    work::stage(driver, run, step).await
+    let (workload, runnable) = (key_of(run, step), Some(chosen.address));
+    Ok(StepEvent::Staged { workload, runnable, note: None, reuse: None }.into())
 }
 
 pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {

@@ -60,8 +60,7 @@ async fn runs_started_by(ports: &Ports, event: &ArtifactEvent) -> Result<(Option
         Some(id) => Some(catalog.run(id).await?),
         None => None,
     };
-    let cause = cause_of(artifact, event.before.as_ref(), maker.as_ref());
-    let starter = Starter { ports, artifact, cause, converters: OnceCell::new() };
+    let starter = Starter::of(ports, artifact, event.before.as_ref(), maker.as_ref());
     let before = event.before.as_ref().map(|before| before.of(artifact));
     let (mut runs, mut unstarted) = (Vec::new(), Vec::new());
     for pipeline in catalog.pipelines(artifact.project()).await? {
@@ -88,8 +87,14 @@ pub(crate) struct Starter<'a> {
 }
 
 impl<'a> Starter<'a> {
-    pub(crate) fn of(ports: &'a Ports, artifact: &'a Descriptor, maker: Option<&Run>) -> Self {
-        Self { ports, artifact, cause: cause_of(artifact, None, maker), converters: OnceCell::new() }
+    /// Of one that was registered, or whose labels and tags were others before; by a run, if that did it.
+    pub(crate) fn of(
+        ports: &'a Ports,
+        artifact: &'a Descriptor,
+        before: Option<&Unmarked>,
+        maker: Option<&Run>,
+    ) -> Self {
+        Self { ports, artifact, cause: cause_of(artifact, before, maker), converters: OnceCell::new() }
     }
 
     /// The run of a pipeline that selects the artifact for this input, and all artifacts that it takes; or why it does
@@ -208,11 +213,9 @@ fn chain_in(project: &Name, maker: &Run) -> Vec<String> {
     own.map(elsewhere).collect()
 }
 
-/// Of runs that follow from a registration, or from a change of labels and tags.
 fn cause_of(artifact: &Descriptor, before: Option<&Unmarked>, maker: Option<&Run>) -> Cause {
     let shown = artifact.address.short();
-    let reason = match (&artifact.origin, maker) {
-        _ if let Some(before) = before => format!("{shown} {}", before.told(artifact)),
+    let made = match (&artifact.origin, maker) {
         (_, Some(run)) if run.project != *artifact.project() => {
             format!("{shown} was made by {} of {}", run.label(), run.project)
         }
@@ -223,7 +226,7 @@ fn cause_of(artifact: &Descriptor, before: Option<&Unmarked>, maker: Option<&Run
     };
     let chain = maker.map(|run| chain_in(artifact.project(), run));
     Cause {
-        reason,
+        reason: before.map_or(made, |before| format!("{shown} {}", before.told(artifact))),
         artifact: Some(artifact.address.clone()),
         root: maker.and_then(|run| run.cause.root.clone()).or_else(|| Some(artifact.address.clone())),
         chain: chain.unwrap_or_default(),

@@ -95,6 +95,31 @@ fn a_pipeline_starts_once_for_what_comes_to_match_by_its_tag_or_label() {
     assert!(refused.stderr().contains("a pipeline of shop is started by what shop has"), "{}", refused.stderr());
 }
 
+const TURN: &str = "
+schema_version: 1
+name: NAME
+description: d
+inputs: {model: {kind: model}}
+steps: {turn: {register: {artifact: '${inputs.model}', labels: {turn: THEIRS}}}}
+";
+
+#[test]
+fn pipelines_that_label_what_the_other_listens_to_do_not_go_round() {
+    let world = shop();
+    for (name, theirs) in [("ours", "theirs"), ("theirs", "ours")] {
+        write(&world, "template.yaml", &TURN.replace("NAME", name).replace("THEIRS", theirs));
+        let selector = format!("model=model://* where label.turn = '{name}'");
+        world.fuseml(&["pipeline", "add", "template.yaml", "--name", name, "--input", &selector]).good();
+    }
+    push(&world, "model", "wine", "1", &["--label", "turn=ours"]);
+
+    let started = runs(&world);
+    assert_eq!(started.len(), 2, "{started:?}");
+    let shown = world.fuseml(&["artifact", "show", "model/wine"]).good().stdout();
+    let row = shown.lines().find(|line| line.starts_with("not started ours")).unwrap_or_default();
+    assert!(row.ends_with("it would start itself"), "{shown}");
+}
+
 const SAYS: &str = "
 schema_version: 1
 name: TEAM-says

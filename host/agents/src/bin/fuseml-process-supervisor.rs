@@ -1,4 +1,4 @@
-//! The supervisor alone, for the tests of this crate; users get it as a hidden subcommand of `fuseml`.
+//! The supervisor and the launcher alone, for the tests of this crate; users get them as a hidden subcommand of `fuseml`.
 
 use std::{env, path::PathBuf, process};
 

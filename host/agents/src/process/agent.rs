@@ -22,8 +22,9 @@ use nix::sys::signal::Signal;
 use std::{
     env,
     ffi::OsString,
-    fs, io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    fs,
+    io::{self, PipeReader, PipeWriter},
+    os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     process::Stdio,
     sync::Arc,
@@ -219,26 +220,36 @@ impl ProcessAgent {
         };
         let log = fs::File::options().create(true).append(true).open(folder.supervisor_log());
         let log = log.map_err(|error| failed(&error))?;
-        // The launcher has none of the server's variables, and can be killed like any process.
-        let anew = [false, true].into_iter().skip(usize::from(needs_environment));
-        for anew in anew {
-            let (said, says) = io::pipe().map_err(|error| failed(&error))?;
-            let begun = match anew {
-                true => self.start_supervisor(folder, needs_environment, says.as_fd(), &log),
-                false => self.launcher.fork(folder.path(), says.as_fd(), log.as_fd()).await,
-            };
+        let pipe = || io::pipe().map_err(|error| failed(&error));
+        // A fork of the launcher has none of the server's variables.
+        if !needs_environment {
+            let (said, says) = pipe()?;
+            let forked = self.launcher.fork(folder.path(), says.as_fd(), log.as_fd()).await;
             drop(says);
-            match begun {
-                Err(error) if anew => return Err(failed(&format!("could not be started: {error}"))),
-                Err(error) => tracing::error!(%error, "no supervisor can be forked; starting one anew"),
-                Ok(()) if heard(said).await == supervisor::STARTED => return Ok(()),
-                // An end without a word: whether somebody else has it, the folder says.
-                Ok(()) if !matches!(self.state(folder).await?, State::Waiting { supervised: false }) => return Ok(()),
-                Ok(()) => {}
+            match forked {
+                Ok(()) if self.is_taken_up(folder, said).await? => return Ok(()),
+                Ok(()) => tracing::warn!(folder = %folder.path().display(), "the launcher ended; starting anew"),
+                Err(error) => tracing::warn!(%error, "no supervisor can be forked; starting one anew"),
             }
+        }
+        let (said, says) = pipe()?;
+        self.start_supervisor(folder, needs_environment, says, &log)
+            .map_err(|error| failed(&format!("could not be started: {error}")))?;
+        if self.is_taken_up(folder, said).await? {
+            return Ok(());
         }
         let why = fs::read_to_string(folder.supervisor_log()).unwrap_or_default();
         Err(failed(&format!("did not take the workload up; it said: {}", why.trim())))
+    }
+
+    /// Whether the supervisor that says so, or another, has the workload.
+    async fn is_taken_up(&self, folder: &Folder, said: PipeReader) -> Result<bool> {
+        let mut word = String::new();
+        if let Ok(mut said) = pipe::Receiver::from_owned_fd(said.into()) {
+            // Of an end without a word the folder knows more.
+            let _ = timeout(LAUNCH_TIME, said.read_to_string(&mut word)).await;
+        }
+        Ok(word == supervisor::STARTED || !matches!(self.state(folder).await?, State::Waiting { supervised: false }))
     }
 
     /// Starts the program as the supervisor of this folder.
@@ -246,12 +257,12 @@ impl ProcessAgent {
         &self,
         folder: &Folder,
         needs_environment: bool,
-        output: BorrowedFd<'_>,
+        output: PipeWriter,
         log: &fs::File,
     ) -> io::Result<()> {
         let mut command = Command::new(&self.config.supervisor.program);
         command.args(&self.config.supervisor.arguments).arg(folder.path()).env_clear().current_dir("/");
-        command.stdin(Stdio::null()).stdout(output.try_clone_to_owned()?).stderr(log.try_clone()?);
+        command.stdin(Stdio::null()).stdout(output).stderr(log.try_clone()?);
         if needs_environment {
             command.envs(environment::passed_on());
         }
@@ -435,15 +446,6 @@ impl RuntimeAgent for ProcessAgent {
             .await
             .map_err(|error| Error::io(format!("{key} could not be removed"), &error))
     }
-}
-
-/// What a supervisor that begins says.
-async fn heard(said: io::PipeReader) -> String {
-    let mut word = String::new();
-    if let Ok(mut said) = pipe::Receiver::from_owned_fd(said.into()) {
-        let _ = timeout(LAUNCH_TIME, said.read_to_string(&mut word)).await;
-    }
-    word
 }
 
 /// The program that the configuration names, or the one on the server's own `PATH`.

@@ -1,12 +1,12 @@
 //! The catalog's promises, on a real database file.
 
-use fuseml_catalog::{CHANNEL, Catalog, Listener, RunFilter};
+use fuseml_catalog::{Author, CHANNEL, Catalog, Listener, RunFilter};
 use fuseml_database::{on_each_database, testing::Stand};
 use fuseml_domain::{
     Address, Attributes, Cause, Concurrency, Descriptor, ErrorKind, Identity, Instance, Kind, Location, Name, Origin,
     Pipeline, Replica, Run, RunCommand, RunState, Signal, Starts, StepEvent, StepResult, StepState, Store, Template,
     Unstarted, Value,
-    port::{Build, Catalog as _, Change, InstanceState as _, Participation, Role, Started},
+    port::{ArtifactEvents as _, Build, Catalog as _, Change, InstanceState as _, Participation, Role, Started},
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -135,6 +135,49 @@ async fn a_settled_event_starts_nothing_again_even_after_reopening(stand: Stand)
     assert_eq!(catalog.unstarted(&code.address, &code.id).await.expect("unstarted"), [frozen]);
     assert_eq!(catalog.open_runs().await.expect("runs"), started);
     assert_eq!(catalog.settled(&code.address, &code.id).await.expect("settled"), (true, false), "its run goes on");
+}
+
+async fn changes_of_labels_and_tags_are_one_event_until_it_is_worked_through_as_the_artifact_is_then(stand: Stand) {
+    let catalog = with_project(&stand).await;
+    let (model, pipeline) = (artifact(Kind::Model, "app", "bbbb3333"), pipeline("training"));
+    catalog.add_pipeline(&pipeline).await.expect("pipeline");
+    catalog.register(std::slice::from_ref(&model)).await.expect("register");
+    let ada = Author { by: "ada".to_owned(), reason: None };
+    let label = |value: &str| [("stage".to_owned(), Some(value.to_owned()))];
+    let pending = async || catalog.pending_events(10).await.expect("events");
+
+    // What comes with the registration is seen by whoever works through that.
+    catalog.tag(&model.address, &name("candidate"), &ada).await.expect("tag");
+    let [registered] = pending().await.try_into().expect("one event");
+    assert_eq!((registered.before.clone(), registered.touched), (None, 1));
+    assert_eq!(registered.artifact.tags, ["candidate"]);
+    catalog.settle(&registered, Vec::new(), Vec::new()).await.expect("settle");
+
+    catalog.label(&model.address, &label("approved"), &ada).await.expect("label");
+    let [early] = pending().await.try_into().expect("one event");
+    catalog.tag(&model.address, &name("production"), &ada).await.expect("tag");
+    let runs = || vec![run_of(&pipeline, &model)];
+    let nothing = catalog.settle(&early, runs(), Vec::new()).await.expect("settle");
+    assert_eq!(nothing, Started::default(), "it was chosen by what the artifact is no more");
+    let [late] = pending().await.try_into().expect("the same event");
+    let before = late.before.clone().expect("what was before");
+    assert_eq!((before.tags.as_slice(), before.labels.len(), late.touched), (&["candidate".to_owned()][..], 0, 1));
+    assert_eq!(before.told(&late.artifact), "was tagged production and labelled stage=approved by ada");
+    let refused = Unstarted { pipeline: name("other"), reason: "first".to_owned() };
+    assert_eq!(catalog.settle(&late, runs(), vec![refused]).await.expect("settle").runs.len(), 1);
+    assert!(pending().await.is_empty());
+
+    // The same again is no change; who follows registrations hears of none.
+    catalog.label(&model.address, &label("approved"), &ada).await.expect("label");
+    catalog.tag(&model.address, &name("production"), &ada).await.expect("tag");
+    assert!(pending().await.is_empty());
+    catalog.untag(&model.address, &name("production"), &ada).await.expect("untag");
+    let [event] = pending().await.try_into().expect("one event");
+    let last = Unstarted { pipeline: name("other"), reason: "last".to_owned() };
+    catalog.settle(&event, Vec::new(), vec![last.clone()]).await.expect("settle");
+    assert_eq!(catalog.unstarted(&model.address, &model.id).await.expect("unstarted"), [last]);
+    let followed = catalog.since(None, 0, 10).await.expect("followed");
+    assert_eq!(followed.len(), 1, "{followed:?}");
 }
 
 async fn a_transition_brings_everything_or_nothing(stand: Stand) {
@@ -437,6 +480,7 @@ on_each_database! {
     an_address_of_nothing_or_of_several_says_so,
     registering_twice_makes_one_artifact_and_one_event,
     a_settled_event_starts_nothing_again_even_after_reopening,
+    changes_of_labels_and_tags_are_one_event_until_it_is_worked_through_as_the_artifact_is_then,
     a_transition_brings_everything_or_nothing,
     a_request_to_cancel_is_kept_and_an_ended_run_ignores_it,
     runs_are_listed_newest_first_and_by_what_began_them,

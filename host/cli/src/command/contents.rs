@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 use fuseml_domain::{Descriptor, Digest, Error, Kind, Name, PushedArtifact, Series};
 use reqwest::Method;
 use serde_json::json;
-use std::{collections::HashSet, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Subcommand)]
 pub(crate) enum ContentsCommand {
@@ -114,7 +114,7 @@ async fn push(client: &Client, arguments: PushArguments, kind: Kind, options: &O
     say(&artifact, sent);
     options.output.print(&artifact, |artifact| format!("{}\n", artifact.address))?;
     match wait {
-        true => watch::artifact(client, &series.project, &artifact.address, &HashSet::new()).await,
+        true => watch::artifact(client, &series.project, &artifact.address, None).await,
         false => Ok(ExitCode::SUCCESS),
     }
 }

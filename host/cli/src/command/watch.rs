@@ -6,18 +6,17 @@ use crate::{
     command::run::log_chunk,
     output::{elapsed, live},
 };
-use fuseml_domain::{Address, Name, Run, RunState, StepRun, StepState, WaitsFor};
+use fuseml_domain::{Address, Name, Run, RunState, StepRun, StepState, Unstarted, WaitsFor};
 use fuseml_server::ActivityView;
 use futures::StreamExt as _;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     process::ExitCode,
     time::Duration,
 };
-use uuid::Uuid;
 
 /// How long nobody looks without being told: whether a queued run stands is decided by others.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -60,10 +59,9 @@ impl Followed<'_> {
     }
 }
 
-/// What an artifact started so far.
-pub(super) async fn started_by(client: &Client, root: &Address) -> anyhow::Result<HashSet<Uuid>> {
-    let activity: ActivityView = client.get("/api/v1/activity", &[("root", root.to_string())]).await?;
-    Ok(activity.runs.iter().map(|run| run.id).collect())
+/// What followed from an artifact so far.
+pub(super) async fn so_far(client: &Client, root: &Address) -> anyhow::Result<ActivityView> {
+    Ok(client.get("/api/v1/activity", &[("root", root.to_string())]).await?)
 }
 
 /// Follows everything that an artifact starts, but what was there before.
@@ -71,13 +69,14 @@ pub(super) async fn artifact(
     client: &Client,
     project: &Name,
     root: &Address,
-    before: &HashSet<Uuid>,
+    before: Option<&ActivityView>,
 ) -> anyhow::Result<ExitCode> {
     let mut display = Display::new();
     let query = vec![("root", root.to_string())];
     let followed = Followed { client, path: "/api/v1/activity/events".to_owned(), query };
     let judge = async |activity: &ActivityView| {
-        let runs: Vec<_> = activity.runs.iter().filter(|run| !before.contains(&run.id)).cloned().collect();
+        let is_new = |run: &&Run| before.is_none_or(|before| before.runs.iter().all(|known| known.id != run.id));
+        let runs: Vec<_> = activity.runs.iter().filter(is_new).cloned().collect();
         for run in &runs {
             display.show(client, project, run).await;
         }
@@ -85,10 +84,12 @@ pub(super) async fn artifact(
             return Ok(None);
         }
         display.clear();
-        for unstarted in &activity.unstarted {
-            eprintln!("{} was not started: {}.", unstarted.pipeline, unstarted.reason);
+        let is_new = |it: &&Unstarted| before.is_none_or(|before| !before.unstarted.contains(it));
+        let unstarted: Vec<_> = activity.unstarted.iter().filter(is_new).collect();
+        for Unstarted { pipeline, reason } in &unstarted {
+            eprintln!("{pipeline} was not started: {reason}.");
         }
-        if runs.is_empty() && activity.unstarted.is_empty() {
+        if runs.is_empty() && unstarted.is_empty() {
             eprintln!("Nothing in {project} is started by {}.", root.short());
         }
         Ok(Some(verdict(project, &runs)))

@@ -128,7 +128,10 @@ class Step:
 
     def location(self, name: str) -> str:
         if self._said is None:
-            return os.environ[name.upper().replace("-", "_")]
+            variable = name.upper().replace("-", "_")
+            if variable not in os.environ:
+                raise StepError(f"nobody says where `{name}` lies: without FuseML, set the variable {variable}")
+            return os.environ[variable]
         locations = self._said.get("locations", {})
         if name not in locations:
             has = ", ".join(locations) or "none"

@@ -15,11 +15,11 @@ pub(super) use references::person;
 use crate::{
     Options,
     client::Client,
+    command::watch,
     output::{Format, Rows, moment},
 };
 use clap::{Args, Subcommand};
 use fuseml_domain::{Address, Descriptor, Error, Kind, Origin, Store, Unstarted};
-use fuseml_server::ActivityView;
 use std::process::ExitCode;
 
 #[derive(Subcommand)]
@@ -109,8 +109,7 @@ pub(crate) async fn execute(command: ArtifactCommand, options: &Options) -> anyh
             let artifact = find(&client, options, &address).await?;
             let mut unstarted = Vec::new();
             if options.output == Format::Table {
-                let query = [("root", artifact.address.to_string())];
-                unstarted = client.get::<ActivityView>("/api/v1/activity", &query).await?.unstarted;
+                unstarted = watch::so_far(&client, &artifact.address).await?.unstarted;
             }
             options.output.print(&artifact, |artifact| {
                 let mut rows = show(artifact);

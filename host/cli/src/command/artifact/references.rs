@@ -10,10 +10,7 @@ use clap::Args;
 use fuseml_domain::{Descriptor, Name};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::{
-    collections::{BTreeMap, HashSet},
-    process::ExitCode,
-};
+use std::{collections::BTreeMap, process::ExitCode};
 
 #[derive(Args)]
 pub(crate) struct LabelArguments {
@@ -74,22 +71,16 @@ async fn send(
     (address, wait): (&str, bool),
     (mut body, why): (Value, &WhyArguments),
 ) -> anyhow::Result<ExitCode> {
-    let address = read_address(options, address)?.to_string();
+    let address = read_address(options, address)?;
     body["by"] = person().into();
     body["reason"] = json!(why.reason);
-    let before = match wait {
-        true => {
-            let artifact: Descriptor = client.get("/api/v1/artifact", &[("address", address.clone())]).await?;
-            watch::started_by(client, &artifact.address).await?
-        }
-        false => HashSet::new(),
-    };
-    let request = client.request(method, path).query(&[("address", address)]).json(&body);
+    let before = if wait { Some(watch::so_far(client, &address).await?) } else { None };
+    let request = client.request(method, path).query(&[("address", address.to_string())]).json(&body);
     let artifact: Descriptor = client.read(request).await?;
     options.output.print(&artifact, show)?;
-    match wait {
-        true => watch::artifact(client, artifact.project(), &artifact.address, &before).await,
-        false => Ok(ExitCode::SUCCESS),
+    match before {
+        Some(before) => watch::artifact(client, artifact.project(), &artifact.address, Some(&before)).await,
+        None => Ok(ExitCode::SUCCESS),
     }
 }
 

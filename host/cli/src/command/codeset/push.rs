@@ -10,7 +10,6 @@ use clap::Args;
 use fuseml_domain::{Address, Descriptor, Error, Kind, Name, PushPlan, Result};
 use reqwest::Method;
 use std::{
-    collections::HashSet,
     io::{Seek as _, Write as _},
     path::{Path, PathBuf},
     process::{Command, ExitCode, Output, Stdio},
@@ -78,7 +77,7 @@ pub(crate) async fn push(arguments: PushArguments, options: &Options) -> anyhow:
     let codeset: Descriptor = client.get("/api/v1/artifact", &[("address", address.to_string())]).await?;
     eprintln!("Pushed {}.", codeset.address.short());
     if arguments.wait {
-        return watch::artifact(&client, &project, &codeset.address, &HashSet::new()).await;
+        return watch::artifact(&client, &project, &codeset.address, None).await;
     }
     crate::output::print(&format!("{}\n", codeset.address))?;
     Ok(ExitCode::SUCCESS)
