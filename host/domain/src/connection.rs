@@ -29,7 +29,7 @@ pub struct Connected {
     pub makes: Vec<Made>,
 }
 
-/// An output of a step, which its run registers.
+/// An output of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Made {
     pub step: Name,
@@ -65,7 +65,7 @@ impl Template {
                 match connected.template.fill(step, runnable, (&known, &certain), converters) {
                     Ok(found) => {
                         connected.add(index, found);
-                        let made = runnable.outputs.iter().filter(|_| !step.anonymous).map(|(output, slot)| Made {
+                        let made = runnable.outputs.iter().map(|(output, slot)| Made {
                             step: step.name.clone(),
                             output: output.clone(),
                             kind: slot.kind,

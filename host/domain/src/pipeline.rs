@@ -43,7 +43,7 @@ pub struct Pipeline {
     /// Steps whose runnable was not registered then: what they leave out is found when a run is made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<Name>,
-    /// What its steps made registered when the pipeline was added, beside what the template gives.
+    /// What its steps made when the pipeline was added, beside what the template gives.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub makes: Vec<Made>,
     /// What keeps it from starting, one for each cause, and causes that a person overruled.

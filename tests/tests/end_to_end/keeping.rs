@@ -31,8 +31,10 @@ steps:
   train: {run: {kind: train}, inputs: {data: '${steps.prepare.few}'}}
   keep:
     register: {artifact: '${steps.prepare.few}', name: 'few-${inputs.year}', labels: {year: '${inputs.year}'}, tags: [golden]}
+    after: [train]
   mark:
     register: {artifact: '${steps.train.model}', labels: {stage: candidate}, tags: ['y${inputs.year}']}
+    after: [keep]
   promote:
     copy: {artifact: '${steps.train.model}', project: production, name: wine, tags: [live]}
     after: [mark]
