@@ -30,6 +30,8 @@ pub(crate) fn run_all() -> Result<()> {
         .env("FUSEML_TEST_OPENAPI", &peers.openapi_validator)
         .env("FUSEML_TEST_FORMATS", &peers.formats_python)
         .env("FUSEML_TEST_ORAS", &peers.oras_python)
+        // Those who follow the guides have caches of their own.
+        .envs(fuseml_author::shared_builds().map(|folder| ("FUSEML_GUEST_BUILDS", folder)))
         .env("FUSEML_COMPONENTIZE_PY", &tools.componentize_py)
         .env("FUSEML_UV", &tools.uv)
         .env("UV_CACHE_DIR", &tools.uv_cache))

@@ -22,4 +22,4 @@ pub use build::{Built, BuiltComponent, build};
 pub use create::{Language, ProjectKind, create};
 pub use interfaces::in_words;
 pub use program::Program;
-pub use toolchain::{Target, Toolchain};
+pub use toolchain::{Target, Toolchain, shared_builds};

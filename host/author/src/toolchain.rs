@@ -123,23 +123,28 @@ impl Toolchain {
             fetch.arg("--locked");
         }
         run(&mut fetch)?;
-        let target = workspace.join("target").join(match &self.way {
+        let own = match &self.way {
             Way::Installed => "guest",
             Way::Debian { .. } => "guest-debian",
-        });
+        };
+        let target = workspace.join("target").join(own);
         let mut build = self.cargo(workspace);
+        // What the workspaces of a machine have in common, the standard library first, is compiled once for all.
+        if let Some(shared) = shared_builds() {
+            build.env("CARGO_BUILD_BUILD_DIR", shared.join(own));
+        }
         build.args(["build", "--locked", "--release", "--target", self.target.triple(), "--target-dir"]).arg(&target);
         build.args(packages.iter().flat_map(|package| ["--package", package]));
         if let Way::Debian { .. } = &self.way {
             build.arg("-Zbuild-std=std,panic_abort");
         }
-        run(build.env("CARGO_ENCODED_RUSTFLAGS", self.flags(workspace)?))?;
+        run(build.env("CARGO_ENCODED_RUSTFLAGS", self.flags()?))?;
         Ok(target.join(self.target.triple()).join("release"))
     }
 
-    fn flags(&self, workspace: &Path) -> Result<OsString> {
+    fn flags(&self) -> Result<OsString> {
         let mut flags: Vec<OsString> = Vec::new();
-        for (folder, name) in renamed(workspace)? {
+        for (folder, name) in renamed()? {
             let mut flag = OsString::from("--remap-path-prefix=");
             flag.push(folder);
             flag.push("=");
@@ -155,16 +160,26 @@ impl Toolchain {
     }
 }
 
-/// Paths of this machine end up in panic messages; renamed, two machines make the same bytes.
-fn renamed(workspace: &Path) -> Result<Vec<(PathBuf, &'static str)>> {
+/// Paths of this machine end up in panic messages; renamed, two machines make the same bytes. Those of the workspace's own
+/// files are relative, and every workspace has the same flags, without which nothing could be shared.
+fn renamed() -> Result<Vec<(PathBuf, &'static str)>> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
-    let mut renamed = vec![(workspace.to_owned(), "/extension")];
+    let mut renamed: Vec<_> = shared_builds().map(|shared| (shared, "/builds")).into_iter().collect();
     // The folders in it are named after where the packages come from, which differs between machines.
     if let Some(sources) = home.map(|home| home.join("registry/src")).filter(|sources| sources.is_dir()) {
         renamed.extend(sorted_entries(&sources)?.into_iter().map(|folder| (folder, "/packages")));
     }
     Ok(renamed)
+}
+
+/// Where what is compiled lies that is no workspace's own: `FUSEML_GUEST_BUILDS`, or the user's caches. It can be removed at
+/// any time.
+pub fn shared_builds() -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let caches = || variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+    let shared = variable("FUSEML_GUEST_BUILDS").or_else(|| Some(caches()?.join("fuseml/guests")))?;
+    std::fs::create_dir_all(&shared).is_ok().then_some(shared)
 }
 
 fn has_standard_library(target: Target) -> bool {
