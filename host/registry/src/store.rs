@@ -385,13 +385,13 @@ impl Store {
         self.put(&Self::blob_key(&digest), bytes).await?;
         let subject = document.subject.as_ref().map(|subject| crate::name::digest(subject.digest().as_ref()));
         let subject = subject.transpose()?;
+        // From here on the manifest is found, and only then listed.
+        self.put(&Self::key(repository, "manifests", digest.hex()), media_type.to_owned()).await?;
         if let Some(subject) = &subject {
             let descriptor = referrer(&digest, size, media_type, &document)?;
             let name = format!("{}/{}", subject.hex(), digest.hex());
             self.put(&Self::key(repository, "referrers", &name), descriptor).await?;
         }
-        // Last, because from here on the manifest is found.
-        self.put(&Self::key(repository, "manifests", digest.hex()), media_type.to_owned()).await?;
         Ok((digest, subject))
     }
 
@@ -469,6 +469,10 @@ impl Store {
         names.sort_unstable();
         let mut referrers = Vec::new();
         for name in names {
+            // It may be listed by an older server that died before it had the manifest.
+            if !self.has(&Self::key(repository, "manifests", &name)).await? {
+                continue;
+            }
             let key = Self::key(repository, "referrers", &format!("{}/{name}", subject.hex()));
             let descriptor = self.text(&key).await?.and_then(|text| serde_json::from_str(&text).ok());
             referrers.extend(descriptor.map(|descriptor| Referrer { descriptor }));

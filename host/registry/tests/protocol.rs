@@ -405,3 +405,28 @@ on_each! {
     what_nothing_names_is_collected_and_everything_else_stays,
     what_was_acknowledged_while_a_collection_ran_is_there_whole,
 }
+
+#[tokio::test]
+async fn what_is_listed_about_a_manifest_is_there() {
+    let world = World::on_disk().await;
+    let (manifest, digest) = world.image("app", "b", b"layer").await;
+    let mut signature = manifest.clone();
+    signature["subject"] = json!({
+        "mediaType": manifest["mediaType"], "digest": digest.to_string(), "size": manifest.to_string().len(),
+    });
+    let about = Digest::of(signature.to_string().as_bytes());
+    let listed = async || {
+        let answer = world.get(&format!("app/referrers/{digest}")).await;
+        answer.json::<Value>().await.expect("JSON")["manifests"].as_array().map(Vec::len)
+    };
+    world.put("app", &about.to_string(), &signature).await;
+    assert_eq!(listed().await, Some(1));
+
+    // As it was when a server died while it kept one.
+    let kept = world.folder.path().join("repositories/app/_manifests").join(about.hex());
+    std::fs::remove_file(kept).expect("the manifest");
+
+    assert_eq!(listed().await, Some(0));
+    world.put("app", &about.to_string(), &signature).await;
+    assert_eq!(listed().await, Some(1));
+}
