@@ -466,9 +466,9 @@ impl World {
         let (mut started, mut ended) = (None, false);
         while !ended {
             tokio::time::sleep(Duration::from_millis(5)).await;
-            let (settled, quiet) = self.catalog.settled(&code.address, &id).await?;
-            started = started.or(settled.then(|| begun.elapsed()));
-            ended = quiet;
+            let following = self.catalog.following(&code.address, &id).await?;
+            started = started.or(following.is_quiet().then(|| begun.elapsed()));
+            ended = following.is_settled();
         }
         let started = started.context("nothing was settled")?;
         line("all runs are there; all have ended", &format!("{started:.1?}; {:.1?}", begun.elapsed()));

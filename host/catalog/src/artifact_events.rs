@@ -33,24 +33,47 @@ macro_rules! select_events {
     };
 }
 
+/// How far that is which follows from an artifact at some moment: two that are equal have nothing between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Following {
+    /// Events of the artifact and of all made in runs that it began, which nobody worked through.
+    pending: i64,
+    /// Such runs that have not ended.
+    open: i64,
+    /// What moved in such runs.
+    moves: i64,
+}
+
+impl Following {
+    /// Nothing more follows unless a run that is open makes something.
+    pub fn is_quiet(&self) -> bool {
+        self.pending == 0
+    }
+
+    /// Nothing more follows.
+    pub fn is_settled(&self) -> bool {
+        self.pending + self.open == 0
+    }
+}
+
 impl Catalog {
-    /// Whether all is known that follows from this artifact so far (its event and those of all artifacts made in runs that
-    /// it began are settled), and whether those runs have ended too.
-    pub async fn settled(&self, root: &Address, artifact_id: &str) -> Result<(bool, bool)> {
-        let (events, runs): (i64, i64) = sqlx::query_as(
-            "SELECT (SELECT count(*) FROM artifact_events e JOIN runs r ON r.id = e.run WHERE r.root = $1 AND e.settled = 0)
-                  + (SELECT count(*) FROM artifacts a JOIN artifact_events e ON e.artifact = a.row
-                     WHERE a.project = $2 AND a.kind = $3 AND a.id = $4 AND e.settled = 0),
-                    (SELECT count(*) FROM runs WHERE root = $1 AND state IN ('queued', 'running', 'paused'))",
-        )
-        .bind(root.to_string())
-        .bind(&*root.project)
-        .bind(root.kind.name())
-        .bind(artifact_id)
-        .fetch_one(&self.database.pool)
-        .await
-        .map_err(failed)?;
-        Ok((events == 0, events + runs == 0))
+    /// How far that is which follows from an artifact.
+    pub async fn following(&self, root: &Address, artifact_id: &str) -> Result<Following> {
+        let select = "SELECT (SELECT count(*) FROM artifact_events e JOIN runs r ON r.id = e.run
+                              WHERE r.root = $1 AND e.settled = 0)
+                           + (SELECT count(*) FROM artifacts a JOIN artifact_events e ON e.artifact = a.row
+                              WHERE a.project = $2 AND a.kind = $3 AND a.id = $4 AND e.settled = 0),
+                             (SELECT count(*) FROM runs WHERE root = $1 AND state IN ('queued', 'running', 'paused')),
+                             (SELECT CAST(COALESCE(SUM(revision + 1), 0) AS BIGINT) FROM runs WHERE root = $1)";
+        let (pending, open, moves) = sqlx::query_as(select)
+            .bind(root.to_string())
+            .bind(&*root.project)
+            .bind(root.kind.name())
+            .bind(artifact_id)
+            .fetch_one(&self.database.pool)
+            .await
+            .map_err(failed)?;
+        Ok(Following { pending, open, moves })
     }
 
     pub(crate) async fn pending(&self, limit: u32) -> Result<Vec<ArtifactEvent>> {

@@ -32,6 +32,7 @@ mod stores;
 mod touched;
 mod transitions;
 
+pub use artifact_events::Following;
 pub use calls::{CallFilter, CallRecord, LogRecord, RefusalCount, RefusalRecord};
 pub use extensions::{InstalledExtension, InstalledVersion};
 pub use lineage::{Lineage, LineageCalls, LineageEdge};

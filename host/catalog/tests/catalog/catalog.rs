@@ -134,7 +134,13 @@ async fn a_settled_event_starts_nothing_again_even_after_reopening(stand: Stand)
     assert_eq!(again, Started::default());
     assert_eq!(catalog.unstarted(&code.address, &code.id).await.expect("unstarted"), [frozen]);
     assert_eq!(catalog.open_runs().await.expect("runs"), started);
-    assert_eq!(catalog.settled(&code.address, &code.id).await.expect("settled"), (true, false), "its run goes on");
+    let following = catalog.following(&code.address, &code.id).await.expect("following");
+    assert!(following.is_quiet() && !following.is_settled(), "its run goes on");
+    let before = catalog.run(started[0].id).await.expect("run");
+    let (step, now) = (before.steps[0].name.clone(), Timestamp::now());
+    let after = before.after(&step, before.steps[0].version, [(StepEvent::Cancelled, now)]).expect("next");
+    catalog.save(&Change::of(&before, after)).await.expect("save");
+    assert_ne!(catalog.following(&code.address, &code.id).await.expect("following"), following, "it moved");
 }
 
 async fn changes_of_labels_and_tags_are_one_event_until_it_is_worked_through_as_the_artifact_is_then(stand: Stand) {

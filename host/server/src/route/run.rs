@@ -190,13 +190,15 @@ pub(super) async fn activity(
 pub(super) async fn activity_of(app: &App, root: &Address) -> fuseml_domain::Result<ActivityView> {
     let root = app.catalog.artifact(root).await?;
     // Settled is read first: a run that begins in between is then still in the list.
-    let (quiet, settled) = app.catalog.settled(&root.address, &root.id).await?;
+    let before = app.catalog.following(&root.address, &root.id).await?;
     let root_of = Some(root.address.clone());
     let filter = RunFilter { root: root_of, everywhere: true, limit: MAX_LIMIT, ..RunFilter::default() };
     let mut runs = app.catalog.list_runs(root.project(), &filter).await?;
     runs.reverse();
+    // What ends in between has made what nobody looked at yet.
+    let quiet = before.is_quiet() && app.catalog.following(&root.address, &root.id).await? == before;
     let unstarted = app.catalog.unstarted(&root.address, &root.id).await?;
-    Ok(ActivityView { settled, quiet, runs, unstarted })
+    Ok(ActivityView { settled: before.is_settled(), quiet, runs, unstarted })
 }
 
 pub(super) async fn services(State(app): State<Arc<App>>, Path(project): Path<Name>) -> Answer<Json<Vec<ServiceView>>> {
