@@ -5,6 +5,7 @@ mod podman;
 mod postgres;
 mod ray;
 mod registry;
+mod screen;
 mod terminal;
 mod variant;
 mod website;
@@ -14,6 +15,7 @@ pub use podman::Podman;
 pub use postgres::{postgres, postgres_program};
 pub use ray::Ray;
 pub use registry::OciRegistry;
+pub use screen::Screen;
 pub use terminal::Terminal;
 pub use variant::{copy, variant};
 pub use website::Website;
@@ -308,7 +310,7 @@ impl World {
         }
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         self.command_of(tool("FUSEML_TEST_PROGRAM"), arguments)
     }
 
@@ -345,6 +347,11 @@ impl World {
         let input = fs::File::open(file).expect("input");
         let output = self.command(arguments).stdin(input).output().expect("fuseml");
         Said { line: arguments.join(" "), output }
+    }
+
+    /// The same in a terminal.
+    pub fn on_screen(&self, arguments: &[&str]) -> Screen {
+        Screen::start(self.command(arguments))
     }
 
     /// The same, left to run until somebody waits for it.

@@ -34,3 +34,4 @@ mod selection;
 mod steering;
 mod stores;
 mod verification;
+mod watching;

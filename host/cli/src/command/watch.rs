@@ -241,10 +241,7 @@ impl Display {
         if step.attempt > 1 {
             key += &format!(", try {}", step.attempt);
         }
-        if matches!(
-            step.state,
-            StepState::Waiting | StepState::Ready | StepState::AwaitingApproval | StepState::AwaitingEvent
-        ) {
+        if matches!(step.state, StepState::Waiting | StepState::Ready | StepState::AwaitingApproval) {
             return;
         }
         let before = self.said.insert(key.clone(), step.state);
