@@ -1,7 +1,7 @@
 //! Templates and the pipelines made from them.
 
 use crate::{Catalog, all_from_json, failed, from_json, schedules, to_json};
-use fuseml_domain::{Error, Name, Pipeline, Result, Template, find_loop};
+use fuseml_domain::{Error, Name, Pipeline, Provider, Result, Template, find_loop};
 use jiff::Timestamp;
 use sqlx::AnyConnection;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,14 +17,13 @@ impl Catalog {
         rows.into_iter().map(|(extension, version, text)| Ok((extension, version, from_json(&text)?))).collect()
     }
 
-    pub async fn template(&self, name: &str) -> Result<Template> {
-        let text: Option<String> = sqlx::query_scalar("SELECT document FROM templates WHERE name = $1")
-            .bind(name)
-            .fetch_optional(&self.database.pool)
-            .await
-            .map_err(failed)?;
-        match text {
-            Some(text) => from_json(&text),
+    /// An installed template, and whose it is.
+    pub async fn template(&self, name: &str) -> Result<(Provider, Template)> {
+        let select = "SELECT extension, version, document FROM templates WHERE name = $1";
+        let row: Option<(String, String, String)> =
+            sqlx::query_as(select).bind(name).fetch_optional(&self.database.pool).await.map_err(failed)?;
+        match row {
+            Some((extension, version, text)) => Ok((Provider { extension, version }, from_json(&text)?)),
             None => Err(Error::not_found(
                 "unknown-template",
                 format!("no installed extension has a template `{name}`; `fuseml template list` shows those there are"),
@@ -45,7 +44,7 @@ impl Catalog {
                 return template.flattened(&parts);
             }
             for name in missing {
-                let part = self.template(&name).await?;
+                let (_, part) = self.template(&name).await?;
                 parts.insert(name, part);
             }
         }

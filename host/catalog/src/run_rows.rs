@@ -5,7 +5,6 @@ use crate::{failed, from_json, to_json};
 use fuseml_database::Sql;
 use fuseml_domain::{Digest, Error, Result, Run};
 use sqlx::AnyConnection;
-use std::sync::Arc;
 
 /// Document, template, and steps by commas.
 pub(crate) type RunRow = (String, String, Option<String>);
@@ -25,7 +24,7 @@ pub(crate) use select_runs;
 
 pub(crate) fn run_of((document, template, steps): RunRow) -> Result<Run> {
     let mut run: Run = from_json(&document)?;
-    run.template = Arc::new(from_json(&template)?);
+    run.template = from_json(&template)?;
     run.steps = from_json(&format!("[{}]", steps.unwrap_or_default()))?;
     Ok(run)
 }

@@ -1,8 +1,8 @@
 //! Inputs that a template leaves out, connected by type where one thing fits (S9, S26).
 
 use crate::{
-    Action, Attributes, Converter, Error, Fit, Form, InputSlot, Keep, KeepSource, Kind, Name, Reference, Result,
-    Runnable, Runs, Step, Template, chain, form::Demand, runnable::list_or_none,
+    Action, Attributes, Converter, Error, Fit, Form, InputSlot, Keep, KeepSource, Kind, Name, Provider, Reference,
+    Result, Runnable, Runs, Step, Template, chain, form::Demand, runnable::list_or_none,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ pub type Candidates = BTreeMap<Name, Vec<Runnable>>;
 #[derive(Debug, Clone)]
 pub struct Connected {
     pub template: Template,
+    /// Whose template it is, if it is an installed one.
+    pub provider: Option<Provider>,
     pub connections: Vec<Connection>,
     /// Steps whose runnable is not registered yet: what they leave out is found when a run is made.
     pub open: Vec<Name>,
@@ -40,7 +42,7 @@ pub struct Made {
 impl From<Template> for Connected {
     /// One that leaves nothing out.
     fn from(template: Template) -> Self {
-        Self { template, connections: Vec::new(), open: Vec::new(), makes: Vec::new() }
+        Self { template, provider: None, connections: Vec::new(), open: Vec::new(), makes: Vec::new() }
     }
 }
 

@@ -12,6 +12,7 @@ mod compatibility;
 mod condition;
 mod connection;
 mod converter;
+mod course;
 mod difference;
 mod digest;
 mod endpoint;
@@ -57,6 +58,7 @@ mod setting;
 mod starts;
 mod step;
 mod step_run;
+mod step_runs;
 mod step_text;
 mod store_sync;
 mod stored;
@@ -86,6 +88,7 @@ pub use condition::{
 };
 pub use connection::{Candidates, Connected, Connection, Made};
 pub use converter::{CONVERTER, Converter, chain};
+pub use course::Course;
 pub use difference::{ArtifactDifference, differences, runnable_differences};
 pub use digest::Digest;
 pub use endpoint::{Call, CallAnswer, CallContent, Endpoint, Method, Notice, NoticeFormat, Notify, OutgoingCall};
@@ -108,7 +111,7 @@ pub use nesting::Nested;
 pub use network::{is_public, never_meant};
 pub use package::{PackageOrigin, PackageReference, exactly};
 pub use permission::{AllowedHost, BoundSecret, Capability, Request, Rights, fill_setting, host_rendering};
-pub use pipeline::{Binding, InputValue, Pipeline, Value};
+pub use pipeline::{Binding, InputValue, Pipeline, Provider, Value};
 pub use pipeline_loop::{find_loop, followers};
 pub use pipeline_version::{Edited, PipelineChange};
 pub use plan::{Plan, PlannedStep, Prospect, PushPlan};
@@ -134,6 +137,7 @@ pub use step::{
     Action, Approval, DEFAULT_TIMEOUT, Placed, Retry, Reuse, RunnableChoice, RunnableKind, Runs, Step, When, Work,
 };
 pub use step_run::{Attempt, StepRun};
+pub use step_runs::StepRuns;
 pub use store_sync::{StoreLook, StoreSync};
 pub use stored::{
     StoreAbilities, StoreBatch, StoreChange, StoreCollected, StoreCondition, StoreEvent, StoreInfo, StorePage,

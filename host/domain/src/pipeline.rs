@@ -8,7 +8,10 @@ use crate::{
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// What an input is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,12 +21,28 @@ pub enum Binding {
     Value(String),
 }
 
+/// The extension that brought a template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provider {
+    pub extension: String,
+    pub version: String,
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.extension, self.version)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pipeline {
     pub project: Name,
     pub name: Name,
     /// The version it was attached with: later versions of the template do not change it.
     pub template: Template,
+    /// Whose template it is; nobody's where it was given as a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
     pub inputs: IndexMap<Name, Binding>,
     /// Parameters of steps, by step.
     pub parameters: BTreeMap<Name, Attributes>,
@@ -61,7 +80,7 @@ impl Pipeline {
         parameters: BTreeMap<Name, Attributes>,
         created: Timestamp,
     ) -> Result<Self> {
-        let Connected { template, connections, open, makes } = connected.into();
+        let Connected { template, provider, connections, open, makes } = connected.into();
         let known: Vec<_> = template.inputs.keys().map(|name| &**name).collect();
         if let Some(unknown) = given.keys().find(|name| !known.contains(&name.as_str())) {
             return Err(Error::invalid(
@@ -106,6 +125,7 @@ impl Pipeline {
             project,
             name,
             template,
+            provider,
             inputs,
             parameters,
             created,

@@ -41,6 +41,7 @@ impl Pipeline {
     pub fn changed_by(&self, change: PipelineChange, edited: Edited) -> Result<Self> {
         let connected = change.template.unwrap_or_else(|| Connected {
             template: self.template.clone(),
+            provider: self.provider.clone(),
             connections: self.connections.clone(),
             open: self.open.clone(),
             makes: self.makes.clone(),
@@ -123,7 +124,9 @@ impl Pipeline {
 
     /// Whether nothing is another than in an earlier version.
     pub fn is_as(&self, before: &Self) -> bool {
-        let said = |of: &Self| (of.template.clone(), of.inputs.clone(), of.parameters.clone(), of.starts.clone());
+        fn said(of: &Pipeline) -> impl PartialEq {
+            (&of.template, &of.provider, &of.inputs, &of.parameters, &of.starts)
+        }
         said(self) == said(before)
     }
 
@@ -133,6 +136,10 @@ impl Pipeline {
         let (old, new) = (&before.template, &self.template);
         if old.name != new.name {
             found.push(format!("the template was {}, is {}", old.name, new.name));
+        }
+        if before.provider != self.provider {
+            let shown = |of: &Self| of.provider.as_ref().map_or_else(|| "a file".to_owned(), ToString::to_string);
+            found.push(format!("it was of {}, is of {}", shown(before), shown(self)));
         }
         let names: BTreeSet<_> = old.steps.iter().chain(&new.steps).map(|step| &step.name).collect();
         for name in names {

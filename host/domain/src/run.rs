@@ -4,16 +4,14 @@
 //! and works out what follows for the other steps and for the run. Persisting the result is one transaction.
 
 use crate::{
-    Address, Concurrency, Error, InputValue, Intervention, Name, Quota, Result, Reuse, RunState, Runs, Starts, Step,
-    StepEvent, StepRun, StepState, Template, Value, pipeline::Pipeline, run_state::next_state, step_run::first,
+    Address, Concurrency, Course, Error, InputValue, Intervention, Name, Quota, Result, Reuse, RunState, Runs, Starts,
+    Step, StepEvent, StepRun, StepRuns, StepState, Template, Value, pipeline::Pipeline, run_state::next_state,
+    step_run::first,
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Why a run exists.
@@ -42,11 +40,10 @@ pub struct Run {
     pub state: RunState,
     pub cause: Cause,
     /// As it was when the run started.
-    #[serde(with = "shared")]
-    pub template: Arc<Template>,
+    pub template: Course,
     pub inputs: IndexMap<Name, InputValue>,
     pub parameters: BTreeMap<Name, crate::Attributes>,
-    pub steps: Vec<StepRun>,
+    pub steps: StepRuns,
     pub outputs: IndexMap<Name, Value>,
     pub created: Timestamp,
     pub ended: Option<Timestamp>,
@@ -79,20 +76,6 @@ pub struct Run {
     pub interventions: Vec<Intervention>,
 }
 
-/// What many copies of a run have in common, written as if each had its own.
-mod shared {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-    use std::sync::Arc;
-
-    pub(super) fn serialize<T: Serialize, S: Serializer>(value: &Arc<T>, to: S) -> Result<S::Ok, S::Error> {
-        value.as_ref().serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Arc<T>, D::Error> {
-        T::deserialize(from).map(Arc::new)
-    }
-}
-
 impl Run {
     /// A new run with its first steps ready. The number is given when it is saved.
     ///
@@ -110,7 +93,7 @@ impl Run {
             state: RunState::Running,
             cause,
             steps: template.steps.iter().map(StepRun::new).collect(),
-            template: Arc::new(template),
+            template: template.into(),
             inputs,
             parameters,
             outputs: IndexMap::new(),
@@ -136,7 +119,7 @@ impl Run {
             self.debounced = Some(like.to_owned());
             let begins = self.created.saturating_add(pause).unwrap_or(Timestamp::MAX);
             self.began = Some(begins);
-            for step in self.steps.iter_mut().filter(|step| step.state == StepState::Ready) {
+            for step in self.steps.meant(|step| step.state == StepState::Ready) {
                 step.not_before = Some(begins);
             }
         }
@@ -157,6 +140,7 @@ impl Run {
             project: self.project.clone(),
             name: self.pipeline.clone(),
             template: Template::clone(&self.template),
+            provider: None,
             inputs: IndexMap::new(),
             parameters: self.parameters.clone(),
             created: self.created,
@@ -197,8 +181,8 @@ impl Run {
     /// All of it but its template and its steps.
     pub fn frame(&self) -> Self {
         Self {
-            template: Arc::new(self.template.empty()),
-            steps: Vec::new(),
+            template: self.template.empty().into(),
+            steps: StepRuns::default(),
             cause: self.cause.clone(),
             project: self.project.clone(),
             pipeline: self.pipeline.clone(),
@@ -214,8 +198,7 @@ impl Run {
 
     /// Positions of the steps that are not as they were in `before`, an earlier state of the same run.
     pub fn changed_since(&self, before: &Self) -> Vec<usize> {
-        let pairs = self.steps.iter().zip(&before.steps).enumerate();
-        pairs.filter(|(_, (now, before))| now != before).map(|(position, _)| position).collect()
+        self.steps.changed_since(&before.steps)
     }
 
     /// `<pipeline>/<number>`.
@@ -224,7 +207,7 @@ impl Run {
     }
 
     pub fn step(&self, name: &Name) -> Option<&StepRun> {
-        self.steps.iter().find(|step| step.name == *name)
+        self.steps.get(self.template.place(name)?)
     }
 
     /// Steps about which something is to be done now: begun, watched, or ended because the run is cancelled.
@@ -274,11 +257,11 @@ impl Run {
     pub fn apply(&mut self, step: &Name, version: u32, event: StepEvent, now: Timestamp) -> Result<()> {
         let label = self.label();
         let index = self
-            .steps
-            .iter()
-            .position(|candidate| candidate.name == *step)
+            .template
+            .place(step)
+            .filter(|place| *place < self.steps.len())
             .ok_or_else(|| Error::internal("unknown-step", format!("{label} has no step {step}")))?;
-        let retry = self.template.step(step).and_then(|step| step.retry).filter(|_| !self.cancel_requested);
+        let retry = self.template.steps[index].retry.filter(|_| !self.cancel_requested);
         let target = &mut self.steps[index];
         if target.version != version {
             return Err(Error::conflict("stale-step", format!("{label}, step {step} was changed meanwhile")));
@@ -356,16 +339,12 @@ impl Run {
     /// Makes waiting steps ready or skips them, and ends the run when nothing is left.
     pub(crate) fn follow(&mut self, now: Timestamp) {
         let template = self.template.clone();
-        let planned: HashMap<&Name, &Step> = template.steps.iter().map(|step| (&step.name, step)).collect();
-        let places: HashMap<Name, usize> =
-            self.steps.iter().enumerate().map(|(at, step)| (step.name.clone(), at)).collect();
         // Steps stand in an order in which each follows what it needs, so one pass reaches them all.
-        for index in 0..self.steps.len() {
-            if self.steps[index].state != StepState::Waiting {
+        for (index, step) in template.steps.iter().enumerate() {
+            if self.steps.get(index).is_none_or(|step| step.state != StepState::Waiting) {
                 continue;
             }
-            let Some(step) = planned.get(&self.steps[index].name) else { continue };
-            match self.what_follows(step, &places) {
+            match self.what_follows(step, index) {
                 Follows::Nothing => {}
                 Follows::Ready => self.steps[index].state = StepState::Ready,
                 Follows::Skipped(reason) => {
@@ -389,12 +368,12 @@ impl Run {
     }
 
     /// What becomes of a waiting step as those that it needs stand now.
-    fn what_follows(&self, step: &Step, places: &HashMap<Name, usize>) -> Follows {
-        let needs: Vec<_> = step.needs().iter().filter_map(|need| self.steps.get(*places.get(need)?)).collect();
-        let all_ended = needs.iter().all(|need| need.state.ended());
+    fn what_follows(&self, step: &Step, place: usize) -> Follows {
+        let needs = || self.template.needs(place).iter().filter_map(|need| self.steps.get(*need));
+        let all_ended = needs().all(|need| need.state.ended());
         match step.runs {
             Runs::OnSuccess => {
-                let blocker = needs.iter().find(|need| need.state.ended() && need.state != StepState::Succeeded);
+                let blocker = needs().find(|need| need.state.ended() && need.state != StepState::Succeeded);
                 match blocker {
                     Some(blocker) => Follows::Skipped(format!("step {} {}", blocker.name, blocker.state)),
                     None if all_ended => Follows::Ready,

@@ -146,7 +146,7 @@ impl Run {
 
     fn go_on(&mut self) {
         self.state = RunState::Running;
-        for step in &mut self.steps {
+        for step in self.steps.meant(|step| step.released) {
             step.released = false;
         }
     }
@@ -165,7 +165,8 @@ impl Run {
                     || run.template.before(&step.name).iter().any(|before| steps.contains(before)))
         };
         let all: Vec<_> = self.steps.iter().map(|step| again(self, step)).collect();
-        for (step, _) in self.steps.iter_mut().zip(all).filter(|(_, again)| *again) {
+        let mut all = all.into_iter();
+        for step in self.steps.meant(|_| all.next().unwrap_or_default()) {
             step.begin_again();
         }
         if self.state.ended() {
@@ -222,7 +223,7 @@ impl Run {
                 }
             },
         };
-        for step in self.steps.iter_mut().filter(|step| step.name == name) {
+        for step in self.steps.meant(|step| step.name == name) {
             step.released = true;
         }
         Ok(name)
@@ -262,7 +263,7 @@ impl Run {
         }
         let verb = if state == StepState::Succeeded { "approved" } else { "rejected" };
         let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-        for step in self.steps.iter_mut().filter(|step| step.name == name) {
+        for step in self.steps.meant(|step| step.name == name) {
             step.state = state;
             step.note = Some(format!("{verb} by {by}{reason}"));
             step.ended = Some(now);
@@ -292,7 +293,7 @@ impl Run {
         if *swap == Swap::default() {
             return Err(Error::invalid("swap", format!("name the runnable or the parameters that {name} should use")));
         }
-        for step in self.steps.iter_mut().filter(|step| step.name == *name) {
+        for step in self.steps.meant(|step| step.name == *name) {
             let chosen = step.swap.get_or_insert_default();
             if swap.runnable.is_some() {
                 chosen.runnable.clone_from(&swap.runnable);

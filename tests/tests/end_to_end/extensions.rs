@@ -35,6 +35,24 @@ fn a_version_that_asks_for_more_waits_for_approval_and_can_be_rolled_back() {
 }
 
 #[test]
+fn a_pipeline_says_whose_template_it_is_and_that_there_is_a_newer_one() {
+    let world = World::with_mlflow(None);
+    let newer = variant(&world, "newer", &[NEWER]);
+    let mut terminal = Terminal { world: &world, said: String::new() };
+
+    terminal.types(0, "template list");
+    terminal.types(0, "pipeline add mlflow-training --name training --input mlflow_code=code://*");
+    terminal.types(0, "pipeline show training");
+    world.fuseml(&["extension", "upgrade", "mlflow", &newer]).good();
+    terminal.types(0, "pipeline show training");
+    terminal.types(0, "pipeline update training --template mlflow-training");
+    terminal.types(0, "pipeline show training");
+    terminal.types(0, "pipeline history training");
+
+    insta::assert_snapshot!("templates", terminal.steady());
+}
+
+#[test]
 fn a_revoked_right_is_gone_at_the_next_call_and_refusals_are_shown() {
     let mlflow = Mlflow::start();
     let world = World::with_mlflow(Some(&mlflow));

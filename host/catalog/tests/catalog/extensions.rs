@@ -95,7 +95,8 @@ async fn what_something_depends_on_stays(stand: Stand) {
         .expect("tool");
     let needs_tool = version("addon", "0.1.0", "[dependencies]\ntool = \"^0.1\"", &[]);
     catalog.install_extension(&needs_tool, &instance("addon", "addon")).await.expect("addon");
-    let template = catalog.template("train").await.expect("template");
+    let (provider, template) = catalog.template("train").await.expect("template");
+    assert_eq!(provider.to_string(), "tool 0.1.0");
     let inputs = BTreeMap::from([("code".to_owned(), "code://*".to_owned())]);
     let pipeline = fuseml_domain::Pipeline::new(
         name("shop"),

@@ -165,7 +165,7 @@ async fn a_job_that_ends_at_once_is_one_transaction_and_one_that_does_not_is_see
         disk.register(codeset("c1"));
         engine.wake();
         let_it_work(&disk).await;
-        (disk.writes(), disk.runs().remove(0).steps.remove(1))
+        (disk.writes(), disk.runs().remove(0).steps[1].clone())
     };
     let writes = async |components, slow| done(components, slow, None).await.0;
     let slow_process = writes(false, true).await;

@@ -124,7 +124,7 @@ async fn what_a_built_runnable_takes_is_found_once_it_is_built() {
             assert_eq!(disk.services().len(), 1);
             continue;
         }
-        let serve = run.steps.last().expect("serve");
+        let serve = run.steps.iter().next_back().expect("serve");
         let why = serve.note.clone().expect("why");
         assert!(why.contains("`app-predictor` needs the input `model`, a model, and model://p/"), "{why}");
         assert!(why.contains("of what comes before serve fits: say it in `inputs`"), "{why}");

@@ -90,13 +90,16 @@ async fn connect(
     text: Option<&str>,
     parts: &BTreeMap<String, String>,
 ) -> fuseml_domain::Result<Connected> {
-    let template = match text {
-        Some(text) => Template::parse(text, name)?,
-        None => app.catalog.template(name).await?,
+    let (provider, template) = match text {
+        Some(text) => (None, Template::parse(text, name)?),
+        None => {
+            let (provider, template) = app.catalog.template(name).await?;
+            (Some(provider), template)
+        }
     };
     let parts = parts.iter().map(|(name, text)| Ok((name.clone(), Template::parse(text, name)?)));
     let template = app.catalog.flattened(&template, parts.collect::<fuseml_domain::Result<_>>()?).await?;
-    app.engine.connect(project, &template).await
+    Ok(Connected { provider, ..app.engine.connect(project, &template).await? })
 }
 
 /// Refuses agents that are not there; those that the pipeline had before are looked for when a job goes there.

@@ -17,10 +17,10 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use fuseml_domain::{
-    Binding, Concurrency, Connection, Descriptor, Error, EventStart, InstanceChoice, Name, Pipeline, Quota, Run,
-    RunState, Starts,
+    Binding, Concurrency, Connection, Descriptor, Error, EventStart, InstanceChoice, Name, Pipeline, Provider, Quota,
+    Run, RunState, Starts, Template,
 };
-use fuseml_server::PipelineRequest;
+use fuseml_server::{PipelineRequest, TemplateView};
 use reqwest::Method;
 use serde_json::json;
 use std::{collections::BTreeMap, process::ExitCode, time::Duration};
@@ -253,12 +253,28 @@ fn say_added(project: &Name, pipeline: &Pipeline) {
     }
 }
 
+/// Who brings the template now, if that is another version than the one that brought it.
+async fn installed(client: &Client, template: &Template, was: Option<&Provider>) -> anyhow::Result<Option<Provider>> {
+    let Some(was) = was else { return Ok(None) };
+    let installed: Vec<TemplateView> = client.get("/api/v1/templates", &[]).await?;
+    let now = installed.into_iter().find(|it| it.template.name == template.name && it.extension == was.extension);
+    let now = now.map(|it| Provider { extension: it.extension, version: it.version });
+    Ok(now.filter(|now| now != was))
+}
+
 async fn show(client: &Client, project: &Name, name: &Name, options: &Options) -> anyhow::Result<()> {
     let pipeline: Pipeline = client.get(&format!("/api/v1/projects/{project}/pipelines/{name}"), &[]).await?;
     let is_table = options.output == Format::Table;
-    let Pipeline { template, connections, .. } = &pipeline;
+    let Pipeline { template, provider, connections, .. } = &pipeline;
     if is_table {
-        eprintln!("{name} of {project}, from the template {}: {}", template.name, template.description);
+        let of = provider.as_ref().map(|provider| format!(" of {provider}")).unwrap_or_default();
+        eprintln!("{name} of {project}, from the template {}{of}: {}", template.name, template.description);
+        if let Some(newer) = installed(client, template, provider.as_ref()).await? {
+            eprintln!(
+                "There is that of {newer}: `fuseml pipeline update {name} --template {}` moves to it.",
+                template.name
+            );
+        }
     }
     options.output.print(&pipeline, |it| format!("{}\n{}", list(std::slice::from_ref(it)), steps(template)))?;
     for Connection { step, input, from } in connections.iter().filter(|_| is_table) {
