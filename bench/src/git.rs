@@ -5,7 +5,7 @@ use crate::{
     datasets::many,
     figures::{heading, line, ratio, spread},
 };
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use axum::{
     Router,
     body::Body,
@@ -14,6 +14,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::TryStreamExt as _;
+use jiff::Timestamp;
+use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -23,6 +25,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 const FILES: usize = 10_000;
 const ROUNDS: usize = 5;
+const PUSHES: usize = 30;
 
 /// What the program answers by the rules of CGI, passed on as it comes.
 async fn backend(State(folder): State<PathBuf>, request: Request) -> Response {
@@ -154,6 +157,60 @@ pub(crate) async fn measure(program: &Path) -> Result<()> {
         let (ours, theirs) = (spread(ours).median, spread(theirs).median);
         line(what, &format!("{ours:.2?}, git http-backend {theirs:.2?}: {}", ratio(ours, theirs)));
     }
+    let fuseml = |arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(["--project", "bench", "--output", "json"]).args(arguments).current_dir(folder.path());
+        output(command.env("FUSEML_DATA", &data).env("XDG_CONFIG_HOME", &data))
+    };
+    let peer = format!("{peer}/code.git");
+    git(&bare, &["init", "--quiet", "--bare", "--initial-branch", "main", "code.git"])?;
+    git(&bare.join("code.git"), &["config", "http.receivepack", "true"])?;
+    let (ours, at) = (format!("{ours_url}/git/bench/app.git"), folder.path());
+    tokio::task::block_in_place(|| first_steps(fuseml, at, &ours, &peer))?;
     serving.abort();
+    Ok(())
+}
+
+/// Pushes to where each starts a run, and where nothing follows.
+fn first_steps(fuseml: impl Fn(&[&str]) -> Result<String>, folder: &Path, ours: &str, peer: &str) -> Result<()> {
+    const RUNNABLE: &str =
+        "{schema_version: 1, name: look, kind: look, command: ['true'], inputs: {code: {kind: codeset}}}";
+    const TEMPLATE: &str = "{schema_version: 1, name: look, description: looks, inputs: {code: {kind: codeset}},
+        steps: {look: {run: {kind: look}, inputs: {code: '${inputs.code}'}, reuse: off}}}";
+    for (file, text) in [("runnable.yaml", RUNNABLE), ("look.yaml", TEMPLATE)] {
+        std::fs::write(folder.join(file), text)?;
+    }
+    fuseml(&["runnable", "register", "runnable.yaml"])?;
+    fuseml(&["pipeline", "add", "look.yaml", "--name", "look", "--input", "code=code://bench/app"])?;
+    let source = folder.join("app");
+    std::fs::create_dir(&source)?;
+    git(&source, &["init", "--quiet", "--initial-branch", "main", "."])?;
+    let (mut until, mut plain) = (Vec::new(), Vec::new());
+    for number in 1..=PUSHES {
+        std::fs::write(source.join("train.py"), number.to_string())?;
+        git(&source, &["add", "--all"])?;
+        git(&source, &["commit", "--quiet", "--message", "next"])?;
+        plain.push(git(&source, &["push", "--quiet", peer, "HEAD:refs/heads/main"])?);
+        let begun = Timestamp::now();
+        git(&source, &["push", "--quiet", ours, "HEAD:refs/heads/main"])?;
+        let started = loop {
+            let run = fuseml(&["run", "show", &format!("look/{number}")]).unwrap_or_default();
+            let run: Value = serde_json::from_str(&run).unwrap_or_default();
+            if let Some(started) = run["steps"][0]["started"].as_str() {
+                break started.parse::<Timestamp>()?;
+            }
+            ensure!(begun.duration_until(Timestamp::now()).as_secs() < 30, "push {number} starts nothing");
+        };
+        until.push(Duration::try_from(started.duration_since(begun))?);
+    }
+    let (until, plain) = (spread(until), spread(plain));
+    let more = until.median.saturating_sub(plain.median);
+    line(
+        &format!("{PUSHES} pushes of one file until the first step begins"),
+        &format!(
+            "{:.1?}, p99 {:.1?}; git http-backend's push alone {:.1?}: {more:.1?} more (goal 50 ms)",
+            until.median, until.p99, plain.median
+        ),
+    );
     Ok(())
 }

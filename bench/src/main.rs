@@ -58,8 +58,8 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("engine") {
         chain::measure(&program).await?;
-        again::measure(&program, &orchestrators, &dvc).await?;
         takeover::measure(&program, &postgres.to_string_lossy()).await?;
+        again::measure(&program, &orchestrators, &dvc).await?;
         peers::measure(&orchestrators, &dvc)?;
     }
     if wanted("artifacts") {

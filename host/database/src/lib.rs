@@ -74,6 +74,8 @@ impl Database {
             Error::unavailable("database", format!("the database {place} cannot be opened: {error}"))
         };
         let options = AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(BUSY);
+        // A file is there; a server may have been started again.
+        let options = options.test_before_acquire(dialect == Dialect::Postgres);
         let options = options.after_connect(move |connection, _| {
             Box::pin(async move {
                 if dialect == Dialect::Sqlite {

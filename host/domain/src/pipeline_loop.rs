@@ -155,17 +155,19 @@ impl<'a, 'n, F: Fn(&Name) -> Option<(Kind, Name)>> Results<'a, 'n, F> {
             return Some(made_of.clone());
         }
         let kind = self.kind_of_output(step, output);
-        let named = |of: Option<(Kind, &Name)>, kind| result_name(of, &self.pipeline.name, kind, output).ok();
+        let named = |of, kind| result_name(of, &self.pipeline.name, kind, output).ok();
+        // For which kind is asked does not matter where it is made of nothing, or of its like.
+        let any = Kind::Dataset;
         if made_of.is_empty() {
-            // Of any kind it is called as the pipeline.
-            return Some(vec![(kind, named(None, kind.unwrap_or(Kind::Dataset))?)]);
+            return Some(vec![(kind, named(None, any)?)]);
         }
         let mut names = Names::new();
         for (of, name) in made_of {
-            if of.zip(kind).is_none_or(|(of, kind)| of == kind) {
-                names.push((kind.or(*of), named(Some((Kind::Dataset, name)), Kind::Dataset)?));
+            let both = of.zip(kind);
+            if both.is_none_or(|(of, kind)| of == kind) {
+                names.push((kind.or(*of), named(Some((any, name)), any)?));
             }
-            if of.zip(kind).is_none_or(|(of, kind)| of != kind) {
+            if both.is_none_or(|(of, kind)| of != kind) {
                 names.push((kind, name.clone()));
             }
         }

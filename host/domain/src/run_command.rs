@@ -164,9 +164,8 @@ impl Run {
                 && (steps.contains(&step.name)
                     || run.template.before(&step.name).iter().any(|before| steps.contains(before)))
         };
-        let all: Vec<_> = self.steps.iter().map(|step| again(self, step)).collect();
-        let mut all = all.into_iter();
-        for step in self.steps.meant(|_| all.next().unwrap_or_default()) {
+        let all: BTreeSet<_> = self.steps.iter().filter(|step| again(self, step)).map(|it| it.name.clone()).collect();
+        for step in self.steps.meant(|step| all.contains(&step.name)) {
             step.begin_again();
         }
         if self.state.ended() {
