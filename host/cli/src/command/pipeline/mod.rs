@@ -271,7 +271,7 @@ async fn show(client: &Client, project: &Name, name: &Name, options: &Options) -
         eprintln!("{name} of {project}, from the template {}{of}: {}", template.name, template.description);
         if let Some(newer) = installed(client, template, provider.as_ref()).await? {
             eprintln!(
-                "There is that of {newer}: `fuseml pipeline update {name} --template {}` moves to it.",
+                "{newer} is installed by now: `fuseml pipeline update {name} --template {}` moves to its template.",
                 template.name
             );
         }
