@@ -86,6 +86,12 @@ fn git(folder: &Path, arguments: &[&str]) -> Result<Duration> {
     Ok(begun.elapsed())
 }
 
+/// One that the peer lets be pushed to.
+fn repository(bare: &Path, name: &str) -> Result<()> {
+    git(bare, &["init", "--quiet", "--bare", "--initial-branch", "main", name])?;
+    git(&bare.join(name), &["config", "http.receivepack", "true"]).map(drop)
+}
+
 struct Times {
     push: Vec<Duration>,
     again: Vec<Duration>,
@@ -142,8 +148,7 @@ pub(crate) async fn measure(program: &Path) -> Result<()> {
     let (mut ours, mut theirs) = (Times::new(), Times::new());
     for round in 0..ROUNDS {
         let name = format!("code{round}.git");
-        git(&bare, &["init", "--quiet", "--bare", "--initial-branch", "main", &name])?;
-        git(&bare.join(&name), &["config", "http.receivepack", "true"])?;
+        repository(&bare, &name)?;
         let (peer, at) = (format!("{peer}/{name}"), folder.path().to_owned());
         theirs = tokio::task::spawn_blocking(move || theirs.round(&at, &peer, round).map(|()| theirs)).await??;
         let (url, at) = (format!("{ours_url}/git/bench/{name}"), folder.path().to_owned());
@@ -163,8 +168,7 @@ pub(crate) async fn measure(program: &Path) -> Result<()> {
         output(command.env("FUSEML_DATA", &data).env("XDG_CONFIG_HOME", &data))
     };
     let peer = format!("{peer}/code.git");
-    git(&bare, &["init", "--quiet", "--bare", "--initial-branch", "main", "code.git"])?;
-    git(&bare.join("code.git"), &["config", "http.receivepack", "true"])?;
+    repository(&bare, "code.git")?;
     let (ours, at) = (format!("{ours_url}/git/bench/app.git"), folder.path());
     tokio::task::block_in_place(|| first_steps(fuseml, at, &ours, &peer))?;
     serving.abort();

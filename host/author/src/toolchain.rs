@@ -138,13 +138,13 @@ impl Toolchain {
         if let Way::Debian { .. } = &self.way {
             build.arg("-Zbuild-std=std,panic_abort");
         }
-        run(build.env("CARGO_ENCODED_RUSTFLAGS", self.flags()?))?;
+        run(build.env("CARGO_ENCODED_RUSTFLAGS", self.flags(workspace)?))?;
         Ok(target.join(self.target.triple()).join("release"))
     }
 
-    fn flags(&self) -> Result<OsString> {
+    fn flags(&self, workspace: &Path) -> Result<OsString> {
         let mut flags: Vec<OsString> = Vec::new();
-        for (folder, name) in renamed()? {
+        for (folder, name) in renamed(workspace)? {
             let mut flag = OsString::from("--remap-path-prefix=");
             flag.push(folder);
             flag.push("=");
@@ -162,10 +162,11 @@ impl Toolchain {
 
 /// Paths of this machine end up in panic messages; renamed, two machines make the same bytes. Those of the workspace's own
 /// files are relative, and every workspace has the same flags, without which nothing could be shared.
-fn renamed() -> Result<Vec<(PathBuf, &'static str)>> {
+fn renamed(workspace: &Path) -> Result<Vec<(PathBuf, &'static str)>> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
-    let mut renamed: Vec<_> = shared_builds().map(|shared| (shared, "/builds")).into_iter().collect();
+    let own = || (workspace.to_owned(), "/extension");
+    let mut renamed = vec![shared_builds().map_or_else(own, |shared| (shared, "/builds"))];
     // The folders in it are named after where the packages come from, which differs between machines.
     if let Some(sources) = home.map(|home| home.join("registry/src")).filter(|sources| sources.is_dir()) {
         renamed.extend(sorted_entries(&sources)?.into_iter().map(|folder| (folder, "/packages")));

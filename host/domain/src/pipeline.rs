@@ -40,7 +40,7 @@ pub struct Pipeline {
     pub name: Name,
     /// The version it was attached with: later versions of the template do not change it.
     pub template: Template,
-    /// Whose template it is; nobody's where it was given as a text.
+    /// Whose template it is; `None` where it was given as a text, or before that was noted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
     pub inputs: IndexMap<Name, Binding>,

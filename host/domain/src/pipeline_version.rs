@@ -138,8 +138,9 @@ impl Pipeline {
             found.push(format!("the template was {}, is {}", old.name, new.name));
         }
         if before.provider != self.provider {
-            let shown = |of: &Self| of.provider.as_ref().map_or_else(|| "a file".to_owned(), ToString::to_string);
-            found.push(format!("it was of {}, is of {}", shown(before), shown(self)));
+            let nobody = || "no extension that is known".to_owned();
+            let shown = |of: &Self| of.provider.as_ref().map_or_else(nobody, ToString::to_string);
+            found.push(format!("the template came from {}, comes from {}", shown(before), shown(self)));
         }
         let names: BTreeSet<_> = old.steps.iter().chain(&new.steps).map(|step| &step.name).collect();
         for name in names {

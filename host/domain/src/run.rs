@@ -119,7 +119,7 @@ impl Run {
             self.debounced = Some(like.to_owned());
             let begins = self.created.saturating_add(pause).unwrap_or(Timestamp::MAX);
             self.began = Some(begins);
-            for step in self.steps.meant(|step| step.state == StepState::Ready) {
+            for step in self.steps.filter_mut(|step| step.state == StepState::Ready) {
                 step.not_before = Some(begins);
             }
         }

@@ -146,7 +146,7 @@ impl Run {
 
     fn go_on(&mut self) {
         self.state = RunState::Running;
-        for step in self.steps.meant(|step| step.released) {
+        for step in self.steps.filter_mut(|step| step.released) {
             step.released = false;
         }
     }
@@ -165,7 +165,7 @@ impl Run {
                     || run.template.before(&step.name).iter().any(|before| steps.contains(before)))
         };
         let all: BTreeSet<_> = self.steps.iter().filter(|step| again(self, step)).map(|it| it.name.clone()).collect();
-        for step in self.steps.meant(|step| all.contains(&step.name)) {
+        for step in self.steps.filter_mut(|step| all.contains(&step.name)) {
             step.begin_again();
         }
         if self.state.ended() {
@@ -222,7 +222,7 @@ impl Run {
                 }
             },
         };
-        for step in self.steps.meant(|step| step.name == name) {
+        for step in self.steps.filter_mut(|step| step.name == name) {
             step.released = true;
         }
         Ok(name)
@@ -262,7 +262,7 @@ impl Run {
         }
         let verb = if state == StepState::Succeeded { "approved" } else { "rejected" };
         let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-        for step in self.steps.meant(|step| step.name == name) {
+        for step in self.steps.filter_mut(|step| step.name == name) {
             step.state = state;
             step.note = Some(format!("{verb} by {by}{reason}"));
             step.ended = Some(now);
@@ -292,7 +292,7 @@ impl Run {
         if *swap == Swap::default() {
             return Err(Error::invalid("swap", format!("name the runnable or the parameters that {name} should use")));
         }
-        for step in self.steps.meant(|step| step.name == *name) {
+        for step in self.steps.filter_mut(|step| step.name == *name) {
             let chosen = step.swap.get_or_insert_default();
             if swap.runnable.is_some() {
                 chosen.runnable.clone_from(&swap.runnable);

@@ -28,17 +28,13 @@ impl StepRuns {
         self.0.get(position).map(Arc::as_ref)
     }
 
-    pub fn get_mut(&mut self, position: usize) -> Option<&mut StepRun> {
-        self.0.get_mut(position).map(Arc::make_mut)
-    }
-
     pub fn iter(&self) -> Steps<'_> {
         self.0.iter().map(Arc::as_ref)
     }
 
-    /// Those that are meant, to be changed.
-    pub fn meant(&mut self, mut is_meant: impl FnMut(&StepRun) -> bool) -> impl Iterator<Item = &mut StepRun> {
-        self.0.iter_mut().filter(move |step| is_meant(step)).map(Arc::make_mut)
+    /// Only these are copied, to be changed.
+    pub fn filter_mut(&mut self, mut wanted: impl FnMut(&StepRun) -> bool) -> impl Iterator<Item = &mut StepRun> {
+        self.0.iter_mut().filter(move |step| wanted(step)).map(Arc::make_mut)
     }
 
     /// Positions of those that are not as they were.

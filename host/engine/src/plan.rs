@@ -268,7 +268,7 @@ fn current(run: &Run, name: &Name) -> Result<StepRun> {
 
 fn set(run: &mut Run, name: &Name, state: StepState, outputs: BTreeMap<String, Value>) {
     debug_assert_eq!(run.state, RunState::Running);
-    if let Some(step) = run.steps.meant(|step| step.name == *name).next() {
+    if let Some(step) = run.steps.filter_mut(|step| step.name == *name).next() {
         step.state = state;
         step.outputs = outputs;
     }

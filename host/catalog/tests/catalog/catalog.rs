@@ -137,8 +137,9 @@ async fn a_settled_event_starts_nothing_again_even_after_reopening(stand: Stand)
     let following = catalog.following(&code.address, &code.id).await.expect("following");
     assert!(following.is_quiet() && !following.is_settled(), "its run goes on");
     let before = catalog.run(started[0].id).await.expect("run");
-    let (step, now) = (before.steps[0].name.clone(), Timestamp::now());
-    let after = before.after(&step, before.steps[0].version, [(StepEvent::Cancelled, now)]).expect("next");
+    let staged = StepEvent::Staged { workload: "w".to_owned(), runnable: None, note: None, reuse: None };
+    let step = &before.steps[0];
+    let after = before.after(&step.name, step.version, [(staged, Timestamp::now())]).expect("next");
     catalog.save(&Change::of(&before, after)).await.expect("save");
     assert_ne!(catalog.following(&code.address, &code.id).await.expect("following"), following, "it moved");
 }
