@@ -74,8 +74,8 @@ impl port::Catalog for Catalog {
         self.runs_that_left(limit).await
     }
 
-    async fn nothing_left(&self, run: &Run) -> Result<()> {
-        self.nothing_left_of(run).await
+    async fn nothing_left(&self, runs: &[(Uuid, u64)]) -> Result<()> {
+        self.nothing_left_of(runs).await
     }
 
     async fn first_open_run(&self, project: &Name, pipeline: &Name) -> Result<Option<Run>> {

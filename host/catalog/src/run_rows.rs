@@ -58,7 +58,7 @@ pub(crate) async fn insert(connection: &mut AnyConnection, run: &Run, server: &s
     .bind(digest)
     .bind(i64::from(run.quota.is_some()))
     .bind(server)
-    .bind(leaves(run))
+    .bind(i64::from(run.leaves()))
     .execute(&mut *connection)
     .await
     .map_err(failed)?;
@@ -85,7 +85,7 @@ pub(crate) async fn update(
     .bind(run.id.to_string())
     .bind(run.revision.cast_signed() - 1)
     .bind(holder)
-    .bind(leaves(run))
+    .bind(i64::from(run.leaves()))
     .execute(&mut *connection)
     .await
     .map_err(failed)?;
@@ -93,11 +93,6 @@ pub(crate) async fn update(
         return Err(overtaken(connection, run, holder).await?);
     }
     put_steps(connection, run, changed).await
-}
-
-/// Whether steps may leave for each other what has to be removed once it has ended.
-fn leaves(run: &Run) -> i64 {
-    i64::from(run.template.steps.iter().any(|step| step.anonymous))
 }
 
 /// Why a run could not be saved.

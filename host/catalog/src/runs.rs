@@ -148,25 +148,33 @@ impl Catalog {
 
     /// Runs that ended and may have left something.
     pub(crate) async fn runs_that_left(&self, limit: u32) -> Result<Vec<Run>> {
-        let rows: Vec<RunRow> = sqlx::query_as(select_runs!(
-            "WHERE r.leaves = 1 AND r.state IN ('succeeded', 'failed', 'cancelled') ORDER BY r.id LIMIT $1"
-        ))
-        .bind(i64::from(limit))
-        .fetch_all(&self.database.pool)
-        .await
-        .map_err(failed)?;
+        let text = format!(
+            select_runs!(
+                "WHERE r.leaves = 1 AND r.state IN ('succeeded', 'failed', 'cancelled') AND (server = $1 OR {})
+                 ORDER BY r.id LIMIT $2"
+            ),
+            self.of_no_server()
+        );
+        let rows: Vec<RunRow> = sqlx::query_as(sqlx::AssertSqlSafe(text))
+            .bind(&*self.server)
+            .bind(i64::from(limit))
+            .fetch_all(&self.database.pool)
+            .await
+            .map_err(failed)?;
         runs_of(rows)
     }
 
-    /// What a run left is removed, unless it goes on since.
-    pub(crate) async fn nothing_left_of(&self, run: &Run) -> Result<()> {
+    /// What runs left is removed, unless they went on since.
+    pub(crate) async fn nothing_left_of(&self, runs: &[(Uuid, u64)]) -> Result<()> {
         let mut transaction = self.database.write().await?;
-        sqlx::query("UPDATE runs SET leaves = 0 WHERE id = $1 AND revision = $2")
-            .bind(run.id.to_string())
-            .bind(run.revision.cast_signed())
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
+        for (id, revision) in runs {
+            sqlx::query("UPDATE runs SET leaves = 0 WHERE id = $1 AND revision = $2")
+                .bind(id.to_string())
+                .bind(revision.cast_signed())
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        }
         transaction.commit().await.map_err(failed)
     }
 

@@ -450,10 +450,11 @@ pub trait Catalog: Send + Sync {
     async fn last_input(&self, project: &Name, pipeline: &Name, input: &Name, name: &Name) -> Result<Option<Address>>;
     async fn run(&self, id: uuid::Uuid) -> Result<crate::Run>;
     async fn open_runs(&self) -> Result<Vec<crate::Run>>;
-    /// Runs that ended and may have left anonymous results in the local space of their agents.
+    /// Runs of this server, and of those that are dead, that ended and may have left something with their agents, the
+    /// oldest first.
     async fn left_behind(&self, limit: u32) -> Result<Vec<crate::Run>>;
-    /// They are removed.
-    async fn nothing_left(&self, run: &crate::Run) -> Result<()>;
+    /// Nothing is left of these runs as of their revisions; one that went on since may leave something again.
+    async fn nothing_left(&self, runs: &[(uuid::Uuid, u64)]) -> Result<()>;
     /// The first open run of a pipeline.
     async fn first_open_run(&self, project: &Name, pipeline: &Name) -> Result<Option<crate::Run>>;
     /// Carries out what a person tells a run.

@@ -1,7 +1,7 @@
 //! What steps make for others of their run alone: it stays where it lies, and goes when the run has ended (S76-S78).
 
 use crate::{
-    Engine, Ports,
+    Ports,
     driver::{Driver, Outcome},
     work::{self, Job, Maker},
 };
@@ -77,27 +77,4 @@ pub(crate) async fn behind_all(
         all.extend(behind(ports, run, step, slot, artifact).await?);
     }
     Ok(all)
-}
-
-/// Removes what steps of a run that has ended left for each other (S76). What a server did not live to remove another does.
-pub(crate) async fn tidy(engine: &Engine, run: &Run) {
-    let mut is_all = true;
-    let left = |step: &&StepRun| run.template.step(&step.name).is_some_and(|step| step.anonymous);
-    let mut any = false;
-    for step in run.steps.iter().filter(left) {
-        any = true;
-        let tries = step.earlier.iter().filter_map(|it| it.workload.as_ref()).chain(&step.workload);
-        for key in tries {
-            if let Err(error) = engine.ports.agent.tidy(key).await {
-                tracing::warn!(%key, %error, "what was anonymous could not be removed; trying again");
-                is_all = false;
-            }
-        }
-    }
-    if any
-        && is_all
-        && let Err(error) = engine.ports.catalog.nothing_left(run).await
-    {
-        tracing::warn!(run = %run.label(), %error, "that nothing is left of it could not be noted");
-    }
 }

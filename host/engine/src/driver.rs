@@ -4,7 +4,8 @@
 //! after a crash begins with the state that the catalog holds.
 
 use crate::{
-    Engine, anonymous, build, calling, choice, condition, keeping,
+    Engine, build, calling, choice, condition, keeping,
+    leftovers::{self, Removed},
     pool::Share,
     prepare, reuse, service, sprint, waiting,
     work::{self, Job},
@@ -40,6 +41,7 @@ pub(crate) struct Driver {
     /// move meanwhile.
     saving: Mutex<()>,
     told: Told,
+    removed: Removed,
 }
 
 /// How a driver learns of what people told its run.
@@ -73,7 +75,13 @@ impl From<StepEvent> for Outcome {
 impl Driver {
     pub(crate) fn new(engine: Arc<Engine>, run: Run, told: Told) -> Self {
         told.revision.store(run.revision, Ordering::Relaxed);
-        Self { engine, run: std::sync::Mutex::new(Arc::new(run)), saving: Mutex::new(()), told }
+        Self {
+            engine,
+            run: std::sync::Mutex::new(Arc::new(run)),
+            saving: Mutex::new(()),
+            told,
+            removed: Removed::default(),
+        }
     }
 
     /// Returns once the run has ended, or is another server's.
@@ -92,7 +100,7 @@ impl Driver {
             }
             if is_over && advancing.is_empty() {
                 if run.state.ended() {
-                    anonymous::tidy(&self.engine, &run).await;
+                    leftovers::clear(&self.engine, run.clone(), self.removed.clone());
                     tracing::info!(run = %run.label(), project = %run.project, state = %run.state, "run ended");
                 }
                 return;
@@ -323,7 +331,10 @@ impl Driver {
                     }
                     self.engine.moved(&change.run);
                     self.know(change.run);
-                    self.tidy(&before, step, &outcome.event);
+                    let action = before.template.step(&step.name).map(|step| &step.action);
+                    if ends_workload(&outcome.event, action) {
+                        self.removed.remove(&self.engine.ports.agent, key_of(&before, step));
+                    }
                     return Ok(());
                 }
                 // What it gives somebody cannot be given, such as one label too many: that is the step's failure.
@@ -346,20 +357,6 @@ impl Driver {
                 tracing::error!(artifact = %mark.artifact.address, %tag, %error, "a registry's clients do not see a tag");
             }
         }
-    }
-
-    /// Lets the agent remove what a step's workload worked with. Nobody waits for that.
-    fn tidy(&self, run: &Run, step: &StepRun, event: &StepEvent) {
-        let action = run.template.step(&step.name).map(|step| &step.action);
-        if !ends_workload(event, action) {
-            return;
-        }
-        let (agent, key) = (self.engine.ports.agent.clone(), key_of(run, step));
-        tokio::spawn(async move {
-            if let Err(error) = agent.tidy(&key).await {
-                tracing::warn!(%key, %error, "what a workload worked with could not be removed");
-            }
-        });
     }
 }
 

@@ -176,7 +176,7 @@ impl Catalog for ForeseenCatalog {
         saves_nothing()
     }
 
-    async fn nothing_left(&self, _run: &Run) -> Result<()> {
+    async fn nothing_left(&self, _runs: &[(Uuid, u64)]) -> Result<()> {
         saves_nothing()
     }
 

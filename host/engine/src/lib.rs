@@ -15,6 +15,7 @@ mod delivery;
 mod driver;
 mod foresight;
 mod keeping;
+mod leftovers;
 mod location;
 mod plan;
 mod pool;
@@ -114,6 +115,7 @@ pub struct Engine {
     others: AtomicUsize,
     /// Fetching, registering and copying share the disk and the network.
     keeping: Semaphore,
+    leftovers: leftovers::Leftovers,
     stopping: CancellationToken,
 }
 
@@ -133,6 +135,7 @@ impl Engine {
             gone: Notify::new(),
             others: AtomicUsize::new(0),
             keeping: Semaphore::new(keeping::AT_ONCE),
+            leftovers: leftovers::Leftovers::default(),
             stopping: CancellationToken::new(),
         });
         engine.others.store(engine.ports.replicas.renew().await?, Ordering::Relaxed);

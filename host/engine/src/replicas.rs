@@ -1,15 +1,12 @@
 //! Servers beside this one on the same catalog: each drives the runs that it holds, and takes over those of who died.
 
-use crate::{Engine, anonymous};
-use fuseml_domain::{Error, Result, Run, Signal};
+use crate::{Engine, leftovers};
+use fuseml_domain::{Result, Run, Signal};
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
 };
 use uuid::Uuid;
-
-/// Runs tidied up after in one look.
-const TOGETHER: u32 = 100;
 
 /// Renews this server's lease, looks after what it holds, and hears what others tell, for ever. Nothing that takes long
 /// stands before a renewal.
@@ -59,10 +56,7 @@ async fn look(engine: &Arc<Engine>) {
             take_up(engine, taken).await;
             check_drivers(engine).await?;
             begin_stuck(engine).await?;
-            for run in engine.ports.catalog.left_behind(TOGETHER).await? {
-                anonymous::tidy(engine, &run).await;
-            }
-            Ok::<_, Error>(())
+            leftovers::look(engine).await
         };
         if let Err(error) = looked.await {
             tracing::error!(%error, "what this server drives could not be looked at; trying again");

@@ -42,8 +42,11 @@ pub fn pipeline(text: &str, input: &str, selector: &str) -> Pipeline {
 /// A server after all others are gone, which looks for no others.
 pub async fn server(disk: &Arc<Disk>, agent: &Arc<MemoryAgent>, crash: Crash) -> Option<Arc<Engine>> {
     disk.records().living.clear();
-    start_server(disk, agent, crash, Duration::from_secs(3600)).await
+    start_server(disk, agent, crash, BEAT).await
 }
+
+/// Between two looks of a server that is alone.
+pub const BEAT: Duration = Duration::from_secs(3600);
 
 /// A server beside those that are there.
 pub async fn server_beside(disk: &Arc<Disk>, agent: &Arc<MemoryAgent>, crash: Crash) -> Option<Arc<Engine>> {
@@ -130,8 +133,8 @@ struct Records {
     living: BTreeSet<usize>,
     asleep: BTreeSet<usize>,
     trees: HashMap<Digest, Tree>,
-    /// Runs of which nothing anonymous is left.
-    tidied: BTreeSet<Uuid>,
+    /// Runs of which nothing is left, and at which revision.
+    clear: BTreeSet<(Uuid, u64)>,
     /// How often a server tried to save what another had taken over.
     lost: usize,
     dead: BTreeSet<usize>,
@@ -558,16 +561,16 @@ impl port::Catalog for MemoryCatalog {
     }
 
     async fn left_behind(&self, _: u32) -> Result<Vec<Run>> {
-        let is_anonymous = |run: &Run| run.template.steps.iter().any(|step| step.anonymous);
         self.read(|records| {
-            let left = |run: &&Run| run.state.ended() && is_anonymous(run) && !records.tidied.contains(&run.id);
+            let is_noted = |run: &Run| records.clear.contains(&(run.id, run.revision));
+            let left = |run: &&Run| run.state.ended() && run.leaves() && !is_noted(run);
             Some(records.runs.iter().filter(left).cloned().collect())
         })
     }
 
-    async fn nothing_left(&self, run: &Run) -> Result<()> {
+    async fn nothing_left(&self, runs: &[(Uuid, u64)]) -> Result<()> {
         self.write(|records| {
-            records.tidied.insert(run.id);
+            records.clear.extend(runs);
             Ok(())
         })
         .await

@@ -83,6 +83,12 @@ async fn one_death_and_the_next(jobs: Jobs) {
             assert_eq!(agent.begun().len(), 3, "{crash:?}: {:?}", agent.begun());
             assert_eq!(disk.artifacts(Kind::Model).len(), 1, "{crash:?}");
             assert_eq!(disk.services().len(), 1, "{crash:?}");
+            // Who died after the end of a step is followed by another's look.
+            tokio::time::sleep(memory::BEAT).await;
+            let_it_work(&disk).await;
+            let mut left = agent.begun();
+            left.retain(|key| !key.ends_with(".serve") && !agent.tidied().contains(key));
+            assert!(left.is_empty(), "{jobs:?}, {crash:?}: {left:?}");
         }
     }
 }
