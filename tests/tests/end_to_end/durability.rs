@@ -187,7 +187,7 @@ fn pushed_while(world: &mut World, number: usize, dies: impl FnOnce(&mut World))
     address.trim().to_owned()
 }
 
-/// Every push has its run, every run went well, every job began once, and all that was made is there.
+/// Every push has its run, every run went well, every job began once, all that was made is there and nothing else is.
 fn nothing_lost_and_nothing_twice(world: &World, marks: &Path, mut acknowledged: Vec<String>, how: &str) {
     let runs = || world.json(&["run", "list", "--limit", "1000"]).as_array().expect("runs").clone();
     until("every push has its run, and each has ended", || {
@@ -213,6 +213,9 @@ fn nothing_lost_and_nothing_twice(world: &World, marks: &Path, mut acknowledged:
     places.dedup();
     let jobs = acknowledged.len() * JOBS;
     assert_eq!((places.len(), begun), (jobs, jobs), "each job began once, {how}");
+    until(&format!("nothing is left of what jobs worked with, {how}"), || {
+        places.iter().all(|place| !Path::new(place).exists())
+    });
     for run in &runs {
         for step in run["steps"].as_array().expect("steps") {
             for made in step["outputs"].as_object().expect("outputs").values() {
