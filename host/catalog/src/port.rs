@@ -94,8 +94,8 @@ impl port::Catalog for Catalog {
         self.results_of(project, pipeline, step, limit).await
     }
 
-    async fn save(&self, change: &Change) -> Result<()> {
-        self.save_change(change).await
+    async fn save(&self, changes: &[&Change]) -> Result<()> {
+        self.save_changes(changes).await
     }
 
     async fn has_project(&self, project: &Name) -> Result<()> {

@@ -65,13 +65,14 @@ pub(crate) async fn insert(connection: &mut AnyConnection, run: &Run, server: &s
     put_steps(connection, run, 0..run.steps.len()).await
 }
 
-/// Saves a run that is exactly one transition newer than the stored one; for its driver, if that still holds it.
+/// Saves a run where the stored one is `before`; for its driver, if that still holds it.
 ///
 /// # Errors
 /// `conflict` (`stale-run`) when it is not, (`lease-lost`) when another server holds it by now.
 pub(crate) async fn update(
     connection: &mut AnyConnection,
     run: &Run,
+    before: u64,
     holder: Option<&str>,
     changed: impl IntoIterator<Item = usize>,
 ) -> Result<()> {
@@ -83,7 +84,7 @@ pub(crate) async fn update(
     .bind(run.revision.cast_signed())
     .bind(to_json(&run.frame())?)
     .bind(run.id.to_string())
-    .bind(run.revision.cast_signed() - 1)
+    .bind(before.cast_signed())
     .bind(holder)
     .bind(i64::from(run.leaves()))
     .execute(&mut *connection)

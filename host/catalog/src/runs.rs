@@ -14,6 +14,7 @@ use fuseml_domain::{
 };
 use jiff::Timestamp;
 use sqlx::AnyConnection;
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// Which runs to list.
@@ -191,38 +192,16 @@ impl Catalog {
         row.map(run_of).transpose()
     }
 
-    pub(crate) async fn save_change(&self, change: &Change) -> Result<()> {
+    /// Transitions of one run that follow each other.
+    pub(crate) async fn save_changes(&self, changes: &[&Change]) -> Result<()> {
+        let (Some(first), Some(last)) = (changes.first(), changes.last()) else { return Ok(()) };
         let mut transaction = self.database.write().await?;
-        let run = &change.run;
-        run_rows::update(&mut transaction, run, Some(&self.server), change.changed.iter().copied()).await?;
-        insert_event(&mut transaction, run).await?;
-        let id = run.id.to_string();
-        let cause = if change.held { Cause::Sweep(&id) } else { Cause::Run(&id) };
-        artifacts::insert(&mut transaction, &change.artifacts, cause).await?;
-        for artifact in &change.released {
-            artifacts::release(&mut transaction, artifact).await?;
-        }
-        for mark in &change.marks {
-            references::mark(&mut transaction, mark, &id).await?;
-        }
-        insert_participations(&mut transaction, &id, &change.lineage).await?;
-        if let Some(build) = &change.build {
-            sqlx::query(
-                "INSERT INTO builds (project, codeset, document) VALUES ($1, $2, $3) \
-                 ON CONFLICT (project, codeset) DO UPDATE SET document = excluded.document",
-            )
-            .bind(&*run.project)
-            .bind(&*build.codeset.name)
-            .bind(to_json(build)?)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        }
-        if let Some(service) = &change.service {
-            services::put(&mut transaction, service).await?;
-        }
-        if let Some(result) = &change.result {
-            results::put(&mut transaction, &run.project, result).await?;
+        let changed: BTreeSet<usize> = changes.iter().flat_map(|change| change.changed.iter().copied()).collect();
+        let before = first.run.revision - 1;
+        run_rows::update(&mut transaction, &last.run, before, Some(&self.server), changed).await?;
+        insert_events(&mut transaction, changes.iter().map(|change| &change.run)).await?;
+        for change in changes {
+            insert_made(&mut transaction, change).await?;
         }
         transaction.commit().await.map_err(failed)
     }
@@ -252,6 +231,39 @@ impl Catalog {
 
 pub(crate) fn read_id(text: &str) -> Result<Uuid> {
     text.parse().map_err(|_| Error::internal("document", "a record of the catalog has a damaged id"))
+}
+
+/// What a transition brings besides itself.
+async fn insert_made(connection: &mut AnyConnection, change: &Change) -> Result<()> {
+    let (run, id) = (&change.run, change.run.id.to_string());
+    let cause = if change.held { Cause::Sweep(&id) } else { Cause::Run(&id) };
+    artifacts::insert(&mut *connection, &change.artifacts, cause).await?;
+    for artifact in &change.released {
+        artifacts::release(&mut *connection, artifact).await?;
+    }
+    for mark in &change.marks {
+        references::mark(&mut *connection, mark, &id).await?;
+    }
+    insert_participations(&mut *connection, &id, &change.lineage).await?;
+    if let Some(build) = &change.build {
+        sqlx::query(
+            "INSERT INTO builds (project, codeset, document) VALUES ($1, $2, $3) \
+             ON CONFLICT (project, codeset) DO UPDATE SET document = excluded.document",
+        )
+        .bind(&*run.project)
+        .bind(&*build.codeset.name)
+        .bind(to_json(build)?)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+    }
+    if let Some(service) = &change.service {
+        services::put(&mut *connection, service).await?;
+    }
+    if let Some(result) = &change.result {
+        results::put(&mut *connection, &run.project, result).await?;
+    }
+    Ok(())
 }
 
 /// Open runs of a pipeline, oldest first.
@@ -327,7 +339,7 @@ pub(crate) async fn insert_run(
             note_input(&mut *connection, &run, input, address).await?;
         }
     }
-    insert_event(connection, &run).await?;
+    insert_events(connection, [&run]).await?;
     started.runs.push(run);
     Ok(None)
 }
@@ -404,26 +416,31 @@ async fn note_input(connection: &mut AnyConnection, run: &Run, input: &Name, add
 
 /// Saves what somebody beside its driver made of a run, with its event.
 async fn update_run(connection: &mut AnyConnection, run: &Run, changed: impl IntoIterator<Item = usize>) -> Result<()> {
-    run_rows::update(&mut *connection, run, None, changed).await?;
-    insert_event(connection, run).await
+    run_rows::update(&mut *connection, run, run.revision - 1, None, changed).await?;
+    insert_events(connection, [run]).await
 }
 
-async fn insert_event(connection: &mut AnyConnection, run: &Run) -> Result<()> {
+/// Each transition that led to one of these states of a run.
+async fn insert_events<'a>(connection: &mut AnyConnection, runs: impl IntoIterator<Item = &'a Run>) -> Result<()> {
+    let at = Timestamp::now().as_millisecond();
+    let mut sql = Sql::new("INSERT INTO run_events (run, revision, at, states) VALUES ");
+    for (index, run) in runs.into_iter().enumerate() {
+        sql.push(if index == 0 { "(" } else { ", (" }).push_bind(run.id.to_string());
+        sql.push(", ").push_bind(run.revision.cast_signed()).push(", ").push_bind(at);
+        sql.push(", ").push_bind(states(run)).push(")");
+    }
+    sql.query().execute(connection).await.map_err(failed).map(drop)
+}
+
+/// `build=succeeded train=running *=running`.
+fn states(run: &Run) -> String {
     let told = |name: &str, state: &dyn std::fmt::Display, count: u32| match count {
         1 => format!("{name}={state}"),
         _ => format!("{name}={state}#{count}"),
     };
     let steps = run.steps.iter().map(|step| told(&step.name, &step.state, step.attempt));
     let states: Vec<_> = steps.chain([told(Transition::RUN, &run.state, run.round)]).collect();
-    sqlx::query("INSERT INTO run_events (run, revision, at, states) VALUES ($1, $2, $3, $4)")
-        .bind(run.id.to_string())
-        .bind(run.revision.cast_signed())
-        .bind(Timestamp::now().as_millisecond())
-        .bind(states.join(" "))
-        .execute(connection)
-        .await
-        .map_err(failed)?;
-    Ok(())
+    states.join(" ")
 }
 
 async fn insert_participations(connection: &mut AnyConnection, run: &str, all: &[Participation]) -> Result<()> {

@@ -469,9 +469,9 @@ pub trait Catalog: Send + Sync {
     async fn result(&self, project: &Name, identity: &crate::Digest) -> Result<Option<StepResult>>;
     /// What this step of a pipeline made last, whatever of, newest first.
     async fn results(&self, project: &Name, pipeline: &Name, step: &Name, limit: u32) -> Result<Vec<StepResult>>;
-    /// Saves a transition; `conflict` when the stored run is not the one that it was made from (`stale-run`), or another
-    /// server holds it by now (`lease-lost`).
-    async fn save(&self, change: &Change) -> Result<()>;
+    /// Saves transitions of one run that follow each other, all or none; `conflict` when the stored run is not the one that
+    /// the first was made from (`stale-run`), or another server holds it by now (`lease-lost`).
+    async fn save(&self, changes: &[&Change]) -> Result<()>;
     /// # Errors
     /// `not-found` for a project that is not there.
     async fn has_project(&self, project: &Name) -> Result<()>;

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// What a step made for others of its run stays where it lies (S76): it is listed, so that who takes it can tell that it
 /// is whole.
 pub(crate) async fn collect(driver: &Driver, maker: &Maker<'_>, workload: &Workload) -> Result<Outcome> {
-    let ports = &driver.engine.ports;
+    let ports = &driver.ports;
     let mut outputs = BTreeMap::new();
     for left in ports.agent.outputs(workload).await? {
         let slot = maker.slot(&left)?;

@@ -70,12 +70,12 @@ pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<
 /// the store has.
 pub(crate) async fn submit(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
     let planned = plan_of(driver, run, step).await?;
-    if planned.kept(&driver.engine.ports, &run.project).await?.is_some() {
+    if planned.kept(&driver.ports, &run.project).await?.is_some() {
         let submitted = (StepEvent::Submitted, Timestamp::now());
         return Ok(Outcome { earlier: vec![submitted], ..StepEvent::Ended.into() });
     }
-    let workload = workload(&driver.engine.ports, run, step, &planned).await?;
-    driver.engine.ports.agent.submit(&workload).await?;
+    let workload = workload(&driver.ports, run, step, &planned).await?;
+    driver.ports.agent.submit(&workload).await?;
     Ok(StepEvent::Submitted.into())
 }
 
@@ -127,7 +127,7 @@ async fn image(ports: &Ports, run: &Run, step: &StepRun, planned: &Planned) -> R
 }
 
 pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
-    let ports = &driver.engine.ports;
+    let ports = &driver.ports;
     let planned = plan_of(driver, run, step).await?;
     let image = image(ports, run, step, &planned).await?;
     let mut artifacts = Vec::new();
@@ -174,7 +174,7 @@ async fn plan_of(driver: &Driver, run: &Run, step: &StepRun) -> Result<Planned> 
     let Some(Action::Build { instance, codeset }) = run.template.step(&step.name).map(|step| &step.action) else {
         return Err(Error::internal("step", format!("{} is no build step", step.name)));
     };
-    plan(&driver.engine.ports, run, instance, codeset).await
+    plan(&driver.ports, run, instance, codeset).await
 }
 
 /// Asks the builder.

@@ -4,28 +4,30 @@
 //! after a crash begins with the state that the catalog holds.
 
 use crate::{
-    Engine, build, calling, choice, condition, keeping,
+    Engine, Ports, build, calling, choice, condition, keeping,
+    layer::Layered,
     leftovers::{self, Removed},
     pool::Share,
-    prepare, reuse, service, sprint, waiting,
+    prepare,
+    progress::Progress,
+    reuse, service, sprint, waiting,
     work::{self, Job},
 };
 use fuseml_domain::{
-    Action, Error, ErrorKind, Name, Phase, Resources, Result, Run, StepEvent, StepRun, StepState, Value,
-    WorkloadStatus,
-    port::{Change, Mark},
+    Action, Error, ErrorKind, Name, Phase, Resources, Result, Run, StepEvent, StepRun, StepState, WorkloadStatus,
+    port::Change,
 };
 use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// How long nobody looks whether a clock was set.
@@ -35,13 +37,11 @@ const WATCH: Duration = Duration::from_secs(3600);
 
 pub(crate) struct Driver {
     pub(crate) engine: Arc<Engine>,
-    /// As it was saved last. Nobody holds this while waiting for anything.
-    run: std::sync::Mutex<Arc<Run>>,
-    /// Held by whoever saves a transition. The loop of [`Driver::drive`] never waits for it: what it waits for would not
-    /// move meanwhile.
-    saving: Mutex<()>,
-    told: Told,
-    removed: Removed,
+    /// The engine's, the catalog with what is not saved yet.
+    pub(crate) ports: Ports,
+    pub(crate) progress: Progress,
+    pub(crate) told: Told,
+    pub(crate) removed: Removed,
 }
 
 /// How a driver learns of what people told its run.
@@ -75,17 +75,21 @@ impl From<StepEvent> for Outcome {
 impl Driver {
     pub(crate) fn new(engine: Arc<Engine>, run: Run, told: Told) -> Self {
         told.revision.store(run.revision, Ordering::Relaxed);
-        Self {
-            engine,
-            run: std::sync::Mutex::new(Arc::new(run)),
-            saving: Mutex::new(()),
-            told,
-            removed: Removed::default(),
-        }
+        let progress = Progress::of(run);
+        let catalog = Arc::new(Layered { catalog: engine.ports.catalog.clone(), layer: progress.clone() });
+        let ports = Ports { catalog, ..engine.ports.clone() };
+        Self { engine, ports, progress, told, removed: Removed::default() }
     }
 
     /// Returns once the run has ended, or is another server's.
     pub(crate) async fn drive(&self) {
+        tokio::select! {
+            () = self.keep_saving() => {}
+            () = self.advance_all() => {}
+        }
+    }
+
+    async fn advance_all(&self) {
         let mut advancing = FuturesUnordered::new();
         let mut begun = BTreeSet::new();
         loop {
@@ -98,7 +102,7 @@ impl Driver {
                     advancing.push(async { (self.advance(&name).await, name) });
                 }
             }
-            if is_over && advancing.is_empty() {
+            if is_over && advancing.is_empty() && self.progress.is_saved() {
                 if run.state.ended() {
                     leftovers::clear(&self.engine, run.clone(), self.removed.clone());
                     tracing::info!(run = %run.label(), project = %run.project, state = %run.state, "run ended");
@@ -109,17 +113,14 @@ impl Driver {
                 Some((result, name)) = advancing.next() => {
                     begun.remove(&name);
                     if let Err(error) = result {
-                        if error.code == "lease-lost" {
-                            self.told.lost.cancel();
-                            return;
-                        }
-                        // Only the catalog's own failures come here: nothing is lost, so wait for it to come back.
-                        tracing::error!(run = %run.label(), %error, "a transition could not be saved; trying again");
+                        // Only the catalog's own failures come here.
+                        tracing::error!(run = %run.label(), %error, "a step cannot go on; trying again");
                         tokio::time::sleep(Duration::from_secs(1)).await;
                         self.reload().await;
                     }
                 }
                 () = self.told.news.notified() => self.reload().await,
+                () = self.progress.moved(), if !self.progress.is_saved() => {}
                 // What is under way here is let go of: whoever holds the run takes it up.
                 () = self.told.lost.cancelled() => return,
                 () = until(run.next_due(now)) => {}
@@ -128,22 +129,16 @@ impl Driver {
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Run> {
-        self.run.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Whoever is newer counts.
-    fn know(&self, newer: Run) {
-        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
-        if newer.revision > run.revision {
-            self.told.revision.store(newer.revision, Ordering::Relaxed);
-            *run = Arc::new(newer);
-        }
+        self.progress.run()
     }
 
     async fn reload(&self) {
         let run = self.snapshot();
         match self.engine.ports.catalog.run(run.id).await {
-            Ok(stored) => self.know(stored),
+            Ok(stored) => {
+                self.progress.reload(stored);
+                self.told.revision.store(self.progress.saved_revision(), Ordering::Relaxed);
+            }
             Err(error) => tracing::error!(run = %run.label(), %error, "the run could not be read again"),
         }
     }
@@ -162,11 +157,15 @@ impl Driver {
         loop {
             let run = self.snapshot();
             let Some(step) = run.active(Timestamp::now()).find(|step| step.name == *name) else { return Ok(()) };
+            if !self.progress.may_act(step, goes_outside(&run, step)) {
+                self.progress.moved().await;
+                continue;
+            }
             // What it runs is chosen: it takes all that needs, at once, having let go of what it had.
             // One that runs already, taken over from a server that died, goes on with what it has.
             if !has_all && step.state == StepState::Staging {
                 has_all = true;
-                let needed = prepare::needed(&self.engine.ports, &run, step).await?;
+                let needed = prepare::needed(&self.ports, &run, step).await?;
                 if needed != Resources::default() {
                     drop(_share.take());
                     _share = self.share(&needed).await;
@@ -181,8 +180,7 @@ impl Driver {
                 }
                 outcome = self.act_with_patience(&run, step, &collecting) => outcome,
             };
-            self.transition(step, outcome).await?;
-            service::retire_replaced(self, name).await;
+            self.progress.push(step, outcome)?;
         }
     }
 
@@ -243,7 +241,7 @@ impl Driver {
     async fn act(&self, run: &Run, step: &StepRun, collecting: &AtomicBool) -> Result<Outcome> {
         let planned = work::planned(run, step)?;
         if let (StepState::Ready, Some(when)) = (step.state, &planned.when)
-            && let Some(reason) = condition::unmet(&*self.engine.ports.catalog, run, when).await?
+            && let Some(reason) = condition::unmet(&*self.ports.catalog, run, when).await?
         {
             return Ok(StepEvent::Skipped { reason }.into());
         }
@@ -253,34 +251,34 @@ impl Driver {
                 let message = approval.message.filled(|reference| work::shown(run, reference))?;
                 Ok(StepEvent::ApprovalAsked { message }.into())
             }
-            (StepState::Ready, Action::Wait { wait, .. }) => waiting::begin(&self.engine.ports, run, step, wait).await,
+            (StepState::Ready, Action::Wait { wait, .. }) => waiting::begin(&self.ports, run, step, wait).await,
             (StepState::AwaitingEvent, Action::Wait { wait, timeout }) => {
                 waiting::until_met(self, run, step, wait, *timeout).await
             }
             (StepState::Ready, Action::Call { call, timeout }) => {
-                calling::call(&self.engine.ports, run, step, call, *timeout).await
+                calling::call(&self.ports, run, step, call, *timeout).await
             }
-            (StepState::Ready, Action::Notify(notify)) => calling::notify(&self.engine.ports, run, step, notify).await,
+            (StepState::Ready, Action::Notify(notify)) => calling::notify(&self.ports, run, step, notify).await,
             (StepState::Ready, Action::Keep { keep, timeout }) => {
                 let _turn = self.engine.keeping.acquire().await;
-                keeping::keep(&self.engine.ports, run, step, keep, *timeout).await
+                keeping::keep(&self.ports, run, step, keep, *timeout).await
             }
-            (StepState::Ready, Action::Choose(choice)) => choice::collect(&self.engine.ports, run, choice).await,
+            (StepState::Ready, Action::Choose(choice)) => choice::collect(&self.ports, run, choice).await,
             (StepState::Ready, Action::Build { .. }) => build::stage(self, run, step).await,
             (StepState::Ready, Action::Run(_)) => reuse::stage(self, run, step, collecting).await,
             (StepState::Ready, Action::Serve(_)) => service::stage(self, run, step).await,
             (StepState::Staging, Action::Run(_)) => sprint::from_staging(self, run, step, collecting).await,
             (StepState::Staging, Action::Build { .. }) => build::submit(self, run, step).await,
             (StepState::Staging, Action::Serve(_)) => {
-                let job = Job::of(&self.engine.ports, run, step).await?;
+                let job = Job::of(&self.ports, run, step).await?;
                 let workload = work::workload(self, run, step, &job).await?;
-                self.engine.ports.agent.submit(&workload).await?;
+                self.ports.agent.submit(&workload).await?;
                 Ok(StepEvent::Submitted.into())
             }
             (StepState::Running, _) => self.watch(step).await,
             (StepState::Collecting, Action::Build { .. }) => build::collect(self, run, step).await,
             (StepState::Collecting, Action::Run(_)) => {
-                let job = Job::of(&self.engine.ports, run, step).await?;
+                let job = Job::of(&self.ports, run, step).await?;
                 let workload = work::workload(self, run, step, &job).await?;
                 work::collect(self, run, step, &job, &workload).await
             }
@@ -292,7 +290,7 @@ impl Driver {
     async fn watch(&self, step: &StepRun) -> Result<Outcome> {
         let key = workload_key(step)?;
         loop {
-            let status = self.engine.ports.agent.wait(key, WATCH).await?;
+            let status = self.ports.agent.wait(key, WATCH).await?;
             match status.phase {
                 Phase::Succeeded | Phase::Ready => return Ok(StepEvent::Ended.into()),
                 Phase::Pending | Phase::Running => {}
@@ -302,75 +300,14 @@ impl Driver {
             }
         }
     }
-
-    /// Saves what came of acting on the step as it was then.
-    async fn transition(&self, step: &StepRun, mut outcome: Outcome) -> Result<()> {
-        let _saving = self.saving.lock().await;
-        loop {
-            let before = self.snapshot();
-            let last = (outcome.event.clone(), Timestamp::now());
-            let events = outcome.earlier.iter().cloned().chain([last]);
-            let next = match before.after(&step.name, step.version, events) {
-                Ok(next) => next,
-                // A person changed the step meanwhile: what was worked out for it as it was is void.
-                Err(error) if error.code == "stale-step" => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            let mut change = Change::of(&before, next);
-            if let Some(extras) = &outcome.extras {
-                extras(&mut change);
-            }
-            match self.engine.ports.catalog.save(&change).await {
-                Ok(()) => {
-                    if !change.artifacts.is_empty() || !change.released.is_empty() || !change.marks.is_empty() {
-                        self.engine.wake();
-                    }
-                    for mark in &change.marks {
-                        self.point(mark).await;
-                        self.engine.arrived(mark.artifact.project()).await;
-                    }
-                    self.engine.moved(&change.run);
-                    self.know(change.run);
-                    let action = before.template.step(&step.name).map(|step| &step.action);
-                    if ends_workload(&outcome.event, action) {
-                        self.removed.remove(&self.engine.ports.agent, key_of(&before, step));
-                    }
-                    return Ok(());
-                }
-                // What it gives somebody cannot be given, such as one label too many: that is the step's failure.
-                Err(error)
-                    if !change.marks.is_empty() && matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound) =>
-                {
-                    outcome = StepEvent::Failed { message: error.message, may_pass: false }.into();
-                }
-                // Only people's commands change a run beside its driver; the transition still stands.
-                Err(error) if error.code == "stale-run" => self.know(self.engine.ports.catalog.run(before.id).await?),
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Registries' clients find by its tags what has them in the catalog.
-    async fn point(&self, mark: &Mark) {
-        for tag in &mark.tags {
-            if let Err(error) = self.engine.ports.contents.point(&mark.artifact, tag).await {
-                tracing::error!(artifact = %mark.artifact.address, %tag, %error, "a registry's clients do not see a tag");
-            }
-        }
-    }
 }
 
-/// Nothing more will come of the workload, so that only what it said is of use.
-fn ends_workload(event: &StepEvent, action: Option<&Action>) -> bool {
-    match event {
-        StepEvent::Failed { .. } | StepEvent::Cancelled | StepEvent::Skipped { .. } => true,
-        // A service goes on, and what is anonymous lies there until the run has ended.
-        StepEvent::Succeeded { outputs, .. } => {
-            let is_anonymous = |value: &Value| matches!(value, Value::Anonymous(_));
-            !matches!(action, Some(Action::Serve(_))) && !outputs.values().any(is_anonymous)
-        }
-        _ => false,
-    }
+/// Whether acting on a step does more than to look and to run a component, so that the catalog has to have it as it is. What
+/// a condition asks for is looked up in all that is there.
+fn goes_outside(run: &Run, step: &StepRun) -> bool {
+    let planned = run.template.step(&step.name);
+    let chooses = planned.is_some_and(|it| matches!(it.action, Action::Run(_)) && it.when.is_none());
+    step.state != StepState::Ready || !chooses
 }
 
 async fn until(due: Option<Timestamp>) {

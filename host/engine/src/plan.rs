@@ -2,8 +2,10 @@
 
 use crate::{
     Engine, Ports, build, condition,
-    foresight::{ForeseenCatalog, ForeseenCodesets},
-    keeping, prepare,
+    foresight::{Foreseen, ForeseenCodesets},
+    keeping,
+    layer::Layered,
+    prepare,
     reuse::{self, Look},
     trigger::{self, Starter},
     waiting, work,
@@ -45,7 +47,7 @@ impl Engine {
         let codesets = self.ports.codesets.clone();
         let ports = Ports {
             codesets: Arc::new(ForeseenCodesets { codesets, unpushed, codeset: address.clone() }),
-            catalog: Arc::new(ForeseenCatalog { catalog: self.ports.catalog.clone(), codeset: codeset.clone() }),
+            catalog: Arc::new(Layered { catalog: self.ports.catalog.clone(), layer: Foreseen(codeset.clone()) }),
             ..self.ports.clone()
         };
         let mut foreseen = PushPlan { codeset: address, plans: Vec::new(), unstarted: Vec::new() };

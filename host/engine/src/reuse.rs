@@ -21,7 +21,7 @@ pub(crate) enum Look {
 
 /// Stages a job, or takes what it made before.
 pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun, collecting: &AtomicBool) -> Result<Outcome> {
-    let ports = &driver.engine.ports;
+    let ports = &driver.ports;
     let chosen = prepare::prepare(ports, run, step).await?;
     let identity = identity(ports, &chosen).await?;
     match look(ports, run, step, &chosen, identity.as_ref()).await? {

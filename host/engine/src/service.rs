@@ -8,7 +8,7 @@ use crate::{
     work::{self, Job},
 };
 use fuseml_domain::{
-    Descriptor, Error, Kind, Name, Result, Run, Runnable, StepEvent, StepRun, StepState, Value,
+    Descriptor, Error, Kind, Name, Result, Run, Runnable, StepEvent, StepRun, Value,
     port::{RuntimeAgent, Service},
 };
 use futures::future::join_all;
@@ -20,7 +20,7 @@ use std::{
 };
 
 pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
-    let ports = &driver.engine.ports;
+    let ports = &driver.ports;
     let chosen = prepare::prepare(ports, run, step).await?;
     let name = service_name(ports, run, step, &chosen.inputs).await?;
     if let Some(newer) = newer_run(ports, run, &name).await? {
@@ -33,7 +33,7 @@ pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun) -> Result<
 }
 
 pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Result<Outcome> {
-    let ports = &driver.engine.ports;
+    let ports = &driver.ports;
     let job = Job::of(ports, run, step).await?;
     let name = service_name(ports, run, step, &job.inputs).await?;
     if let Some(newer) = newer_run(ports, run, &name).await? {
@@ -91,14 +91,8 @@ async fn newer_run(ports: &Ports, run: &Run, name: &Name) -> Result<Option<u64>>
 }
 
 /// After a service step succeeded: ends every other workload of the same service.
-pub(crate) async fn retire_replaced(driver: &Driver, step: &Name) {
-    let run = driver.snapshot();
-    let succeeded =
-        run.step(step).is_some_and(|step| step.state == StepState::Succeeded && step.outputs.contains_key("url"));
-    if !succeeded {
-        return;
-    }
-    let engine = driver.engine.clone();
+pub(crate) fn retire_replaced(engine: &Arc<Engine>) {
+    let engine = engine.clone();
     // The old version finishes what it was asked; nobody waits for that.
     tokio::spawn(async move {
         if let Err(error) = end_orphans(&engine.ports).await {

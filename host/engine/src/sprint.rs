@@ -51,7 +51,7 @@ pub(crate) async fn from_staging(
     step: &StepRun,
     collecting: &AtomicBool,
 ) -> Result<Outcome> {
-    let job = Job::of(&driver.engine.ports, run, step).await?;
+    let job = Job::of(&driver.ports, run, step).await?;
     Sprint { driver, step, run: run.clone(), events: Vec::new(), collecting }.go(&job).await
 }
 
@@ -82,7 +82,7 @@ impl Sprint<'_> {
     }
 
     async fn run(&mut self, job: &Job) -> Result<Outcome> {
-        let agent = &self.driver.engine.ports.agent;
+        let agent = &self.driver.ports.agent;
         let workload = work::workload(self.driver, &self.run, self.step()?, job).await?;
         agent.submit(&workload).await?;
         let status = agent.wait(&key_of(&self.run, self.step()?), SPRINT).await?;

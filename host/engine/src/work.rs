@@ -39,7 +39,7 @@ impl Job {
 }
 
 pub(crate) async fn workload(driver: &Driver, run: &Run, step: &StepRun, job: &Job) -> Result<Workload> {
-    let ports = &driver.engine.ports;
+    let ports = &driver.ports;
     let (work, Job { runnable, inputs }) = (work_of(run, step)?, job);
     let agent = planned(run, step)?.engine().filter(|_| runnable.component.is_none()).cloned();
     let mut workload = Workload {
@@ -87,7 +87,7 @@ pub(crate) async fn collect(
     job: &Job,
     workload: &Workload,
 ) -> Result<Outcome> {
-    let ports = &driver.engine.ports;
+    let ports = &driver.ports;
     let Job { runnable, inputs } = job;
     let maker = Maker { run, step, runnable, inputs };
     if planned(run, step)?.anonymous {
@@ -164,7 +164,7 @@ impl Maker<'_> {
 /// Stores an output where artifacts of its kind belong: in the tool of the runnable's instance when that has a
 /// store for the kind and already holds the contents, else in the built-in store.
 async fn register(driver: &Driver, maker: &Maker<'_>, slot: &OutputSlot, left: &CollectedOutput) -> Result<Descriptor> {
-    let ports = &driver.engine.ports;
+    let ports = &driver.ports;
     let held = left.report.location.as_ref();
     let store = match (held, &maker.runnable.instance) {
         (Some(_), Some(instance)) => {

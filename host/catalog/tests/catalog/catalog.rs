@@ -140,7 +140,7 @@ async fn a_settled_event_starts_nothing_again_even_after_reopening(stand: Stand)
     let staged = StepEvent::Staged { workload: "w".to_owned(), runnable: None, note: None, reuse: None };
     let step = &before.steps[0];
     let after = before.after(&step.name, step.version, [(staged, Timestamp::now())]).expect("next");
-    catalog.save(&Change::of(&before, after)).await.expect("save");
+    catalog.save(&[&Change::of(&before, after)]).await.expect("save");
     assert_ne!(catalog.following(&code.address, &code.id).await.expect("following"), following, "it moved");
 }
 
@@ -219,9 +219,9 @@ async fn a_transition_brings_everything_or_nothing(stand: Stand) {
         }),
         ..Change::of(&before, run.clone())
     };
-    catalog.save(&change).await.expect("save");
+    catalog.save(&[&change]).await.expect("save");
 
-    let stale = catalog.save(&change).await.expect_err("the same transition twice");
+    let stale = catalog.save(&[&change]).await.expect_err("the same transition twice");
     assert_eq!((stale.kind, stale.code.as_str()), (ErrorKind::Conflict, "stale-run"));
     assert_eq!(catalog.run(run.id).await.expect("run"), run, "all of it, its template and its steps");
     assert_eq!(run.state, RunState::Succeeded);
@@ -249,7 +249,7 @@ async fn a_request_to_cancel_is_kept_and_an_ended_run_ignores_it(stand: Stand) {
     let mut run = stored.clone();
     run.apply(&name("train"), 0, StepEvent::Cancelled, Timestamp::now()).expect("apply");
     assert_eq!(run.steps[0].state, StepState::Cancelled);
-    catalog.save(&Change::of(&stored, run.clone())).await.expect("save");
+    catalog.save(&[&Change::of(&stored, run.clone())]).await.expect("save");
     assert_eq!(cancel().await.expect_err("ended").kind, ErrorKind::Conflict);
     assert_eq!(catalog.run(run.id).await.expect("run").revision, run.revision);
 }
@@ -281,7 +281,7 @@ async fn a_paused_run_is_open_and_what_a_job_made_is_found_by_what_decided_it(st
     for (alpha, label) in [("1", "training/1"), ("2", "training/2"), ("1", "training/3")] {
         run.revision += 1;
         let change = Change { result: Some(result(alpha, label)), ..Change::of(&run, run.clone()) };
-        catalog.save(&change).await.expect("save");
+        catalog.save(&[&change]).await.expect("save");
     }
     let found = async |alpha: &str| {
         let identity = result(alpha, "").identity.digest();
@@ -436,7 +436,7 @@ async fn a_run_is_its_servers_until_that_is_gone_and_then_whoevers_takes_it_firs
     // The other may tell it something, and may not drive it.
     assert!(bens.take_over_runs(|all| all).await.expect("look").is_empty());
     assert!(!bens.claim_run(run.id).await.expect("claim"));
-    assert_eq!(bens.save(&begun(&run)).await.expect_err("not held").code, "lease-lost");
+    assert_eq!(bens.save(&[&begun(&run)]).await.expect_err("not held").code, "lease-lost");
     let run = bens.command(run.id, RunCommand::Pause, "ben", None).await.expect("told");
     assert_eq!(adas.held_runs().await.expect("held")[0], (run.id, run.revision));
     assert_eq!(catalog.runs_by_server().await.expect("runs"), [(ada.id.to_string(), 3)]);
@@ -447,10 +447,10 @@ async fn a_run_is_its_servers_until_that_is_gone_and_then_whoevers_takes_it_firs
     let taken = bens.take_over_runs(|all| all.div_ceil(2)).await.expect("taken");
     assert_eq!(taken.iter().map(|run| run.number).collect::<Vec<_>>(), [1, 2]);
     assert!(bens.claim_run(runs[2].id).await.expect("claim"));
-    assert_eq!(adas.save(&begun(&run)).await.expect_err("lost").code, "lease-lost");
+    assert_eq!(adas.save(&[&begun(&run)]).await.expect_err("lost").code, "lease-lost");
     assert!(adas.held_runs().await.expect("held").is_empty());
     let stored = bens.run(runs[1].id).await.expect("run");
-    bens.save(&begun(&stored)).await.expect("it is ben's");
+    bens.save(&[&begun(&stored)]).await.expect("it is ben's");
     let all = catalog.replicas().await.expect("servers");
     assert_eq!(all, [(ben, false)]);
 }

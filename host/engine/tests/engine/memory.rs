@@ -135,6 +135,8 @@ struct Records {
     trees: HashMap<Digest, Tree>,
     /// Runs of which nothing is left, and at which revision.
     clear: BTreeSet<(Uuid, u64)>,
+    /// The most transitions that were saved together.
+    together: usize,
     /// How often a server tried to save what another had taken over.
     lost: usize,
     dead: BTreeSet<usize>,
@@ -442,6 +444,32 @@ fn start(records: &mut Records, mut run: Run, server: usize, started: &mut Start
     Ok(admission)
 }
 
+/// What a transition brings besides itself.
+fn put_made(records: &mut Records, change: &Change) {
+    for artifact in &change.artifacts {
+        insert(records, artifact.clone(), Some(change.run.id));
+        if change.held {
+            records.held.insert(artifact.address.to_string());
+            records.events.last_mut().expect("event").2 = true;
+        }
+    }
+    for mark in &change.marks {
+        let of_it = records.artifacts.iter_mut().filter(|it| it.address == mark.artifact.address);
+        of_it.for_each(|artifact| drop(artifact.relabel(&mark.labels).expect("labels")));
+    }
+    for artifact in change.released.iter().filter(|it| records.held.remove(&it.to_string())) {
+        let index = records.artifacts.iter().position(|it| it.address == *artifact).expect("artifact");
+        records.events.iter_mut().filter(|event| event.0 == index).for_each(|event| event.2 = false);
+    }
+    if let Some(build) = &change.build {
+        records.builds.insert(build.codeset.name.clone(), build.clone());
+    }
+    records.results.extend(change.result.clone());
+    if let Some(service) = &change.service {
+        records.services.insert((service.pipeline.clone(), service.name.clone()), service.clone());
+    }
+}
+
 #[async_trait]
 impl port::Catalog for MemoryCatalog {
     async fn pending_events(&self, limit: u32) -> Result<Vec<ArtifactEvent>> {
@@ -599,39 +627,22 @@ impl port::Catalog for MemoryCatalog {
         self.read(|records| Some(records.results.iter().rev().filter(of_step).take(limit as usize).cloned().collect()))
     }
 
-    async fn save(&self, change: &Change) -> Result<()> {
+    async fn save(&self, changes: &[&Change]) -> Result<()> {
+        // What happens meanwhile is saved together.
+        tokio::task::yield_now().await;
         self.write(|records| {
-            let stored = records.runs.iter_mut().find(|run| run.id == change.run.id).expect("run");
-            if records.holders.get(&change.run.id) != Some(&self.server) {
+            let run = &changes[0].run;
+            let stored = records.runs.iter_mut().find(|stored| stored.id == run.id).expect("run");
+            if records.holders.get(&run.id) != Some(&self.server) {
                 records.lost += 1;
                 return Err(Error::conflict("lease-lost", "another server took it over"));
             }
-            if stored.revision + 1 != change.run.revision {
+            if stored.revision + 1 != run.revision {
                 return Err(Error::conflict("stale-run", "changed meanwhile"));
             }
-            *stored = change.run.clone();
-            for artifact in &change.artifacts {
-                insert(records, artifact.clone(), Some(change.run.id));
-                if change.held {
-                    records.held.insert(artifact.address.to_string());
-                    records.events.last_mut().expect("event").2 = true;
-                }
-            }
-            for mark in &change.marks {
-                let of_it = records.artifacts.iter_mut().filter(|it| it.address == mark.artifact.address);
-                of_it.for_each(|artifact| drop(artifact.relabel(&mark.labels).expect("labels")));
-            }
-            for artifact in change.released.iter().filter(|it| records.held.remove(&it.to_string())) {
-                let index = records.artifacts.iter().position(|it| it.address == *artifact).expect("artifact");
-                records.events.iter_mut().filter(|event| event.0 == index).for_each(|event| event.2 = false);
-            }
-            if let Some(build) = &change.build {
-                records.builds.insert(build.codeset.name.clone(), build.clone());
-            }
-            records.results.extend(change.result.clone());
-            if let Some(service) = &change.service {
-                records.services.insert((service.pipeline.clone(), service.name.clone()), service.clone());
-            }
+            *stored = changes[changes.len() - 1].run.clone();
+            records.together = records.together.max(changes.len());
+            changes.iter().for_each(|change| put_made(records, change));
             Ok(())
         })
         .await

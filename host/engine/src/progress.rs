@@ -1,0 +1,239 @@
+//! How far a run is: what the catalog has of it, and what happened since and is not saved yet.
+//!
+//! Steps that only look and choose, and jobs of components, go on from what is not saved: whoever takes the run over does
+//! the same again. What goes outside waits until the catalog has the state from which it begins.
+
+use crate::{
+    driver::{Extras, Outcome},
+    layer::Layer,
+};
+use async_trait::async_trait;
+use fuseml_domain::{
+    Address, Descriptor, Digest, ErrorKind, Kind, Name, Result, Run, StepEvent, StepResult, StepRun,
+    port::{Catalog, Change},
+};
+use jiff::Timestamp;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::Notify;
+
+/// So many transitions are not saved at the most, and so many are saved together.
+const MOST: usize = 64;
+
+/// What came of acting on a step.
+struct Happened {
+    /// As it was acted on.
+    step: StepRun,
+    events: Vec<(StepEvent, Timestamp)>,
+    extras: Option<Extras>,
+}
+
+impl Happened {
+    /// What becomes of the run as it is by now; nothing where the step is not as it was acted on: what was worked out for it
+    /// is void.
+    fn to(&self, run: &Run) -> Result<Option<Change>> {
+        let as_acted_on = |now: &StepRun| {
+            (now.version, now.attempt, now.state) == (self.step.version, self.step.attempt, self.step.state)
+        };
+        if !run.step(&self.step.name).is_some_and(as_acted_on) {
+            return Ok(None);
+        }
+        let next = run.after(&self.step.name, self.step.version, self.events.iter().cloned())?;
+        let mut change = Change::of(run, next);
+        if let Some(extras) = &self.extras {
+            extras(&mut change);
+        }
+        Ok(Some(change))
+    }
+}
+
+/// A transition that is not saved yet.
+pub(crate) struct Unsaved {
+    happened: Arc<Happened>,
+    pub(crate) change: Change,
+}
+
+impl Unsaved {
+    pub(crate) fn step(&self) -> &StepRun {
+        &self.happened.step
+    }
+
+    /// What happened last.
+    pub(crate) fn event(&self) -> Option<&StepEvent> {
+        self.happened.events.last().map(|(event, _)| event)
+    }
+
+    /// Whether all that a choice may look for can be told without the catalog.
+    fn is_plain(&self) -> bool {
+        let Change { artifacts, build, service, marks, .. } = &self.change;
+        let no_runnable = artifacts.iter().all(|artifact| artifact.kind() != Kind::Runnable);
+        no_runnable && build.is_none() && service.is_none() && marks.is_empty()
+    }
+}
+
+struct State {
+    /// With what is not saved yet.
+    run: Arc<Run>,
+    /// As the catalog has it.
+    saved: Arc<Run>,
+    unsaved: VecDeque<Arc<Unsaved>>,
+}
+
+/// Shared by a driver and the catalog as its steps see it. Nobody holds the state while waiting for anything.
+#[derive(Clone)]
+pub(crate) struct Progress(Arc<Inner>);
+
+struct Inner {
+    state: Mutex<State>,
+    /// There is something to save.
+    pushed: Notify,
+    /// Something is saved, or void.
+    moved: Notify,
+}
+
+impl Progress {
+    pub(crate) fn of(run: Run) -> Self {
+        let run = Arc::new(run);
+        let state = Mutex::new(State { saved: run.clone(), run, unsaved: VecDeque::new() });
+        Self(Arc::new(Inner { state, pushed: Notify::new(), moved: Notify::new() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The run with what is not saved yet.
+    pub(crate) fn run(&self) -> Arc<Run> {
+        self.state().run.clone()
+    }
+
+    /// Notes what came of acting on a step as it was then.
+    ///
+    /// # Errors
+    /// When that cannot happen to it.
+    pub(crate) fn push(&self, step: &StepRun, outcome: Outcome) -> Result<()> {
+        let events = outcome.earlier.into_iter().chain([(outcome.event, Timestamp::now())]).collect();
+        let happened = Arc::new(Happened { step: step.clone(), events, extras: outcome.extras });
+        let mut state = self.state();
+        if let Some(change) = happened.to(&state.run)? {
+            state.run = Arc::new(change.run.clone());
+            state.unsaved.push_back(Arc::new(Unsaved { happened, change }));
+            self.0.pushed.notify_one();
+        }
+        Ok(())
+    }
+
+    /// What is to be saved next, together: waits until there is something.
+    pub(crate) async fn next(&self) -> Vec<Arc<Unsaved>> {
+        loop {
+            let next: Vec<_> = self.state().unsaved.iter().take(MOST).cloned().collect();
+            if !next.is_empty() {
+                return next;
+            }
+            self.0.pushed.notified().await;
+        }
+    }
+
+    /// The oldest so many are saved.
+    pub(crate) fn saved(&self, count: usize) {
+        let mut state = self.state();
+        let last = state.unsaved.drain(..count).next_back();
+        if let Some(last) = last {
+            state.saved = Arc::new(last.change.run.clone());
+        }
+        drop(state);
+        self.0.moved.notify_waiters();
+    }
+
+    /// Somebody else changed the run: what is not saved happens to it as it is by now. Of the oldest that cannot be saved,
+    /// `instead` happens to its step.
+    pub(crate) fn rebase(&self, stored: Run, mut instead: Option<StepEvent>) {
+        let mut state = self.state();
+        state.saved = Arc::new(stored);
+        state.run = state.saved.clone();
+        for unsaved in std::mem::take(&mut state.unsaved) {
+            let step = unsaved.step().clone();
+            let name = step.name.clone();
+            let happened = match instead.take() {
+                Some(event) => Arc::new(Happened { step, events: vec![(event, Timestamp::now())], extras: None }),
+                None => unsaved.happened.clone(),
+            };
+            match happened.to(&state.run) {
+                Ok(Some(change)) => {
+                    state.run = Arc::new(change.run.clone());
+                    state.unsaved.push_back(Arc::new(Unsaved { happened, change }));
+                }
+                Ok(None) => tracing::debug!(run = %state.run.label(), step = %name, "done again: the run was changed"),
+                Err(error) => tracing::warn!(run = %state.run.label(), step = %name, %error, "done again"),
+            }
+        }
+        drop(state);
+        self.0.moved.notify_waiters();
+    }
+
+    /// Takes over what is in the catalog, where nothing is unsaved: else whoever saves finds out.
+    pub(crate) fn reload(&self, stored: Run) {
+        let mut state = self.state();
+        if state.unsaved.is_empty() && stored.revision > state.saved.revision {
+            state.saved = Arc::new(stored);
+            state.run = state.saved.clone();
+        }
+    }
+
+    /// The revision that the catalog has.
+    pub(crate) fn saved_revision(&self) -> u64 {
+        self.state().saved.revision
+    }
+
+    pub(crate) fn is_saved(&self) -> bool {
+        self.state().unsaved.is_empty()
+    }
+
+    /// Resolves when something is saved, or void, at the latest when all is saved.
+    pub(crate) async fn moved(&self) {
+        let mut moved = std::pin::pin!(self.0.moved.notified());
+        moved.as_mut().enable();
+        if !self.is_saved() {
+            moved.await;
+        }
+    }
+
+    /// Whether a step may be acted on: the catalog has it as it is, or what is done is done from what is not saved as well.
+    pub(crate) fn may_act(&self, step: &StepRun, goes_outside: bool) -> bool {
+        let state = self.state();
+        let is_plain = || state.unsaved.len() < MOST && state.unsaved.iter().all(|unsaved| unsaved.is_plain());
+        state.unsaved.is_empty() || !goes_outside && is_plain() || state.saved.step(&step.name) == Some(step)
+    }
+}
+
+/// What is not saved yet, for steps that follow it.
+#[async_trait]
+impl Layer for Progress {
+    /// Whoever was there before counts: the same contents are the same artifact.
+    async fn artifact(&self, catalog: &dyn Catalog, address: &Address) -> Result<Descriptor> {
+        // Looked for before the catalog is asked: it may be saved in between.
+        let made = {
+            let state = self.state();
+            let mut made = state.unsaved.iter().flat_map(|unsaved| &unsaved.change.artifacts);
+            made.find(|artifact| artifact.address == *address).cloned()
+        };
+        match (catalog.artifact(address).await, made) {
+            (Err(error), Some(made)) if error.kind == ErrorKind::NotFound => Ok(made),
+            (found, _) => found,
+        }
+    }
+
+    async fn result(&self, catalog: &dyn Catalog, project: &Name, identity: &Digest) -> Result<Option<StepResult>> {
+        let newest = {
+            let state = self.state();
+            let mut results = state.unsaved.iter().rev().filter_map(|unsaved| unsaved.change.result.as_ref());
+            results.find(|result| result.identity.digest() == *identity).cloned()
+        };
+        match newest {
+            Some(result) => Ok(Some(result)),
+            None => catalog.result(project, identity).await,
+        }
+    }
+}
