@@ -234,6 +234,40 @@ async fn a_transition_brings_everything_or_nothing(stand: Stand) {
     assert_eq!(edges, [(-1, "used", "code://shop/app/aaaa1111"), (-1, "made", "model://shop/bbbb3333")]);
 }
 
+async fn transitions_that_follow_each_other_are_saved_together_or_not_at_all(stand: Stand) {
+    let catalog = with_project(&stand).await;
+    let (code, model) = (artifact(Kind::Codeset, "app", "aaaa1111"), artifact(Kind::Model, "app", "bbbb3333"));
+    let pipeline = pipeline("training");
+    catalog.add_pipeline(&pipeline).await.expect("pipeline");
+    let run = catalog.start(run_of(&pipeline, &code)).await.expect("start").runs.remove(0);
+    let staged = StepEvent::Staged { workload: "w".into(), runnable: None, note: None, reuse: None };
+    let after = |run: &Run, event| run.after(&name("train"), 0, [(event, Timestamp::now())]).expect("transition");
+    let first = after(&run, staged);
+    let second = after(&first, StepEvent::Submitted);
+    let third = after(&second, StepEvent::Failed { message: "no".into(), may_pass: false });
+    let changes = [
+        Change::of(&run, first.clone()),
+        Change { artifacts: vec![model.clone()], ..Change::of(&first, second.clone()) },
+        Change::of(&second, third.clone()),
+    ];
+
+    catalog.save(&changes.each_ref()).await.expect("save");
+
+    assert_eq!(catalog.run(run.id).await.expect("run"), third);
+    assert_eq!(catalog.artifact(&model.address).await.expect("model"), model);
+    let transitions = catalog.transitions_after(0, 10).await.expect("transitions");
+    let states: Vec<_> = transitions.iter().map(|it| (&*it.after["train"], it.before.get("train"))).collect();
+    let told = |states: &[(&str, Option<&String>)]| {
+        states.iter().map(|(after, before)| format!("{} > {after}", before.map_or("", |it| it))).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&states), [" > ready", "ready > staging", "staging > running", "running > failed"]);
+    let other = artifact(Kind::Model, "app", "cccc4444");
+    let late = Change { artifacts: vec![other.clone()], ..Change::of(&first, second) };
+    assert_eq!(catalog.save(&[&late, &changes[2]]).await.expect_err("it was changed").code, "stale-run");
+    assert_eq!(catalog.artifact(&other.address).await.expect_err("nothing of it").kind, ErrorKind::NotFound);
+    assert_eq!(catalog.transitions_after(0, 10).await.expect("transitions"), transitions);
+}
+
 async fn a_request_to_cancel_is_kept_and_an_ended_run_ignores_it(stand: Stand) {
     let catalog = with_project(&stand).await;
     let code = artifact(Kind::Codeset, "app", "aaaa1111");
@@ -489,6 +523,7 @@ on_each_database! {
     a_settled_event_starts_nothing_again_even_after_reopening,
     changes_of_labels_and_tags_are_one_event_until_it_is_worked_through_as_the_artifact_is_then,
     a_transition_brings_everything_or_nothing,
+    transitions_that_follow_each_other_are_saved_together_or_not_at_all,
     a_request_to_cancel_is_kept_and_an_ended_run_ignores_it,
     runs_are_listed_newest_first_and_by_what_began_them,
     a_pipeline_name_is_taken_once_and_unknown_things_are_named,

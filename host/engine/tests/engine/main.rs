@@ -5,4 +5,5 @@ mod memory;
 mod outside;
 mod replicas;
 mod runs;
+mod saving;
 mod sweeps;

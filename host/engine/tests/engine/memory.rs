@@ -160,10 +160,14 @@ pub struct Disk {
     /// What each server was told and did not hear yet.
     signals: Mutex<HashMap<usize, Vec<Signal>>>,
     told: tokio::sync::Notify,
+    /// How long each transaction of transitions takes.
+    pub saves_take: Duration,
     /// What servers tell each other is lost.
     pub deaf: bool,
     /// When the server that holds everything loses its lease, although it goes on.
     pub overslept: Option<usize>,
+    /// Which write is done and said to have failed.
+    pub unsure: Option<usize>,
 }
 
 /// Remembers what it was sent, and answers the same to the same key.
@@ -218,6 +222,11 @@ impl Disk {
 
     pub fn artifacts(&self, kind: Kind) -> Vec<Descriptor> {
         self.records().artifacts.iter().filter(|artifact| artifact.kind() == kind).cloned().collect()
+    }
+
+    /// The most transitions that were saved together.
+    pub fn together(&self) -> usize {
+        self.records().together
     }
 
     /// Pipeline and reason of each.
@@ -393,6 +402,9 @@ impl MemoryCatalog {
         // A real one takes its time, and others go on meanwhile.
         tokio::task::yield_now().await;
         let result = write(&mut self.disk.records());
+        if self.disk.unsure == Some(number) {
+            return Err(Error::unavailable("database", "the connection was lost"));
+        }
         if after {
             self.die();
             return std::future::pending().await;
@@ -628,8 +640,7 @@ impl port::Catalog for MemoryCatalog {
     }
 
     async fn save(&self, changes: &[&Change]) -> Result<()> {
-        // What happens meanwhile is saved together.
-        tokio::task::yield_now().await;
+        tokio::time::sleep(self.disk.saves_take).await;
         self.write(|records| {
             let run = &changes[0].run;
             let stored = records.runs.iter_mut().find(|stored| stored.id == run.id).expect("run");
@@ -755,6 +766,11 @@ impl MemoryAgent {
         self.tidied.lock().expect("tidied").clone()
     }
 
+    /// What was submitted last under a key.
+    pub fn workload(&self, key: &str) -> Option<Workload> {
+        self.workloads.lock().expect("workloads").get(key).map(|(workload, _)| workload.clone())
+    }
+
     pub fn begun(&self) -> Vec<String> {
         self.begun.lock().expect("begun").clone()
     }
@@ -822,7 +838,7 @@ impl RuntimeAgent for MemoryAgent {
         let left = |output: &fuseml_domain::WorkloadOutput| CollectedOutput {
             name: output.name.clone(),
             beside: None,
-            path: Path::new("/").join(&workload.key),
+            path: Path::new("/").join(format!("{}@{}", workload.key, alpha.unwrap_or_default())),
             report: OutputReport { metrics: metrics.clone(), ..OutputReport::default() },
         };
         Ok(workload.outputs.iter().map(left).collect())
@@ -964,45 +980,20 @@ impl port::Builder for MemoryBuilder {
             requirements: Vec::new(),
             digest: Digest::of(b"environment"),
         };
-        let alpha = Parameter {
-            description: None,
-            value_type: ValueType::Number,
-            range: Default::default(),
-            default: Some("0".into()),
-            delivery: Delivery::Environment,
-            target: "ALPHA".into(),
-        };
-        let is_component = |of_kind: &str| of_kind == "trainer" && self.jobs.components;
+        let component = |of_kind: &str| (of_kind == "trainer" && self.jobs.components).then(a_component);
         let runnable = |of_kind: &str, input: (&str, Kind), outputs: IndexMap<String, OutputSlot>| Runnable {
-            name: name(&format!("app-{of_kind}")),
-            kind: of_kind.into(),
-            environment: (!is_component(of_kind)).then(|| environment.clone()),
-            command: vec!["run".into()],
-            scripts: IndexMap::new(),
-            variables: Attributes::new(),
-            inputs: [(input.0.to_owned(), slot(input.1))].into_iter().collect(),
+            environment: component(of_kind).is_none().then(|| environment.clone()),
             service: (of_kind == "predictor")
                 .then(|| ServiceSpec { readiness_path: "/ready".into(), predict_path: "/predict".into() }),
+            component: component(of_kind),
             outputs,
-            parameters: [("alpha".to_owned(), alpha.clone())].into_iter().collect(),
-            resources: Attributes::new(),
-            labels: Attributes::new(),
-            instance: None,
-            image: None,
-            component: is_component(of_kind).then(|| Digest::of(b"component")),
-        };
-        let model = OutputSlot {
-            description: None,
-            kind: Kind::Model,
-            provides: Attributes::new(),
-            path: "outputs/model".into(),
-            report: None,
+            ..doing_nothing(of_kind, input)
         };
         Ok(BuildPlan {
             rebuild: previous.is_none(),
             reason: "because".into(),
             runnables: vec![
-                runnable("trainer", ("code", Kind::Codeset), [("model".to_owned(), model)].into_iter().collect()),
+                runnable("trainer", ("code", Kind::Codeset), [("model".to_owned(), a_model())].into_iter().collect()),
                 runnable("predictor", ("model", Kind::Model), IndexMap::new()),
             ],
             environments: vec![environment],
@@ -1020,4 +1011,58 @@ fn slot(kind: Kind) -> fuseml_domain::InputSlot {
         delivery: Default::default(),
         change_filter: Vec::new(),
     }
+}
+
+fn a_model() -> OutputSlot {
+    OutputSlot {
+        description: None,
+        kind: Kind::Model,
+        provides: Attributes::new(),
+        path: "outputs/model".into(),
+        report: None,
+    }
+}
+
+fn a_component() -> Digest {
+    Digest::of(b"component")
+}
+
+fn doing_nothing(of_kind: &str, input: (&str, Kind)) -> Runnable {
+    let alpha = Parameter {
+        description: None,
+        value_type: ValueType::Number,
+        range: Default::default(),
+        default: Some("0".into()),
+        delivery: Delivery::Environment,
+        target: "ALPHA".into(),
+    };
+    Runnable {
+        name: name(&format!("app-{of_kind}")),
+        kind: of_kind.into(),
+        environment: None,
+        command: vec!["run".into()],
+        scripts: IndexMap::new(),
+        variables: Attributes::new(),
+        inputs: [(input.0.to_owned(), slot(input.1))].into_iter().collect(),
+        service: None,
+        outputs: IndexMap::new(),
+        parameters: [("alpha".to_owned(), alpha)].into_iter().collect(),
+        resources: Attributes::new(),
+        labels: Attributes::new(),
+        instance: None,
+        image: None,
+        component: None,
+    }
+}
+
+/// A registered component that makes a model of a model.
+pub fn refiner() -> Descriptor {
+    let outputs = [("model".to_owned(), a_model())].into_iter().collect();
+    let refiner =
+        Runnable { outputs, component: Some(a_component()), ..doing_nothing("refiner", ("model", Kind::Model)) };
+    Descriptor { runnable: Some(Box::new(refiner)), ..describe(Kind::Runnable, "app-refiner", "r1") }
+}
+
+pub fn model(id: &str) -> Descriptor {
+    describe(Kind::Model, "base", id)
 }
