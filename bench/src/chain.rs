@@ -86,7 +86,7 @@ impl RuntimeAgent for Noted {
     async fn running(&self) -> fuseml_domain::Result<Vec<String>> {
         self.agent.running().await
     }
-    async fn tidy(&self, key: &str) -> fuseml_domain::Result<()> {
+    async fn tidy(&self, key: &str) -> fuseml_domain::Result<bool> {
         self.agent.tidy(key).await
     }
     async fn delete(&self, key: &str) -> fuseml_domain::Result<()> {

@@ -16,6 +16,9 @@ use std::{
 /// Seconds that one peer may take.
 const LONGEST: &str = "900";
 
+/// Steps of the chains, as of ours.
+const CHAINS: &[usize] = &[1, 10, 50, 200];
+
 type Times = Vec<(usize, Duration)>;
 
 /// Below `tools` each peer has an environment of its own; `dvc` is its program.
@@ -24,19 +27,22 @@ pub(crate) fn measure(tools: &Path, dvc: &Path) -> Result<()> {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
     let peers = Peers { tools, scripts, folder: folder.path() };
     heading("Peers: chains of steps that do nothing, in one process");
-    show("Prefect, a flow of tasks", &peers.python("prefect", "prefect_chain.py", &[], &[1, 10, 50, 200])?)?;
-    show("Dagster, in_process", &peers.python("dagster", "dagster_chain.py", &["in_process"], &[1, 10, 50, 200])?)?;
-    show("ZenML, local", &peers.python("zenml", "zenml_chain.py", &[], &[1, 10, 50])?)?;
+    show("Prefect, a flow of tasks", &peers.python("prefect", "prefect_chain.py", &[], CHAINS)?)?;
+    show("Dagster, in_process", &peers.python("dagster", "dagster_chain.py", &["in_process"], CHAINS)?)?;
+    show("ZenML, local", &peers.python("zenml", "zenml_chain.py", &[], CHAINS)?)?;
     heading("Peers: chains of steps that do nothing, a process each");
-    show("Dagster, multiprocess", &peers.python("dagster", "dagster_chain.py", &["multiprocess"], &[1, 5])?)?;
-    show("Metaflow, run", &peers.metaflow(&[2, 10])?)?;
-    show("DVC, repro", &peers.dvc(dvc, &[1, 10, 50])?)
+    show("Dagster, multiprocess", &peers.python("dagster", "dagster_chain.py", &["multiprocess"], CHAINS)?)?;
+    show("Metaflow, run", &peers.metaflow(&[2, 10, 50, 200])?)?;
+    show("DVC, repro", &peers.dvc(dvc, CHAINS)?)
 }
 
 fn show(what: &str, times: &[(usize, Duration)]) -> Result<()> {
     let mut text = String::new();
     for (steps, time) in times {
         write!(text, "{steps} steps {time:.1?}, ")?;
+    }
+    if times.len() < CHAINS.len() {
+        write!(text, "the next did not end within the {LONGEST} s that a peer has, ")?;
     }
     line(what, &format!("{text}a step; all else: {}", slope(times)));
     Ok(())
@@ -71,7 +77,7 @@ impl Peers<'_> {
             Some((steps.parse().ok()?, Duration::from_secs_f64(seconds.trim().parse().ok()?)))
         };
         let times: Times = text.lines().filter_map(measured).collect();
-        ensure!(times.len() == steps.len(), "{peer} measured {} of {} chains: {text}", times.len(), steps.len());
+        ensure!(times.len() > 1, "{peer} measured {} of {} chains: {text}", times.len(), steps.len());
         Ok(times)
     }
 

@@ -37,6 +37,11 @@ impl Agents {
 #[async_trait]
 impl RuntimeAgent for Agents {
     async fn submit(&self, workload: &Workload) -> Result<()> {
+        // Before anything was saved of it, the same step may have run a component that somebody swapped since.
+        if workload.component.is_none() && self.wasm.knows(&workload.key) {
+            self.wasm.cancel(&workload.key).await?;
+            self.wasm.delete(&workload.key).await?;
+        }
         self.for_workload(workload).submit(workload).await
     }
 
@@ -75,7 +80,7 @@ impl RuntimeAgent for Agents {
         Ok(keys)
     }
 
-    async fn tidy(&self, key: &str) -> Result<()> {
+    async fn tidy(&self, key: &str) -> Result<bool> {
         self.of(key).tidy(key).await
     }
 

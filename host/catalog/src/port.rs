@@ -70,8 +70,8 @@ impl port::Catalog for Catalog {
         self.unfinished_runs().await
     }
 
-    async fn left_behind(&self, limit: u32) -> Result<Vec<Run>> {
-        self.runs_that_left(limit).await
+    async fn left_behind(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<Run>> {
+        self.runs_that_left(after, limit).await
     }
 
     async fn nothing_left(&self, runs: &[(Uuid, u64)]) -> Result<()> {

@@ -148,16 +148,17 @@ impl Catalog {
     }
 
     /// Runs that ended and may have left something.
-    pub(crate) async fn runs_that_left(&self, limit: u32) -> Result<Vec<Run>> {
+    pub(crate) async fn runs_that_left(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<Run>> {
         let text = format!(
             select_runs!(
-                "WHERE r.leaves = 1 AND r.state IN ('succeeded', 'failed', 'cancelled') AND (server = $1 OR {})
-                 ORDER BY r.id LIMIT $2"
+                "WHERE r.leaves = 1 AND r.state IN ('succeeded', 'failed', 'cancelled') AND r.id > $2 AND (server = $1 OR {})
+                 ORDER BY r.id LIMIT $3"
             ),
             self.of_no_server()
         );
         let rows: Vec<RunRow> = sqlx::query_as(sqlx::AssertSqlSafe(text))
             .bind(&*self.server)
+            .bind(after.map(|id| id.to_string()).unwrap_or_default())
             .bind(i64::from(limit))
             .fetch_all(&self.database.pool)
             .await

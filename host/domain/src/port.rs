@@ -117,9 +117,9 @@ pub trait RuntimeAgent: Send + Sync {
     async fn endpoint(&self, key: &str) -> Result<String>;
     /// Keys of all workloads that have not ended.
     async fn running(&self) -> Result<Vec<String>>;
-    /// Removes what nobody needs of an ended workload: everything but what it said and how it ended. One that is not
-    /// known, or has not ended, stays as it is.
-    async fn tidy(&self, key: &str) -> Result<()>;
+    /// Removes what nobody needs of an ended workload: everything but what it said and how it ended. One that has not ended
+    /// stays as it is, and the answer is false; of one that is not known nothing is left.
+    async fn tidy(&self, key: &str) -> Result<bool>;
     /// Removes what an ended workload left.
     async fn delete(&self, key: &str) -> Result<()>;
     /// What the jobs share that it runs on its own machine; `None` for who does not care.
@@ -450,9 +450,9 @@ pub trait Catalog: Send + Sync {
     async fn last_input(&self, project: &Name, pipeline: &Name, input: &Name, name: &Name) -> Result<Option<Address>>;
     async fn run(&self, id: uuid::Uuid) -> Result<crate::Run>;
     async fn open_runs(&self) -> Result<Vec<crate::Run>>;
-    /// Runs of this server, and of those that are dead, that ended and may have left something with their agents, the
-    /// oldest first.
-    async fn left_behind(&self, limit: u32) -> Result<Vec<crate::Run>>;
+    /// Runs of this server, and of those that are dead, that ended and may have left something with their agents: those after
+    /// one of them, the oldest first.
+    async fn left_behind(&self, after: Option<uuid::Uuid>, limit: u32) -> Result<Vec<crate::Run>>;
     /// Nothing is left of these runs as of their revisions; one that went on since may leave something again.
     async fn nothing_left(&self, runs: &[(uuid::Uuid, u64)]) -> Result<()>;
     /// The first open run of a pipeline.

@@ -180,11 +180,7 @@ impl Run {
 
     /// Whether its steps may have left something with their agents that has to be removed once it has ended.
     pub fn leaves(&self) -> bool {
-        let may_leave = |step: &StepRun| {
-            let ended_early = matches!(step.state, StepState::Failed | StepState::Cancelled);
-            ended_early || step.workload.is_some() || !step.earlier.is_empty()
-        };
-        self.steps.iter().any(may_leave)
+        self.template.steps.iter().any(|step| step.action.has_workloads())
     }
 
     /// All of it but its template and its steps.

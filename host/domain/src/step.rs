@@ -93,6 +93,13 @@ pub enum Action {
     Template(Nested),
 }
 
+impl Action {
+    /// Whether agents are given something to do for it.
+    pub fn has_workloads(&self) -> bool {
+        matches!(self, Self::Build { .. } | Self::Run(_) | Self::Serve(_))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Work {
     pub runnable: RunnableChoice,

@@ -113,16 +113,17 @@ impl Driver {
                 Some((result, name)) = advancing.next() => {
                     begun.remove(&name);
                     if let Err(error) = result {
-                        // Only the catalog's own failures come here.
+                        // The catalog does not answer, or what was worked out cannot happen any more.
                         tracing::error!(run = %run.label(), %error, "a step cannot go on; trying again");
                         tokio::time::sleep(Duration::from_secs(1)).await;
                         self.reload().await;
                     }
                 }
                 () = self.told.news.notified() => self.reload().await,
-                () = self.progress.moved(), if !self.progress.is_saved() => {}
-                // What is under way here is let go of: whoever holds the run takes it up.
-                () = self.told.lost.cancelled() => return,
+                () = self.progress.moved(), if is_over && !self.progress.is_saved() => {}
+                // What is under way here is let go of: whoever holds the run takes it up. Of one that has ended
+                // whoever saves it finds that out.
+                () = self.told.lost.cancelled(), if !run.state.ended() => return,
                 () = until(run.next_due(now)) => {}
             }
         }
@@ -337,9 +338,13 @@ pub(crate) fn workload_key(step: &StepRun) -> Result<&str> {
 
 /// The key under which the workload of a step's try is known, the same after every restart.
 pub(crate) fn key_of(run: &Run, step: &StepRun) -> String {
-    match step.attempt {
-        1 => format!("{}.{}", run.id, step.name),
-        attempt => format!("{}.{}.{attempt}", run.id, step.name),
+    key_of_try(run, &step.name, step.attempt)
+}
+
+pub(crate) fn key_of_try(run: &Run, step: &Name, attempt: u32) -> String {
+    match attempt {
+        1 => format!("{}.{step}", run.id),
+        attempt => format!("{}.{step}.{attempt}", run.id),
     }
 }
 

@@ -151,7 +151,7 @@ impl<L: Layer> Catalog for Layered<L> {
         saves_nothing()
     }
 
-    async fn left_behind(&self, _limit: u32) -> Result<Vec<Run>> {
+    async fn left_behind(&self, _after: Option<Uuid>, _limit: u32) -> Result<Vec<Run>> {
         saves_nothing()
     }
 

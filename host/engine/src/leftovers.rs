@@ -3,17 +3,23 @@
 //! Each is removed as soon as its step has ended, and what steps made for each other (S76) once their run has. The catalog
 //! knows of a run that it may have left something until a look says that nothing is there.
 
-use crate::{Engine, driver::key_of};
+use crate::{Engine, driver::key_of_try};
 use fuseml_domain::{Action, Result, Run, StepRun, StepState, port::RuntimeAgent};
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 /// Runs that another server left looked at at one time.
 const TOGETHER: u32 = 100;
+/// How long an engine may take to remove one workload.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Until what could not be removed is tried again.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// The workloads of one run that its driver removed.
 #[derive(Clone, Default)]
@@ -34,87 +40,129 @@ impl Removed {
     }
 }
 
-/// Runs that have ended and what is left of them: nothing, as of this revision, or `None` while it is being removed.
+/// What this server knows of runs that have ended.
 #[derive(Default)]
-pub(crate) struct Leftovers(Mutex<HashMap<Uuid, Option<u64>>>);
+pub(crate) struct Leftovers(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    runs: HashMap<Uuid, Left>,
+    /// Up to which run those of dead servers were looked at.
+    looked_at: Option<Uuid>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Left {
+    UnderWay,
+    /// As of this revision.
+    Nothing(u64),
+    /// Something that could not be removed, and when it is tried again.
+    Something(Instant),
+}
 
 /// Removes what is left of a run that has ended. Nobody waits for that.
 pub(crate) fn clear(engine: &Arc<Engine>, run: Arc<Run>, removed: Removed) {
     let engine = engine.clone();
-    locked(&engine.leftovers.0).insert(run.id, None);
+    locked(&engine.leftovers.0).runs.insert(run.id, Left::UnderWay);
     tokio::spawn(async move {
         removed.under_way.close();
         removed.under_way.wait().await;
-        let mut keys = keys(&run);
-        keys.retain(|key| !locked(&removed.keys).contains(key));
-        let is_clear = remove_all(&engine, keys).await;
-        let mut known = locked(&engine.leftovers.0);
-        match is_clear {
-            true => drop(known.insert(run.id, Some(run.revision))),
-            false => drop(known.remove(&run.id)),
-        }
+        let keys = locked(&removed.keys).clone();
+        let left = remove_all(&engine, &run, &keys).await;
+        locked(&engine.leftovers.0).runs.insert(run.id, left);
     });
 }
 
 /// Notes of which runs nothing is left, and removes what servers that died left of theirs.
 pub(crate) async fn look(engine: &Engine) -> Result<()> {
-    let clear = |(id, revision): (&Uuid, &Option<u64>)| revision.map(|revision| (*id, revision));
-    let mut cleared: Vec<_> = locked(&engine.leftovers.0).iter().filter_map(clear).collect();
-    note(engine, &cleared).await?;
-    let left = engine.ports.catalog.left_behind(TOGETHER).await?;
-    cleared.clear();
+    note(engine).await?;
+    let after = locked(&engine.leftovers.0).looked_at;
+    let left = engine.ports.catalog.left_behind(after, TOGETHER).await?;
+    // From the beginning once all were looked at.
+    let last = left.last().filter(|_| left.len() == TOGETHER as usize).map(|run| run.id);
+    locked(&engine.leftovers.0).looked_at = last;
     for run in left {
-        if !locked(&engine.leftovers.0).contains_key(&run.id) && remove_all(engine, keys(&run)).await {
-            cleared.push((run.id, run.revision));
+        let known = locked(&engine.leftovers.0).runs.get(&run.id).copied();
+        let is_due = match known {
+            None => true,
+            Some(Left::Something(when)) => when <= Instant::now(),
+            Some(Left::UnderWay | Left::Nothing(_)) => false,
+        };
+        if is_due {
+            let left = remove_all(engine, &run, &BTreeSet::new()).await;
+            locked(&engine.leftovers.0).runs.insert(run.id, left);
         }
     }
-    note(engine, &cleared).await
+    note(engine).await
 }
 
-async fn note(engine: &Engine, cleared: &[(Uuid, u64)]) -> Result<()> {
-    if cleared.is_empty() {
+async fn note(engine: &Engine) -> Result<()> {
+    let nothing = |(id, left): (&Uuid, &Left)| match left {
+        Left::Nothing(revision) => Some((*id, *revision)),
+        Left::UnderWay | Left::Something(_) => None,
+    };
+    let clear: Vec<_> = locked(&engine.leftovers.0).runs.iter().filter_map(nothing).collect();
+    if clear.is_empty() {
         return Ok(());
     }
-    engine.ports.catalog.nothing_left(cleared).await?;
+    engine.ports.catalog.nothing_left(&clear).await?;
     // Unless it went on and has ended once more since.
     locked(&engine.leftovers.0)
-        .retain(|id, now| !cleared.iter().any(|(noted, revision)| noted == id && *now == Some(*revision)));
+        .runs
+        .retain(|id, now| !clear.iter().any(|(noted, revision)| noted == id && *now == Left::Nothing(*revision)));
     Ok(())
 }
 
-async fn remove_all(engine: &Engine, keys: Vec<String>) -> bool {
+async fn remove_all(engine: &Engine, run: &Run, removed: &BTreeSet<String>) -> Left {
     let mut is_clear = true;
-    for key in keys {
+    for Workload { key, is_saved } in workloads(run) {
+        if removed.contains(&key) {
+            continue;
+        }
+        // What was begun before that was saved, and is not what the step became, may still run.
+        if !is_saved && let Err(error) = engine.ports.agent.cancel(&key).await {
+            tracing::warn!(%key, %error, "what nobody asks for any more could not be cancelled");
+        }
         is_clear &= remove(&*engine.ports.agent, &key).await;
     }
-    is_clear
+    if is_clear { Left::Nothing(run.revision) } else { Left::Something(Instant::now() + PAUSE) }
 }
 
 async fn remove(agent: &dyn RuntimeAgent, key: &str) -> bool {
-    let removed = agent.tidy(key).await;
-    if let Err(error) = &removed {
-        tracing::warn!(%key, %error, "what a workload worked with could not be removed; trying again");
+    match tokio::time::timeout(LONGEST, agent.tidy(key)).await {
+        Ok(Ok(has_ended)) => has_ended,
+        Ok(Err(error)) => {
+            tracing::warn!(%key, %error, "what a workload worked with could not be removed; trying again");
+            false
+        }
+        Err(_) => false,
     }
-    removed.is_ok()
 }
 
-/// Keys of all workloads that a run had, without services that go on.
-fn keys(run: &Run) -> Vec<String> {
-    let of = |step: &StepRun| {
-        let tries = step.earlier.iter().filter_map(|it| it.workload.clone());
-        tries.chain(last_key(run, step)).collect::<Vec<_>>()
-    };
-    run.steps.iter().flat_map(of).collect()
+struct Workload {
+    key: String,
+    is_saved: bool,
 }
 
-fn last_key(run: &Run, step: &StepRun) -> Option<String> {
-    let serves = || matches!(run.template.step(&step.name).map(|step| &step.action), Some(Action::Serve(_)));
-    match step.state {
-        StepState::Succeeded if serves() => None,
-        // Of one that ended early it may not be saved which one it had.
-        StepState::Failed | StepState::Cancelled => Some(key_of(run, step)),
-        _ => step.workload.clone(),
+/// All workloads that a run may have had, without services that go on.
+fn workloads(run: &Run) -> Vec<Workload> {
+    let mut all = Vec::new();
+    for step in run.steps.iter() {
+        let Some(planned) = run.template.step(&step.name).filter(|step| step.action.has_workloads()) else { continue };
+        let of_try = |number, saved: &Option<String>| Workload {
+            is_saved: saved.is_some(),
+            key: saved.clone().unwrap_or_else(|| key_of_try(run, &step.name, number)),
+        };
+        all.extend(step.earlier.iter().map(|it| of_try(it.number, &it.workload)));
+        if !goes_on(step, &planned.action) {
+            all.push(of_try(step.attempt, &step.workload));
+        }
     }
+    all
+}
+
+fn goes_on(step: &StepRun, action: &Action) -> bool {
+    step.state == StepState::Succeeded && matches!(action, Action::Serve(_))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -65,6 +65,12 @@ impl Unsaved {
         self.happened.events.last().map(|(event, _)| event)
     }
 
+    /// Whether the run has it already.
+    fn is_in(&self, stored: &Run) -> bool {
+        let name = &self.step().name;
+        stored.revision >= self.change.run.revision && stored.step(name) == self.change.run.step(name)
+    }
+
     /// Whether all that a choice may look for can be told without the catalog.
     fn is_plain(&self) -> bool {
         let Change { artifacts, build, service, marks, .. } = &self.change;
@@ -79,6 +85,12 @@ struct State {
     /// As the catalog has it.
     saved: Arc<Run>,
     unsaved: VecDeque<Arc<Unsaved>>,
+    /// Something is saved, and those who have to know do not know it yet.
+    follows_up: bool,
+    /// The catalog does not take what is not saved.
+    is_stuck: bool,
+    /// The newest revision that was seen in the catalog.
+    seen: u64,
 }
 
 /// Shared by a driver and the catalog as its steps see it. Nobody holds the state while waiting for anything.
@@ -96,7 +108,9 @@ struct Inner {
 impl Progress {
     pub(crate) fn of(run: Run) -> Self {
         let run = Arc::new(run);
-        let state = Mutex::new(State { saved: run.clone(), run, unsaved: VecDeque::new() });
+        let seen = run.revision;
+        let (saved, unsaved) = (run.clone(), VecDeque::new());
+        let state = Mutex::new(State { run, saved, unsaved, follows_up: false, is_stuck: false, seen });
         Self(Arc::new(Inner { state, pushed: Notify::new(), moved: Notify::new() }))
     }
 
@@ -136,9 +150,10 @@ impl Progress {
         }
     }
 
-    /// The oldest so many are saved.
+    /// The oldest so many are saved, and something is to be done for that.
     pub(crate) fn saved(&self, count: usize) {
         let mut state = self.state();
+        (state.follows_up, state.is_stuck) = (true, false);
         let last = state.unsaved.drain(..count).next_back();
         if let Some(last) = last {
             state.saved = Arc::new(last.change.run.clone());
@@ -147,13 +162,39 @@ impl Progress {
         self.0.moved.notify_waiters();
     }
 
-    /// Somebody else changed the run: what is not saved happens to it as it is by now. Of the oldest that cannot be saved,
-    /// `instead` happens to its step.
-    pub(crate) fn rebase(&self, stored: Run, mut instead: Option<StepEvent>) {
+    /// All is done for what is saved. Answers whether somebody changed the run meanwhile.
+    pub(crate) fn followed_up(&self) -> bool {
         let mut state = self.state();
+        state.follows_up = false;
+        let is_changed = state.unsaved.is_empty() && state.seen > state.saved.revision;
+        drop(state);
+        self.0.moved.notify_waiters();
+        is_changed
+    }
+
+    /// Until it can, nothing goes on from what is not saved.
+    pub(crate) fn cannot_be_saved(&self) {
+        self.state().is_stuck = true;
+    }
+
+    /// Somebody else changed the run: what is not saved happens to it as it is by now. Of the oldest that cannot be saved,
+    /// `instead` happens to its step. Answers what was saved although nobody could say so.
+    pub(crate) fn rebase(&self, stored: Run, mut instead: Option<StepEvent>) -> Vec<Arc<Unsaved>> {
+        let mut saved = Vec::new();
+        let mut is_any_void = false;
+        let mut state = self.state();
+        (state.follows_up, state.is_stuck) = (true, false);
         state.saved = Arc::new(stored);
         state.run = state.saved.clone();
         for unsaved in std::mem::take(&mut state.unsaved) {
+            if unsaved.is_in(&state.saved) {
+                saved.push(unsaved);
+                continue;
+            }
+            // Its result may be of what is void.
+            if is_any_void && matches!(unsaved.event(), Some(StepEvent::Reused { .. })) {
+                continue;
+            }
             let step = unsaved.step().clone();
             let name = step.name.clone();
             let happened = match instead.take() {
@@ -165,17 +206,22 @@ impl Progress {
                     state.run = Arc::new(change.run.clone());
                     state.unsaved.push_back(Arc::new(Unsaved { happened, change }));
                 }
-                Ok(None) => tracing::debug!(run = %state.run.label(), step = %name, "done again: the run was changed"),
-                Err(error) => tracing::warn!(run = %state.run.label(), step = %name, %error, "done again"),
+                void => {
+                    is_any_void = true;
+                    let why = void.err();
+                    tracing::debug!(run = %state.run.label(), step = %name, ?why, "done again: the run was changed");
+                }
             }
         }
         drop(state);
         self.0.moved.notify_waiters();
+        saved
     }
 
-    /// Takes over what is in the catalog, where nothing is unsaved: else whoever saves finds out.
+    /// Takes over what is in the catalog, where nothing is unsaved: else it is seen once that is saved, or cannot be.
     pub(crate) fn reload(&self, stored: Run) {
         let mut state = self.state();
+        state.seen = state.seen.max(stored.revision);
         if state.unsaved.is_empty() && stored.revision > state.saved.revision {
             state.saved = Arc::new(stored);
             state.run = state.saved.clone();
@@ -187,8 +233,10 @@ impl Progress {
         self.state().saved.revision
     }
 
+    /// Whether all is saved, and everybody knows it.
     pub(crate) fn is_saved(&self) -> bool {
-        self.state().unsaved.is_empty()
+        let state = self.state();
+        state.unsaved.is_empty() && !state.follows_up
     }
 
     /// Resolves when something is saved, or void, at the latest when all is saved.
@@ -203,8 +251,12 @@ impl Progress {
     /// Whether a step may be acted on: the catalog has it as it is, or what is done is done from what is not saved as well.
     pub(crate) fn may_act(&self, step: &StepRun, goes_outside: bool) -> bool {
         let state = self.state();
-        let is_plain = || state.unsaved.len() < MOST && state.unsaved.iter().all(|unsaved| unsaved.is_plain());
-        state.unsaved.is_empty() || !goes_outside && is_plain() || state.saved.step(&step.name) == Some(step)
+        let runs_ahead = || state.unsaved.len() < MOST && state.unsaved.iter().all(|unsaved| unsaved.is_plain());
+        match () {
+            () if state.unsaved.is_empty() => true,
+            () if state.saved.step(&step.name) == Some(step) => true,
+            () => !goes_outside && !state.is_stuck && runs_ahead(),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// Renews this server's lease, looks after what it holds, and hears what others tell, for ever. Nothing that takes long
 /// stands before a renewal.
 pub(crate) async fn follow(engine: Arc<Engine>) {
-    tokio::join!(renew(&engine), look(&engine), hear(&engine));
+    tokio::join!(renew(&engine), look(&engine), clear_away(&engine), hear(&engine));
 }
 
 /// After one pause; false when the server stops.
@@ -55,11 +55,18 @@ async fn look(engine: &Arc<Engine>) {
             }
             take_up(engine, taken).await;
             check_drivers(engine).await?;
-            begin_stuck(engine).await?;
-            leftovers::look(engine).await
+            begin_stuck(engine).await
         };
         if let Err(error) = looked.await {
             tracing::error!(%error, "what this server drives could not be looked at; trying again");
+        }
+    }
+}
+
+async fn clear_away(engine: &Engine) {
+    while pause(engine).await {
+        if let Err(error) = leftovers::look(engine).await {
+            tracing::error!(%error, "what ended runs left could not be looked at; trying again");
         }
     }
 }

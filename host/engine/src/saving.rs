@@ -30,9 +30,8 @@ impl Driver {
             // Only the catalog's own failures come here: nothing is lost, so wait for it to come back.
             let run = self.snapshot().label();
             tracing::error!(%run, %error, "a transition could not be saved; trying again");
+            self.progress.cannot_be_saved();
             tokio::time::sleep(PAUSE).await;
-            // It may have been saved nevertheless.
-            self.engine.wake();
         }
     }
 
@@ -41,41 +40,34 @@ impl Driver {
         match self.engine.ports.catalog.save(&changes).await {
             Ok(()) => {
                 self.progress.saved(unsaved.len());
-                self.told.revision.store(self.progress.saved_revision(), Ordering::Relaxed);
                 self.follow_up(unsaved).await;
                 Ok(())
             }
             // Only people's commands change a run beside its driver; what happened still stands.
             Err(error) if error.code == "stale-run" => self.rebase(None).await,
+            Err(error) if error.code == "lease-lost" || error.kind == ErrorKind::Unavailable => Err(error),
+            // Which of them it is shows by itself, and those before it are saved.
+            Err(_) if unsaved.len() > 1 => Box::pin(self.save(&unsaved[..1])).await,
             // What is given to somebody cannot be given, such as one label too many: that is the step's failure.
-            Err(error) if cannot_be_given(&error, unsaved) => match unsaved {
-                [_] => self.rebase(Some(StepEvent::Failed { message: error.message, may_pass: false })).await,
-                // Which of them it is shows by itself.
-                several => Box::pin(self.save(&several[..1])).await,
-            },
+            Err(error) if cannot_be_given(&error, unsaved) => {
+                self.rebase(Some(StepEvent::Failed { message: error.message, may_pass: false })).await
+            }
             Err(error) => Err(error),
         }
     }
 
     async fn rebase(&self, instead: Option<StepEvent>) -> Result<()> {
         let stored = self.engine.ports.catalog.run(self.snapshot().id).await?;
-        self.progress.rebase(stored, instead);
-        self.told.revision.store(self.progress.saved_revision(), Ordering::Relaxed);
+        let saved = self.progress.rebase(stored, instead);
+        self.follow_up(&saved).await;
+        // Other steps may be ready, whether or not this server was told.
+        self.told.news.notify_one();
         Ok(())
     }
 
-    /// Lets everybody know what is saved now, and removes what nobody needs any more.
+    /// Removes what nobody needs any more, and lets everybody know what is saved now.
     async fn follow_up(&self, saved: &[Arc<Unsaved>]) {
-        let comes = |Change { artifacts, released, marks, .. }: &Change| {
-            !artifacts.is_empty() || !released.is_empty() || !marks.is_empty()
-        };
-        if saved.iter().any(|saved| comes(&saved.change)) {
-            self.engine.wake();
-        }
-        for mark in saved.iter().flat_map(|saved| &saved.change.marks) {
-            self.point(mark).await;
-            self.engine.arrived(mark.artifact.project()).await;
-        }
+        self.told.revision.store(self.progress.saved_revision(), Ordering::Relaxed);
         for saved in saved {
             let (run, step) = (&saved.change.run, saved.step());
             let action = run.template.step(&step.name).map(|step| &step.action);
@@ -86,8 +78,21 @@ impl Driver {
                 service::retire_replaced(&self.engine);
             }
         }
+        let comes = |Change { artifacts, released, marks, .. }: &Change| {
+            !artifacts.is_empty() || !released.is_empty() || !marks.is_empty()
+        };
+        if saved.iter().any(|saved| comes(&saved.change)) {
+            self.engine.wake();
+        }
         if let Some(last) = saved.last() {
             self.engine.moved(&last.change.run);
+        }
+        for mark in saved.iter().flat_map(|saved| &saved.change.marks) {
+            self.point(mark).await;
+            self.engine.arrived(mark.artifact.project()).await;
+        }
+        if self.progress.followed_up() {
+            self.told.news.notify_one();
         }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::{
     Engine, Ports,
-    driver::{Driver, Outcome, key_of},
+    driver::{Driver, Outcome, key_of, key_of_try},
     prepare,
     work::{self, Job},
 };
@@ -134,12 +134,11 @@ async fn end_orphans(ports: &Ports) -> Result<()> {
     let running = ports.agent.running().await?;
     let mut owned: BTreeSet<String> = BTreeSet::new();
     for run in ports.catalog.open_runs().await? {
-        // Of some it is not saved yet that they were submitted.
-        let key = |step: &StepRun| step.workload.clone().unwrap_or_else(|| key_of(&run, step));
-        owned.extend(run.steps.iter().filter(|step| !step.state.ended()).map(key));
+        let open = run.steps.iter().filter(|step| !step.state.ended());
+        owned.extend(open.map(|step| key_of_try(&run, &step.name, 1)));
     }
     owned.extend(ports.catalog.services().await?.into_iter().map(|service| service.workload.key));
-    for key in running.into_iter().filter(|key| !owned.contains(key)) {
+    for key in running.into_iter().filter(|key| !owned.contains(key) && !owned.contains(first_try(key))) {
         match tokio::time::timeout(ORPHAN, ports.agent.cancel(&key)).await {
             Ok(Ok(())) => {}
             // What an engine elsewhere does not end now must not keep a server from starting.
@@ -150,6 +149,14 @@ async fn end_orphans(ports: &Ports) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The key of the first try of the same step: of some it is not saved yet which try it is.
+fn first_try(key: &str) -> &str {
+    match key.rsplit_once('.') {
+        Some((first, number)) if number.parse::<u32>().is_ok() => first,
+        _ => key,
+    }
 }
 
 /// Until a workload that nobody owns has ended, at the start; and between two tries after that.

@@ -23,6 +23,8 @@ const SPRINT: Duration = Duration::from_millis(50);
 struct Sprint<'a> {
     driver: &'a Driver,
     step: &'a StepRun,
+    /// Whether the catalog has what it runs.
+    is_staged: bool,
     /// With the events applied.
     run: Run,
     events: Vec<(StepEvent, Timestamp)>,
@@ -39,7 +41,7 @@ pub(crate) async fn from_ready(
     job: Job,
     collecting: &AtomicBool,
 ) -> Result<Outcome> {
-    let mut sprint = Sprint { driver, step, run: run.clone(), events: Vec::new(), collecting };
+    let mut sprint = Sprint { driver, step, is_staged: false, run: run.clone(), events: Vec::new(), collecting };
     sprint.apply(staged)?;
     sprint.go(&job).await
 }
@@ -52,7 +54,7 @@ pub(crate) async fn from_staging(
     collecting: &AtomicBool,
 ) -> Result<Outcome> {
     let job = Job::of(&driver.ports, run, step).await?;
-    Sprint { driver, step, run: run.clone(), events: Vec::new(), collecting }.go(&job).await
+    Sprint { driver, step, is_staged: true, run: run.clone(), events: Vec::new(), collecting }.go(&job).await
 }
 
 impl Sprint<'_> {
@@ -81,6 +83,17 @@ impl Sprint<'_> {
         Ok(Outcome { earlier: self.events, ..last })
     }
 
+    /// Whether what it made may belong in the store of a tool.
+    async fn tells_a_tool(&self, job: &Job) -> Result<bool> {
+        let Some(instance) = &job.runnable.instance else { return Ok(false) };
+        for slot in job.runnable.outputs.values() {
+            if self.driver.ports.extensions.store(instance, slot.kind).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     async fn run(&mut self, job: &Job) -> Result<Outcome> {
         let agent = &self.driver.ports.agent;
         let workload = work::workload(self.driver, &self.run, self.step()?, job).await?;
@@ -91,6 +104,10 @@ impl Sprint<'_> {
             Phase::Succeeded => {
                 self.collecting.store(true, Ordering::Relaxed);
                 self.apply(StepEvent::Submitted)?;
+                // A tool is not told of what another job may take the place of.
+                if !self.is_staged && self.tells_a_tool(job).await? {
+                    return Ok(StepEvent::Ended.into());
+                }
                 self.apply(StepEvent::Ended)?;
                 work::collect(self.driver, &self.run, self.step()?, job, &workload).await
             }

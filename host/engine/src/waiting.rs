@@ -46,7 +46,7 @@ pub(crate) async fn until_met(
         let arrival = arrivals.notified();
         tokio::pin!(arrival);
         arrival.as_mut().enable();
-        match look(&engine.ports, run, step, wait, &mut after).await {
+        match look(&driver.ports, run, step, wait, &mut after).await {
             Ok(Some(met)) => return Ok(met.outcome(step)),
             Ok(None) => {}
             // Who waits for days outlives a database that is away for minutes.

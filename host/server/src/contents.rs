@@ -17,7 +17,7 @@ use fuseml_domain::{
 use fuseml_engine::Engine;
 use fuseml_registry::{Access, Action, Code, Collected, Refusal, RegistryError, Repository, StoredManifest, Tag};
 use jiff::{SignedDuration, Timestamp};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Makes the artifact whose files are in the store, or answers the one that is there; and whether it is new.
 pub(crate) async fn register(
@@ -252,11 +252,15 @@ pub(crate) async fn delete(app: &App, artifact: &Descriptor, author: &Author, fo
 /// What was pushed so lately is not collected: somebody may be about to name it.
 pub(crate) const YOUNG: SignedDuration = SignedDuration::from_hours(24);
 /// Between two collections, the first of which waits so long too.
-pub(crate) const COLLECT_EVERY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+pub(crate) const COLLECT_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// Artifacts looked at together.
 const PORTION: u32 = 500;
 
-/// Collects what no artifact names and is older than that. Whatever the catalog names is named in the registry before anything is deleted.
+/// Runs publish what they made before they save that they did: after so long they have.
+const SAVING: Duration = Duration::from_secs(1);
+
+/// Collects what no artifact names and is older than that. Whatever the catalog names is named in the registry before
+/// anything is deleted.
 pub(crate) async fn collect(app: &App, young: SignedDuration) -> Result<Collected> {
     // What a push to another server relies on is known there alone.
     let _alone = app.peers.alone("contents are collected")?;
@@ -272,7 +276,16 @@ pub(crate) async fn collect(app: &App, young: SignedDuration) -> Result<Collecte
         }
     }
     let before = Timestamp::now() - young;
+    let mut unnamed = Vec::new();
     for (repository, tag) in app.trees.tags_before(before).await? {
+        if !is_named(&app.catalog, &repository, &tag).await? {
+            unnamed.push((repository, tag));
+        }
+    }
+    if !unnamed.is_empty() {
+        tokio::time::sleep(SAVING).await;
+    }
+    for (repository, tag) in unnamed {
         if !is_named(&app.catalog, &repository, &tag).await? {
             app.trees.forget_tag(&repository, &tag).await?;
         }

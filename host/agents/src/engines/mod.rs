@@ -432,19 +432,25 @@ impl RuntimeAgent for EnginesAgent {
         Ok(keys)
     }
 
-    async fn tidy(&self, key: &str) -> Result<()> {
+    async fn tidy(&self, key: &str) -> Result<bool> {
         let folder = self.folder(key)?;
         if !folder.exit().exists() {
-            return Ok(());
+            return Ok(!folder.path().exists());
         }
         let removed = read::<Spec>(&folder, &folder.spec())?;
         let submitted: Option<Submitted> = read(&folder, &folder.path().join("engine.json"))?;
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         let failed = |error| Error::io(format!("{key} could not be tidied"), &error);
         staging::remove(vec![folder.work(), folder.inputs()], &self.aside).await.map_err(failed)?;
-        match (removed, submitted) {
-            (Some(spec), Some(Submitted { id })) => self.engine(&spec).await?.delete(&id).await,
-            _ => Ok(()),
+        let (Some(spec), Some(Submitted { id })) = (removed, submitted) else { return Ok(true) };
+        let deleted = match self.engine(&spec).await {
+            Ok(engine) => engine.delete(&id).await,
+            gone => gone.map(drop),
+        };
+        match deleted {
+            // Its instance is removed, or it was deleted there before.
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(true),
+            deleted => deleted.map(|()| true),
         }
     }
 

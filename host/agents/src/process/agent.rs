@@ -424,14 +424,16 @@ impl RuntimeAgent for ProcessAgent {
         Ok(keys)
     }
 
-    async fn tidy(&self, key: &str) -> Result<()> {
+    async fn tidy(&self, key: &str) -> Result<bool> {
         let folder = self.folder(key)?;
         match self.state(&folder).await? {
             State::Ended(_) => {
                 let places = [folder.work(), folder.home(), folder.temporary()];
-                staging::remove(places.into(), &self.aside).await.map_err(|error| unreadable(&folder, &error))
+                staging::remove(places.into(), &self.aside).await.map_err(|error| unreadable(&folder, &error))?;
+                Ok(true)
             }
-            _ => Ok(()),
+            State::Unknown => Ok(true),
+            _ => Ok(false),
         }
     }
 

@@ -412,19 +412,20 @@ impl RuntimeAgent for WasmAgent {
         Ok(keys.into_iter().collect())
     }
 
-    async fn tidy(&self, key: &str) -> Result<()> {
+    async fn tidy(&self, key: &str) -> Result<bool> {
         let folder = self.0.folder(key)?;
         match self.0.job(key) {
-            Some(job) if job.status().is_none() => return Ok(()),
+            Some(job) if job.status().is_none() => return Ok(false),
             Some(job) => {
                 job.tidy();
                 job.written_down().await;
             }
-            None if folder.spec().exists() && Inner::ended(&folder)?.is_none() => return Ok(()),
+            None if folder.spec().exists() && Inner::ended(&folder)?.is_none() => return Ok(false),
             None => {}
         }
         let failed = |error| Error::io(format!("{key} could not be tidied"), &error);
-        staging::remove(vec![folder.work(), folder.inputs()], &self.0.aside).await.map_err(failed)
+        staging::remove(vec![folder.work(), folder.inputs()], &self.0.aside).await.map_err(failed)?;
+        Ok(true)
     }
 
     async fn delete(&self, key: &str) -> Result<()> {

@@ -34,15 +34,15 @@ async fn a_job_ends_with_its_exit_code_and_log() {
 #[tokio::test]
 async fn of_a_job_that_was_tidied_its_log_and_its_end_are_left() {
     let world = World::new();
-    world.agent.tidy("unknown").await.unwrap();
+    assert!(world.agent.tidy("unknown").await.unwrap(), "nothing is left of it");
     world.agent.submit(&job("waits", "sleep 1000")).await.unwrap();
-    world.agent.tidy("waits").await.unwrap();
-    assert!(world.folder("waits").join("work").exists(), "it has not ended");
+    assert!(!world.agent.tidy("waits").await.unwrap(), "it has not ended");
+    assert!(world.folder("waits").join("work").exists());
     world.agent.cancel("waits").await.unwrap();
 
     world.run(&job("done", "echo a line; echo much >file")).await;
-    world.agent.tidy("done").await.unwrap();
-    world.agent.tidy("done").await.unwrap();
+    assert!(world.agent.tidy("done").await.unwrap());
+    assert!(world.agent.tidy("done").await.unwrap(), "as often as anybody asks");
     for folder in ["work", "home", "tmp"] {
         assert!(!world.folder("done").join(folder).exists(), "{folder}");
     }

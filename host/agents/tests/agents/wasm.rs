@@ -1,11 +1,12 @@
 //! Jobs of components are run once where nothing interrupts them, and again where the server's end did.
 
-use crate::common::{Folders, LONG, eventually, job};
+use crate::common::{self, Folders, LONG, eventually, job};
 use async_trait::async_trait;
-use fuseml_agents::{WasmAgent, WasmAgentConfig};
+use fuseml_agents::{Agents, EnginesAgent, WasmAgent, WasmAgentConfig};
 use fuseml_domain::{
-    Command, Contents, Digest, Error, Location, Phase, Result, Workload, WorkloadInput, WorkloadKind, WorkloadOutput,
-    port::{CommandRunner, Print, RuntimeAgent},
+    Command, Contents, Digest, Error, Location, Name, Phase, Result, Workload, WorkloadInput, WorkloadKind,
+    WorkloadOutput,
+    port::{CommandRunner, EngineAgent, Engines, Print, RuntimeAgent},
 };
 use std::{
     fs,
@@ -114,6 +115,34 @@ async fn a_job_reads_its_inputs_and_leaves_its_outputs() {
     assert_eq!(world.agent.logs("copy", 0).await.unwrap().text, "running\n");
     world.agent.delete("copy").await.unwrap();
     assert_eq!(world.agent.status("copy").await.unwrap().phase, Phase::Lost);
+}
+
+struct NoEngines;
+
+#[async_trait]
+impl Engines for NoEngines {
+    async fn engine(&self, instance: &Name) -> Result<Arc<dyn EngineAgent>> {
+        Err(Error::not_found("no-agent", instance.to_string()))
+    }
+}
+
+#[tokio::test]
+async fn a_process_takes_the_place_of_a_component_of_which_nothing_was_saved() {
+    let world = world();
+    let processes = common::agent(&world.root.path().join("processes"));
+    let engines = EnginesAgent::new(&world.root.path().join("engines"), "", Arc::new(Folders), Arc::new(NoEngines));
+    let agents = Agents::new(processes, world.agent, Arc::new(engines.unwrap()));
+    for does in ["0", "wait"] {
+        let key = format!("step-{does}");
+        agents.submit(&component(&key, does)).await.unwrap();
+
+        agents.submit(&job(&key, "echo a process; exit 3")).await.unwrap();
+
+        let status = agents.wait(&key, LONG).await.unwrap();
+        assert_eq!((status.phase, status.exit_code), (Phase::Failed, Some(3)), "{does}");
+        assert_eq!(agents.logs(&key, 0).await.unwrap().text, "a process\n");
+        assert!(agents.tidy(&key).await.unwrap());
+    }
 }
 
 #[tokio::test]

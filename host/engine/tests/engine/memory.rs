@@ -133,6 +133,8 @@ struct Records {
     living: BTreeSet<usize>,
     asleep: BTreeSet<usize>,
     trees: HashMap<Digest, Tree>,
+    /// Tags that registries' clients see.
+    pointed: BTreeSet<String>,
     /// Runs of which nothing is left, and at which revision.
     clear: BTreeSet<(Uuid, u64)>,
     /// The most transitions that were saved together.
@@ -222,6 +224,11 @@ impl Disk {
 
     pub fn artifacts(&self, kind: Kind) -> Vec<Descriptor> {
         self.records().artifacts.iter().filter(|artifact| artifact.kind() == kind).cloned().collect()
+    }
+
+    /// Tags that registries' clients see.
+    pub fn pointed(&self) -> BTreeSet<String> {
+        self.records().pointed.clone()
     }
 
     /// The most transitions that were saved together.
@@ -600,11 +607,14 @@ impl port::Catalog for MemoryCatalog {
         self.read(|records| Some(records.runs.iter().filter(|run| !run.state.ended()).cloned().collect()))
     }
 
-    async fn left_behind(&self, _: u32) -> Result<Vec<Run>> {
+    async fn left_behind(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<Run>> {
         self.read(|records| {
             let is_noted = |run: &Run| records.clear.contains(&(run.id, run.revision));
-            let left = |run: &&Run| run.state.ended() && run.leaves() && !is_noted(run);
-            Some(records.runs.iter().filter(left).cloned().collect())
+            let left = |run: &&Run| Some(run.id) > after && run.state.ended() && run.leaves() && !is_noted(run);
+            let mut left: Vec<_> = records.runs.iter().filter(left).cloned().collect();
+            left.sort_by_key(|run| run.id);
+            left.truncate(limit as usize);
+            Some(left)
         })
     }
 
@@ -855,9 +865,9 @@ impl RuntimeAgent for MemoryAgent {
         Ok(workloads.values().filter(runs).map(|(workload, _)| workload.key.clone()).collect())
     }
 
-    async fn tidy(&self, key: &str) -> Result<()> {
+    async fn tidy(&self, key: &str) -> Result<bool> {
         self.tidied.lock().expect("tidied").insert(key.to_owned());
-        Ok(())
+        Ok(true)
     }
 
     async fn delete(&self, _: &str) -> Result<()> {
@@ -876,7 +886,9 @@ impl ContentStore for MemoryContents {
     fn scratch(&self) -> Result<Box<dyn AsRef<Path> + Send + Sync>> {
         Ok(Box::new(Path::new("/").to_owned()))
     }
-    async fn point(&self, _: &Descriptor, _: &Name) -> Result<()> {
+    async fn point(&self, _: &Descriptor, tag: &Name) -> Result<()> {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        self.0.records().pointed.insert(tag.to_string());
         Ok(())
     }
     async fn keep_image(&self, _: &Series, image: &fuseml_domain::Image) -> Result<fuseml_domain::Image> {

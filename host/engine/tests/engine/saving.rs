@@ -15,8 +15,10 @@ steps:
   third: {run: {kind: refiner}, inputs: {model: '${steps.second.model}'}}
   beside: {run: {kind: refiner}, inputs: {model: '${steps.second.model}'}, parameters: {alpha: 2}}
   again: {run: {kind: refiner}, inputs: {model: '${steps.second.model}'}, after: [third]}
+  twin: {run: {kind: refiner}, inputs: {model: '${steps.second.model}'}}
   last: {run: {kind: refiner}, inputs: {model: '${steps.again.model}'}}
-  asked: {approve: {message: m}, after: [last, beside]}
+  asked: {approve: {message: m}, after: [last, beside, twin]}
+  kept: {register: {artifact: '${steps.last.model}', tags: [live]}, after: [asked]}
 outputs: {model: {kind: model, from: '${steps.last.model}'}}
 ";
 /// How long a transaction takes, in which several steps are done.
@@ -57,6 +59,7 @@ async fn quick_jobs_are_saved_together_and_none_is_lost_wherever_the_server_dies
             let_it_work(&disk).await;
             assert_eq!(disk.runs()[0].state, RunState::Succeeded, "{crash:?}");
             tokio::time::sleep(memory::BEAT).await;
+            assert!(disk.pointed().contains("live"), "{crash:?}: whoever ends a run has told what it gave");
             let left: Vec<_> = agent.begun().into_iter().filter(|key| !agent.tidied().contains(key)).collect();
             assert!(left.is_empty(), "{crash:?}: {left:?}");
         }
@@ -83,7 +86,7 @@ async fn whatever_people_say_while_nothing_is_saved_yet_every_result_is_of_what_
     ];
     for command in commands {
         for after in 0..20 {
-            for then in [None, Some(RunCommand::Resume), Some(swap("last"))] {
+            for then in [None, Some(RunCommand::Resume), Some(swap("third")), Some(swap("last"))] {
                 told((&command, then.as_ref()), Duration::from_micros(500 * after)).await;
             }
         }
@@ -146,6 +149,7 @@ fn assert_whole(disk: &Disk, agent: &MemoryAgent, at: &str) {
         ("third", Some("second")),
         ("beside", Some("second")),
         ("again", Some("second")),
+        ("twin", Some("second")),
         ("last", Some("again")),
     ] {
         let step = run.step(&name(step)).expect("step");
@@ -154,7 +158,7 @@ fn assert_whole(disk: &Disk, agent: &MemoryAgent, at: &str) {
         let made = made.unwrap_or_else(|| panic!("{at}: {step:?} is not there"));
         let reused = matches!(step.reuse, Some(ReuseVerdict::Hit { .. }));
         let Some(key) = step.workload.as_ref().filter(|_| !reused) else {
-            assert_eq!(&*step.name, "again", "{at}: {step:?}");
+            assert!(["again", "twin", "third"].contains(&&*step.name), "{at}: {step:?}");
             continue;
         };
         let workload = agent.workload(key).expect("workload");

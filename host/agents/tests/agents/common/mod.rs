@@ -144,7 +144,7 @@ pub fn config(root: &Path) -> ProcessAgentConfig {
     ProcessAgentConfig { uv, ..ProcessAgentConfig::new(root.to_owned(), supervisor, Arc::new(Folders)) }
 }
 
-fn agent(root: &Path) -> ProcessAgent {
+pub fn agent(root: &Path) -> ProcessAgent {
     ProcessAgent::new(config(root)).unwrap()
 }
 
