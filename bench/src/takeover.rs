@@ -17,7 +17,11 @@ const STEPS: usize = 100;
 pub(crate) async fn measure(program: &Path, postgres: &str) -> Result<()> {
     heading("A server is killed, and another on the same PostgreSQL drives its run");
     sqlx::any::install_default_drivers();
-    sqlx::AnyPool::connect(postgres).await?.execute("CREATE DATABASE takeover").await?;
+    let beside = sqlx::AnyPool::connect(postgres).await?;
+    // That of a measurement that was stopped may be there.
+    for statement in ["DROP DATABASE IF EXISTS takeover WITH (FORCE)", "CREATE DATABASE takeover"] {
+        beside.execute(statement).await?;
+    }
     let (before, _) = postgres.rsplit_once('/').context("the address names no database")?;
     let stand = Stand { program, folder: tempfile::tempdir()?, database: format!("{before}/takeover") };
     let (mut driving, mut standing) = (stand.server().await?, stand.server().await?);

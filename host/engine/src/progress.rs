@@ -16,11 +16,14 @@ use jiff::Timestamp;
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::sync::Notify;
 
 /// So many transitions are not saved at the most, and so many are saved together.
 const MOST: usize = 64;
+/// How long one that nobody waits for is not saved, so that more come.
+const GATHERING: Duration = Duration::from_millis(2);
 
 /// What came of acting on a step.
 struct Happened {
@@ -101,6 +104,8 @@ struct Inner {
     state: Mutex<State>,
     /// There is something to save.
     pushed: Notify,
+    /// Somebody waits until it is.
+    awaited: Notify,
     /// Something is saved, or void.
     moved: Notify,
 }
@@ -111,7 +116,7 @@ impl Progress {
         let seen = run.revision;
         let (saved, unsaved) = (run.clone(), VecDeque::new());
         let state = Mutex::new(State { run, saved, unsaved, follows_up: false, is_stuck: false, seen });
-        Self(Arc::new(Inner { state, pushed: Notify::new(), moved: Notify::new() }))
+        Self(Arc::new(Inner { state, pushed: Notify::new(), awaited: Notify::new(), moved: Notify::new() }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -139,15 +144,14 @@ impl Progress {
         Ok(())
     }
 
-    /// What is to be saved next, together: waits until there is something.
+    /// What is to be saved next, together: waits until there is something, and for more unless somebody waits for that.
     pub(crate) async fn next(&self) -> Vec<Arc<Unsaved>> {
-        loop {
-            let next: Vec<_> = self.state().unsaved.iter().take(MOST).cloned().collect();
-            if !next.is_empty() {
-                return next;
-            }
+        while self.state().unsaved.is_empty() {
             self.0.pushed.notified().await;
         }
+        // Whether anybody came in time or not: what is there by then is saved.
+        let _ = tokio::time::timeout(GATHERING, self.0.awaited.notified()).await;
+        self.state().unsaved.iter().take(MOST).cloned().collect()
     }
 
     /// The oldest so many are saved, and something is to be done for that.
@@ -239,11 +243,12 @@ impl Progress {
         state.unsaved.is_empty() && !state.follows_up
     }
 
-    /// Resolves when something is saved, or void, at the latest when all is saved.
+    /// Resolves when something is saved, or void, at the latest when all is saved; which it is at once.
     pub(crate) async fn moved(&self) {
         let mut moved = std::pin::pin!(self.0.moved.notified());
         moved.as_mut().enable();
         if !self.is_saved() {
+            self.0.awaited.notify_one();
             moved.await;
         }
     }
