@@ -160,9 +160,12 @@ impl Run {
     fn retry(&mut self, steps: &[Name], now: Timestamp) {
         let steps = &self.with_makers_of_what_is_gone(steps);
         let again = |run: &Self, step: &StepRun| {
-            step.state.ended()
-                && (steps.contains(&step.name)
-                    || run.template.before(&step.name).iter().any(|before| steps.contains(before)))
+            let follows = || run.template.before(&step.name).iter().any(|before| steps.contains(before));
+            match step.state {
+                // They would go on with what is made anew.
+                StepState::Ready | StepState::AwaitingApproval => follows(),
+                state => state.ended() && (steps.contains(&step.name) || follows()),
+            }
         };
         let all: BTreeSet<_> = self.steps.iter().filter(|step| again(self, step)).map(|it| it.name.clone()).collect();
         for step in self.steps.filter_mut(|step| all.contains(&step.name)) {

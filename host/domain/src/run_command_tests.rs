@@ -127,6 +127,23 @@ fn a_failed_run_resumes_where_it_failed_with_what_was_swapped() {
 }
 
 #[test]
+fn what_waits_to_begin_waits_again_for_what_is_done_again() {
+    let mut run = run_of(CHAIN);
+    let again = || RunCommand::Retry { step: Some(name("train")) };
+    command(&mut run, RunCommand::Pause).expect("pause");
+    succeed(&mut run, "train");
+    assert_eq!(states(&run), [S::Succeeded, S::Ready, S::Waiting, S::Waiting]);
+    command(&mut run, again()).expect("again");
+    assert_eq!(states(&run), [S::Ready, S::Waiting, S::Waiting, S::Waiting]);
+
+    command(&mut run, RunCommand::Resume).expect("resume");
+    succeed(&mut run, "train");
+    ask(&mut run);
+    command(&mut run, again()).expect("again");
+    assert_eq!(states(&run), [S::Ready, S::Waiting, S::Waiting, S::Waiting], "what was asked was about another result");
+}
+
+#[test]
 fn an_event_that_was_worked_out_before_a_swap_is_refused() {
     let mut run = run_of(CHAIN);
     let version = run.steps[0].version;

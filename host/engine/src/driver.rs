@@ -81,7 +81,7 @@ impl Driver {
         Self { engine, ports, progress, told, removed: Removed::default() }
     }
 
-    /// Returns once the run has ended, or is another server's.
+    /// Returns once the run has ended, is another server's, or needs another driver.
     pub(crate) async fn drive(&self) {
         tokio::select! {
             () = self.keep_saving() => {}
@@ -94,6 +94,10 @@ impl Driver {
         let mut begun = BTreeSet::new();
         loop {
             let (run, now) = (self.snapshot(), Timestamp::now());
+            // Also where the word of that was lost.
+            if run.cancel_requested {
+                self.told.cancelled.cancel();
+            }
             // One that was cancelled and then resumed goes on with another driver: this one would cancel whatever it began.
             let is_over = run.state.ended() || self.told.cancelled.is_cancelled() && !run.cancel_requested;
             for step in run.active(now).filter(|_| !is_over) {
@@ -158,10 +162,10 @@ impl Driver {
         loop {
             let run = self.snapshot();
             let Some(step) = run.active(Timestamp::now()).find(|step| step.name == *name) else { return Ok(()) };
-            if !self.progress.may_act(step, goes_outside(&run, step)) {
+            let Some(basis) = self.progress.basis(step, goes_outside(&run, step)) else {
                 self.progress.moved().await;
                 continue;
-            }
+            };
             // What it runs is chosen: it takes all that needs, at once, having let go of what it had.
             // One that runs already, taken over from a server that died, goes on with what it has.
             if !has_all && step.state == StepState::Staging {
@@ -181,7 +185,7 @@ impl Driver {
                 }
                 outcome = self.act_with_patience(&run, step, &collecting) => outcome,
             };
-            self.progress.push(step, outcome)?;
+            self.progress.push(step, basis, outcome)?;
         }
     }
 
@@ -233,7 +237,7 @@ impl Driver {
         if self.engine.has_others() && !self.engine.ports.replicas.claim(run.id).await.unwrap_or(false) {
             return;
         }
-        let key = step.workload.clone().unwrap_or_else(|| key_of(run, step));
+        let key = key_of(run, step);
         if let Err(error) = self.engine.ports.agent.cancel(&key).await {
             tracing::error!(%key, %error, "the workload of a step that ended could not be cancelled");
         }
@@ -338,13 +342,16 @@ pub(crate) fn workload_key(step: &StepRun) -> Result<&str> {
 
 /// The key under which the workload of a step's try is known, the same after every restart.
 pub(crate) fn key_of(run: &Run, step: &StepRun) -> String {
-    key_of_try(run, &step.name, step.attempt)
+    step.workload.clone().unwrap_or_else(|| key_of_try(run, &step.name, step.attempt))
 }
 
+/// The key of a try that begins in the run as it stands. What a run that had ended left under another is not touched by one
+/// that goes on.
 pub(crate) fn key_of_try(run: &Run, step: &Name, attempt: u32) -> String {
-    match attempt {
-        1 => format!("{}.{step}", run.id),
-        attempt => format!("{}.{step}.{attempt}", run.id),
+    match (attempt, run.round) {
+        (1, 1) => format!("{}.{step}", run.id),
+        (attempt, 1) => format!("{}.{step}.{attempt}", run.id),
+        (attempt, round) => format!("{}.{step}.{attempt}-{round}", run.id),
     }
 }
 

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-/// Runs that another server left looked at at one time.
+/// Runs looked at at one time.
 const TOGETHER: u32 = 100;
-/// How long an engine may take to remove one workload.
+/// How long an engine may take to end or to remove one workload.
 const LONGEST: Duration = Duration::from_secs(30);
 /// Until what could not be removed is tried again.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -47,7 +47,7 @@ pub(crate) struct Leftovers(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     runs: HashMap<Uuid, Left>,
-    /// Up to which run those of dead servers were looked at.
+    /// Up to which run the catalog was asked.
     looked_at: Option<Uuid>,
 }
 
@@ -73,14 +73,22 @@ pub(crate) fn clear(engine: &Arc<Engine>, run: Arc<Run>, removed: Removed) {
     });
 }
 
-/// Notes of which runs nothing is left, and removes what servers that died left of theirs.
+/// Notes of which runs nothing is left, and removes what was not, by servers that died or at the first try.
 pub(crate) async fn look(engine: &Engine) -> Result<()> {
     note(engine).await?;
     let after = locked(&engine.leftovers.0).looked_at;
     let left = engine.ports.catalog.left_behind(after, TOGETHER).await?;
     // From the beginning once all were looked at.
     let last = left.last().filter(|_| left.len() == TOGETHER as usize).map(|run| run.id);
-    locked(&engine.leftovers.0).looked_at = last;
+    {
+        let mut known = locked(&engine.leftovers.0);
+        known.looked_at = last;
+        if last.is_none() {
+            // Of those that went on nobody will ask; the others come back.
+            let now = Instant::now();
+            known.runs.retain(|_, left| !matches!(left, Left::Something(when) if *when <= now));
+        }
+    }
     for run in left {
         let known = locked(&engine.leftovers.0).runs.get(&run.id).copied();
         let is_due = match known {
@@ -119,13 +127,30 @@ async fn remove_all(engine: &Engine, run: &Run, removed: &BTreeSet<String>) -> L
         if removed.contains(&key) {
             continue;
         }
-        // What was begun before that was saved, and is not what the step became, may still run.
-        if !is_saved && let Err(error) = engine.ports.agent.cancel(&key).await {
-            tracing::warn!(%key, %error, "what nobody asks for any more could not be cancelled");
-        }
-        is_clear &= remove(&*engine.ports.agent, &key).await;
+        // What was begun before that was saved, and is not what the step became, may still run; so may what could not be
+        // cancelled when its step ended.
+        let agent = &*engine.ports.agent;
+        is_clear &= is_saved && remove(agent, &key).await
+            || serves(engine, &key).await
+            || cancel(agent, &key).await && remove(agent, &key).await;
     }
     if is_clear { Left::Nothing(run.revision) } else { Left::Something(Instant::now() + PAUSE) }
+}
+
+/// Whether a service runs under this key: it goes on.
+async fn serves(engine: &Engine, key: &str) -> bool {
+    let services = engine.ports.catalog.services().await;
+    services.is_ok_and(|services| services.iter().any(|service| service.workload.key == key))
+}
+
+async fn cancel(agent: &dyn RuntimeAgent, key: &str) -> bool {
+    match tokio::time::timeout(LONGEST, agent.cancel(key)).await {
+        Ok(Ok(())) => true,
+        late => {
+            tracing::warn!(%key, ?late, "what nobody asks for any more is not ended yet; trying again");
+            false
+        }
+    }
 }
 
 async fn remove(agent: &dyn RuntimeAgent, key: &str) -> bool {

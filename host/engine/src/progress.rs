@@ -1,7 +1,7 @@
 //! How far a run is: what the catalog has of it, and what happened since and is not saved yet.
 //!
-//! Steps that only look and choose, and jobs of components, go on from what is not saved: whoever takes the run over does
-//! the same again. What goes outside waits until the catalog has the state from which it begins.
+//! Choosing what a step runs, taking an earlier result and jobs of components go on from what is not saved: whoever takes the
+//! run over does the same again. What goes outside waits until the catalog has the state from which it begins.
 
 use crate::{
     driver::{Extras, Outcome},
@@ -82,6 +82,15 @@ impl Unsaved {
     }
 }
 
+/// From what a step is acted on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Basis {
+    /// From what the catalog has.
+    Saved,
+    /// From what is not saved yet, after so much of that was void.
+    Unsaved(u64),
+}
+
 struct State {
     /// With what is not saved yet.
     run: Arc<Run>,
@@ -92,6 +101,8 @@ struct State {
     follows_up: bool,
     /// The catalog does not take what is not saved.
     is_stuck: bool,
+    /// Counts the times at which something that was not saved was void.
+    voids: u64,
     /// The newest revision that was seen in the catalog.
     seen: u64,
 }
@@ -115,7 +126,7 @@ impl Progress {
         let run = Arc::new(run);
         let seen = run.revision;
         let (saved, unsaved) = (run.clone(), VecDeque::new());
-        let state = Mutex::new(State { run, saved, unsaved, follows_up: false, is_stuck: false, seen });
+        let state = Mutex::new(State { run, saved, unsaved, follows_up: false, is_stuck: false, voids: 0, seen });
         Self(Arc::new(Inner { state, pushed: Notify::new(), awaited: Notify::new(), moved: Notify::new() }))
     }
 
@@ -128,14 +139,18 @@ impl Progress {
         self.state().run.clone()
     }
 
-    /// Notes what came of acting on a step as it was then.
+    /// Notes what came of acting on a step as it was then; nothing where that is void.
     ///
     /// # Errors
     /// When that cannot happen to it.
-    pub(crate) fn push(&self, step: &StepRun, outcome: Outcome) -> Result<()> {
+    pub(crate) fn push(&self, step: &StepRun, basis: Basis, outcome: Outcome) -> Result<()> {
         let events = outcome.earlier.into_iter().chain([(outcome.event, Timestamp::now())]).collect();
         let happened = Arc::new(Happened { step: step.clone(), events, extras: outcome.extras });
         let mut state = self.state();
+        // What it was made of may be void.
+        if basis != Basis::Saved && basis != Basis::Unsaved(state.voids) {
+            return Ok(());
+        }
         if let Some(change) = happened.to(&state.run)? {
             state.run = Arc::new(change.run.clone());
             state.unsaved.push_back(Arc::new(Unsaved { happened, change }));
@@ -185,8 +200,8 @@ impl Progress {
     /// `instead` happens to its step. Answers what was saved although nobody could say so.
     pub(crate) fn rebase(&self, stored: Run, mut instead: Option<StepEvent>) -> Vec<Arc<Unsaved>> {
         let mut saved = Vec::new();
-        let mut is_any_void = false;
         let mut state = self.state();
+        let voids = state.voids;
         (state.follows_up, state.is_stuck) = (true, false);
         state.saved = Arc::new(stored);
         state.run = state.saved.clone();
@@ -196,7 +211,7 @@ impl Progress {
                 continue;
             }
             // Its result may be of what is void.
-            if is_any_void && matches!(unsaved.event(), Some(StepEvent::Reused { .. })) {
+            if state.voids > voids && matches!(unsaved.event(), Some(StepEvent::Reused { .. })) {
                 continue;
             }
             let step = unsaved.step().clone();
@@ -211,7 +226,7 @@ impl Progress {
                     state.unsaved.push_back(Arc::new(Unsaved { happened, change }));
                 }
                 void => {
-                    is_any_void = true;
+                    state.voids += 1;
                     let why = void.err();
                     tracing::debug!(run = %state.run.label(), step = %name, ?why, "done again: the run was changed");
                 }
@@ -243,7 +258,7 @@ impl Progress {
         state.unsaved.is_empty() && !state.follows_up
     }
 
-    /// Resolves when something is saved, or void, at the latest when all is saved; which it is at once.
+    /// Resolves when something is saved, or void; at once where all is saved already.
     pub(crate) async fn moved(&self) {
         let mut moved = std::pin::pin!(self.0.moved.notified());
         moved.as_mut().enable();
@@ -253,15 +268,16 @@ impl Progress {
         }
     }
 
-    /// Whether a step may be acted on: the catalog has it as it is, or what is done is done from what is not saved as well.
-    pub(crate) fn may_act(&self, step: &StepRun, goes_outside: bool) -> bool {
+    /// From what a step may be acted on now: the catalog has it as it is, or what is done can be done from what is not saved as
+    /// well. Nothing where it has to wait.
+    pub(crate) fn basis(&self, step: &StepRun, goes_outside: bool) -> Option<Basis> {
         let state = self.state();
-        let runs_ahead = || state.unsaved.len() < MOST && state.unsaved.iter().all(|unsaved| unsaved.is_plain());
-        match () {
-            () if state.unsaved.is_empty() => true,
-            () if state.saved.step(&step.name) == Some(step) => true,
-            () => !goes_outside && !state.is_stuck && runs_ahead(),
+        if state.unsaved.is_empty() || state.saved.step(&step.name) == Some(step) {
+            return Some(Basis::Saved);
         }
+        let has_room = state.unsaved.len() < MOST && !state.is_stuck;
+        let runs_ahead = !goes_outside && has_room && state.unsaved.iter().all(|unsaved| unsaved.is_plain());
+        runs_ahead.then_some(Basis::Unsaved(state.voids))
     }
 }
 

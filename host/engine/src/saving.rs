@@ -1,4 +1,5 @@
-//! Saves what happened to a run: what comes while one transaction is under way is saved together by the next.
+//! Saves what happened to a run: what comes while one transaction is under way, or within moments in which nobody waits, is
+//! saved together.
 
 use crate::{
     driver::{Driver, key_of},
@@ -27,7 +28,7 @@ impl Driver {
                 self.told.lost.cancel();
                 return;
             }
-            // Only the catalog's own failures come here: nothing is lost, so wait for it to come back.
+            // The catalog does not answer, or refuses what it should take: nothing is lost, so wait for it to come back.
             let run = self.snapshot().label();
             tracing::error!(%run, %error, "a transition could not be saved; trying again");
             self.progress.cannot_be_saved();
@@ -119,7 +120,7 @@ fn serves(event: &StepEvent, action: Option<&Action>) -> bool {
 /// Nothing more will come of the workload, so that only what it said is of use.
 fn ends_workload(event: &StepEvent, action: Option<&Action>) -> bool {
     match event {
-        StepEvent::Failed { .. } | StepEvent::Cancelled | StepEvent::Skipped { .. } => true,
+        StepEvent::Failed { .. } | StepEvent::Cancelled => true,
         // A service goes on, and what is anonymous lies there until the run has ended.
         StepEvent::Succeeded { outputs, .. } => {
             let is_anonymous = |value: &Value| matches!(value, Value::Anonymous(_));

@@ -3,7 +3,7 @@
 
 use crate::{
     Engine, Ports,
-    driver::{Driver, Outcome, key_of, key_of_try},
+    driver::{Driver, Outcome, key_of},
     prepare,
     work::{self, Job},
 };
@@ -135,7 +135,7 @@ async fn end_orphans(ports: &Ports) -> Result<()> {
     let mut owned: BTreeSet<String> = BTreeSet::new();
     for run in ports.catalog.open_runs().await? {
         let open = run.steps.iter().filter(|step| !step.state.ended());
-        owned.extend(open.map(|step| key_of_try(&run, &step.name, 1)));
+        owned.extend(open.flat_map(|step| [key_of(&run, step), format!("{}.{}", run.id, step.name)]));
     }
     owned.extend(ports.catalog.services().await?.into_iter().map(|service| service.workload.key));
     for key in running.into_iter().filter(|key| !owned.contains(key) && !owned.contains(first_try(key))) {
@@ -154,7 +154,7 @@ async fn end_orphans(ports: &Ports) -> Result<()> {
 /// The key of the first try of the same step: of some it is not saved yet which try it is.
 fn first_try(key: &str) -> &str {
     match key.rsplit_once('.') {
-        Some((first, number)) if number.parse::<u32>().is_ok() => first,
+        Some((first, number)) if number.chars().all(|it| it.is_ascii_digit() || it == '-') => first,
         _ => key,
     }
 }

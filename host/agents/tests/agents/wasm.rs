@@ -140,7 +140,7 @@ async fn a_process_takes_the_place_of_a_component_of_which_nothing_was_saved() {
 
         let status = agents.wait(&key, LONG).await.unwrap();
         assert_eq!((status.phase, status.exit_code), (Phase::Failed, Some(3)), "{does}");
-        assert_eq!(agents.logs(&key, 0).await.unwrap().text, "a process\n");
+        assert_eq!(agents.logs(&key, 0).await.unwrap().text, "a process\n[fuseml] exited with code 3\n");
         assert!(agents.tidy(&key).await.unwrap());
     }
 }

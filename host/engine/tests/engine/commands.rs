@@ -82,7 +82,7 @@ async fn a_failed_step_is_done_again_with_what_was_swapped_and_what_went_well_is
     let run = disk.runs().remove(0);
     assert_eq!((run.steps[1].attempt, run.steps[1].state), (2, StepState::Succeeded));
     let tries: Vec<_> = agent.begun().iter().filter_map(|key| key.split_once('.').map(|it| it.1.to_owned())).collect();
-    assert_eq!(tries, ["build", "train", "train.2"]);
+    assert_eq!(tries, ["build", "train", "train.2-2"]);
     let said: Vec<_> = run.interventions.iter().map(|it| it.by.as_str()).collect();
     assert_eq!(said, ["ada", "ada"]);
 }

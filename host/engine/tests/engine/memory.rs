@@ -726,6 +726,8 @@ impl port::Catalog for MemoryCatalog {
 /// An engine whose workloads end at once; it survives crashes of the server.
 #[derive(Default)]
 pub struct MemoryAgent {
+    /// How long a job runs.
+    pub takes: Duration,
     /// How often each workload really began, and whether it still runs.
     workloads: Mutex<BTreeMap<String, (Workload, bool)>>,
     begun: Mutex<Vec<String>>,
@@ -819,6 +821,7 @@ impl RuntimeAgent for MemoryAgent {
     }
 
     async fn wait(&self, key: &str, limit: Duration) -> Result<WorkloadStatus> {
+        tokio::time::sleep(self.takes.min(limit)).await;
         if self.jobs.slow && limit < Duration::from_secs(1) {
             return Ok(WorkloadStatus::new(Phase::Running));
         }

@@ -101,7 +101,13 @@ async fn a_server_that_overslept_its_lease_saves_nothing_of_what_another_took_ov
 
 #[tokio::test(start_paused = true)]
 async fn what_one_server_is_told_reaches_the_one_that_drives_the_run_heard_or_not() {
-    for deaf in [false, true] {
+    let told = [
+        (RunCommand::Approve { step: None }, RunState::Succeeded, StepState::Succeeded),
+        (RunCommand::Cancel, RunState::Cancelled, StepState::Cancelled),
+    ];
+    for (deaf, (command, ends, step_ends)) in
+        [false, true].into_iter().flat_map(|deaf| told.clone().map(|it| (deaf, it)))
+    {
         let mut disk = disk(ASKING);
         disk.deaf = deaf;
         let (disk, agent) = (Arc::new(disk), Arc::new(MemoryAgent::default()));
@@ -114,12 +120,13 @@ async fn what_one_server_is_told_reaches_the_one_that_drives_the_run_heard_or_no
         let run = disk.runs().remove(0);
         assert_eq!(run.steps[0].state, StepState::AwaitingApproval);
 
-        second.command(run.id, RunCommand::Approve { step: None }, "ada", None).await.expect("approved");
+        second.command(run.id, command, "ada", None).await.expect("told");
 
         let_it_work(&disk).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
         let_it_work(&disk).await;
-        assert_eq!(disk.runs()[0].state, RunState::Succeeded, "deaf: {deaf}");
+        let run = disk.runs().remove(0);
+        assert_eq!((run.state, run.steps[0].state), (ends, step_ends), "deaf: {deaf}");
     }
 }
 

@@ -87,7 +87,9 @@ async fn whatever_people_say_while_nothing_is_saved_yet_every_result_is_of_what_
     for command in commands {
         for after in 0..20 {
             for then in [None, Some(RunCommand::Resume), Some(swap("third")), Some(swap("last"))] {
-                told((&command, then.as_ref()), Duration::from_micros(500 * after)).await;
+                for takes in [Duration::ZERO, Duration::from_micros(900)] {
+                    told((&command, then.as_ref()), takes, Duration::from_micros(500 * after)).await;
+                }
             }
         }
     }
@@ -108,9 +110,9 @@ async fn what_was_saved_although_nobody_could_say_so_does_not_happen_twice() {
 }
 
 /// A run that is told something after some time, and something else at once; what is open after that is approved or resumed.
-async fn told((command, then): (&RunCommand, Option<&RunCommand>), after: Duration) {
+async fn told((command, then): (&RunCommand, Option<&RunCommand>), takes: Duration, after: Duration) {
     let disk = disk();
-    let agent = Arc::new(MemoryAgent::default());
+    let agent = Arc::new(MemoryAgent::default().but(|agent| agent.takes = takes));
     let engine = server(&disk, &agent, Crash::Never).await.expect("engine");
     while disk.runs().is_empty() {
         tokio::time::sleep(Duration::from_micros(100)).await;
@@ -129,12 +131,12 @@ async fn told((command, then): (&RunCommand, Option<&RunCommand>), after: Durati
             RunState::Running => RunCommand::Approve { step: None },
             _ => RunCommand::Resume,
         };
-        let at = format!("{command:?}, {then:?} after {after:?}, then {next:?}");
+        let at = format!("{command:?}, {then:?} after {after:?} of {takes:?}, then {next:?}");
         let told = engine.command(id, next, "ada", None).await;
         told.unwrap_or_else(|error| panic!("{at}: {error}: {:?}", run.steps));
         let_it_work(&disk).await;
     }
-    let at = format!("{command:?}, {then:?} after {after:?}");
+    let at = format!("{command:?}, {then:?} after {after:?} of {takes:?}");
     assert_eq!(disk.runs()[0].state, RunState::Succeeded, "{at}: {:?}", disk.runs()[0].steps);
     assert_whole(&disk, &agent, &at);
 }
