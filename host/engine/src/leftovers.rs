@@ -127,20 +127,30 @@ async fn remove_all(engine: &Engine, run: &Run, removed: &BTreeSet<String>) -> L
         if removed.contains(&key) {
             continue;
         }
+        let agent = &*engine.ports.agent;
+        if is_saved {
+            if remove(agent, &key).await {
+                continue;
+            }
+            match is_service(engine, &key).await {
+                Ok(false) => {}
+                is_service => {
+                    is_clear &= is_service.is_ok();
+                    continue;
+                }
+            }
+        }
         // What was begun before that was saved, and is not what the step became, may still run; so may what could not be
         // cancelled when its step ended.
-        let agent = &*engine.ports.agent;
-        is_clear &= is_saved && remove(agent, &key).await
-            || serves(engine, &key).await
-            || cancel(agent, &key).await && remove(agent, &key).await;
+        is_clear &= cancel(agent, &key).await && remove(agent, &key).await;
     }
     if is_clear { Left::Nothing(run.revision) } else { Left::Something(Instant::now() + PAUSE) }
 }
 
 /// Whether a service runs under this key: it goes on.
-async fn serves(engine: &Engine, key: &str) -> bool {
-    let services = engine.ports.catalog.services().await;
-    services.is_ok_and(|services| services.iter().any(|service| service.workload.key == key))
+async fn is_service(engine: &Engine, key: &str) -> Result<bool> {
+    let services = engine.ports.catalog.services().await?;
+    Ok(services.iter().any(|service| service.workload.key == key))
 }
 
 async fn cancel(agent: &dyn RuntimeAgent, key: &str) -> bool {
