@@ -42,7 +42,7 @@ fn show(what: &str, times: &[(usize, Duration)]) -> Result<()> {
         write!(text, "{steps} steps {time:.1?}, ")?;
     }
     if times.len() < CHAINS.len() {
-        write!(text, "the next did not end within the {LONGEST} s that a peer has, ")?;
+        write!(text, "then no more, ")?;
     }
     line(what, &format!("{text}a step; all else: {}", slope(times)));
     Ok(())

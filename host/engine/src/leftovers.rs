@@ -115,9 +115,9 @@ async fn note(engine: &Engine) -> Result<()> {
     }
     engine.ports.catalog.nothing_left(&clear).await?;
     // Unless it went on and has ended once more since.
-    locked(&engine.leftovers.0)
-        .runs
-        .retain(|id, now| !clear.iter().any(|(noted, revision)| noted == id && *now == Left::Nothing(*revision)));
+    let noted: HashMap<_, _> = clear.into_iter().collect();
+    let is_left = |id: &Uuid, now: &mut Left| noted.get(id).is_none_or(|revision| *now != Left::Nothing(*revision));
+    locked(&engine.leftovers.0).runs.retain(is_left);
     Ok(())
 }
 

@@ -140,7 +140,7 @@ async fn end_orphans(ports: &Ports) -> Result<()> {
     owned.extend(ports.catalog.services().await?.into_iter().map(|service| service.workload.key));
     for key in running.into_iter().filter(|key| !owned.contains(key) && !owned.contains(first_try(key))) {
         match tokio::time::timeout(ORPHAN, ports.agent.cancel(&key)).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => tidy(&*ports.agent, &key).await,
             // What an engine elsewhere does not end now must not keep a server from starting.
             late => {
                 tracing::warn!(%key, ?late, "a workload that nobody owns is not ended yet; trying again");
@@ -167,6 +167,14 @@ async fn end_in_time(agent: Arc<dyn RuntimeAgent>, key: String) {
     while let Err(error) = agent.cancel(&key).await {
         tracing::warn!(%key, %error, "a workload that nobody owns is not ended yet; trying again");
         tokio::time::sleep(AGAIN).await;
+    }
+    tidy(&*agent, &key).await;
+}
+
+/// What it served lies elsewhere; its log stays.
+async fn tidy(agent: &dyn RuntimeAgent, key: &str) {
+    if let Err(error) = agent.tidy(key).await {
+        tracing::warn!(%key, %error, "what an ended workload worked with could not be removed");
     }
 }
 

@@ -196,6 +196,9 @@ async fn a_newer_model_takes_the_service_over_and_the_old_workload_ends() {
     assert_eq!(services.len(), 1);
     assert_eq!(services[0].run, 2);
     assert_eq!(agent.running().await.expect("running"), [services[0].workload.key.clone()]);
+    let served: Vec<_> = agent.begun().into_iter().filter(|key| key.ends_with(".serve")).collect();
+    let tidied: Vec<_> = served.iter().filter(|key| agent.tidied().contains(*key)).collect();
+    assert_eq!((served.len(), tidied), (2, vec![&served[0]]), "what the old one served from is removed");
     let second = disk.runs().into_iter().find(|run| run.label() == "training/2").expect("run");
     assert!(second.steps[0].note.as_deref().is_some_and(|note| note.starts_with("environment reused: because")));
 }
