@@ -106,6 +106,10 @@ impl Run {
                 if !step.state.ended() {
                     return Err(self.refuse(format!("the step {name} is {}; it has not ended", step.state)));
                 }
+                if let Some(user) = self.at_work_with(step) {
+                    let is = format!("the step {} is {} with what {name} made", user.name, user.state);
+                    return Err(self.refuse(format!("{is}; wait for it, or cancel the run")));
+                }
                 self.retry(std::slice::from_ref(&name), now);
                 return Ok(RunCommand::Retry { step: Some(name) });
             }
@@ -156,6 +160,14 @@ impl Run {
         self.steps.iter().filter(unsuccessful).map(|step| step.name.clone()).collect()
     }
 
+    /// The step that is under way with the result of this one: it would end with what is not the run's any more.
+    fn at_work_with(&self, step: &StepRun) -> Option<&StepRun> {
+        let is_at_work =
+            |it: &&StepRun| matches!(it.state, StepState::Staging | StepState::Running | StepState::Collecting);
+        let follows = |it: &&StepRun| self.template.before(&it.name).contains(&step.name);
+        self.steps.iter().filter(is_at_work).find(follows).filter(|_| step.state == StepState::Succeeded)
+    }
+
     /// These steps again, and with them all that need them, however those ended.
     fn retry(&mut self, steps: &[Name], now: Timestamp) {
         let steps = &self.with_makers_of_what_is_gone(steps);
@@ -163,7 +175,7 @@ impl Run {
             let follows = || run.template.before(&step.name).iter().any(|before| steps.contains(before));
             match step.state {
                 // They would go on with what is made anew.
-                StepState::Ready | StepState::AwaitingApproval => follows(),
+                StepState::Ready | StepState::AwaitingApproval | StepState::AwaitingEvent => follows(),
                 state => state.ended() && (steps.contains(&step.name) || follows()),
             }
         };

@@ -144,6 +144,22 @@ fn what_waits_to_begin_waits_again_for_what_is_done_again() {
 }
 
 #[test]
+fn nothing_is_done_again_while_its_result_is_at_work() {
+    let mut run = run_of(CHAIN);
+    succeed(&mut run, "train");
+    ask(&mut run);
+    command(&mut run, RunCommand::Approve { step: None }).expect("approve");
+    let again = || RunCommand::Retry { step: Some(name("train")) };
+    event(&mut run, "serve", StepEvent::Staged { workload: "w".into(), runnable: None, note: None, reuse: None });
+    refused(&run, again(), "the step serve is staging with what train made; wait for it, or cancel the run");
+    event(&mut run, "serve", StepEvent::Submitted);
+    refused(&run, again(), "the step serve is running with what train made");
+    fail(&mut run, "serve");
+    command(&mut run, again()).expect("again");
+    assert_eq!(states(&run)[..2], [S::Ready, S::Waiting]);
+}
+
+#[test]
 fn an_event_that_was_worked_out_before_a_swap_is_refused() {
     let mut run = run_of(CHAIN);
     let version = run.steps[0].version;

@@ -37,10 +37,7 @@ impl Happened {
     /// What becomes of the run as it is by now; nothing where the step is not as it was acted on: what was worked out for it
     /// is void.
     fn to(&self, run: &Run) -> Result<Option<Change>> {
-        let as_acted_on = |now: &StepRun| {
-            (now.version, now.attempt, now.state) == (self.step.version, self.step.attempt, self.step.state)
-        };
-        if !run.step(&self.step.name).is_some_and(as_acted_on) {
+        if !is_as_acted_on(run, &self.step) {
             return Ok(None);
         }
         let next = run.after(&self.step.name, self.step.version, self.events.iter().cloned())?;
@@ -50,6 +47,12 @@ impl Happened {
         }
         Ok(Some(change))
     }
+}
+
+/// Whether the step of a run is still as it was acted on.
+fn is_as_acted_on(run: &Run, step: &StepRun) -> bool {
+    let is = |now: &StepRun| (now.version, now.attempt, now.state) == (step.version, step.attempt, step.state);
+    run.step(&step.name).is_some_and(is)
 }
 
 /// A transition that is not saved yet.
@@ -117,7 +120,7 @@ struct Inner {
     pushed: Notify,
     /// Somebody waits until it is.
     awaited: Notify,
-    /// Something is saved, or void.
+    /// Something is saved, or void, or somebody else changed the run.
     moved: Notify,
 }
 
@@ -244,6 +247,8 @@ impl Progress {
         if state.unsaved.is_empty() && stored.revision > state.saved.revision {
             state.saved = Arc::new(stored);
             state.run = state.saved.clone();
+            drop(state);
+            self.0.moved.notify_waiters();
         }
     }
 
@@ -264,6 +269,18 @@ impl Progress {
         moved.as_mut().enable();
         if !self.is_saved() {
             self.0.awaited.notify_one();
+            moved.await;
+        }
+    }
+
+    /// Resolves when a step is not as it was acted on any more.
+    pub(crate) async fn is_void(&self, step: &StepRun) {
+        loop {
+            let mut moved = std::pin::pin!(self.0.moved.notified());
+            moved.as_mut().enable();
+            if !is_as_acted_on(&self.run(), step) {
+                return;
+            }
             moved.await;
         }
     }

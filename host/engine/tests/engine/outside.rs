@@ -2,7 +2,7 @@
 
 use crate::memory::{Crash, Disk, MemoryAgent, codeset, let_it_work, name, pipeline, server};
 use fuseml_domain::{
-    CallContent, Event, EventStart, InputValue, Kind, Method, Run, RunState, Starts, StepState, Value,
+    CallContent, Event, EventStart, InputValue, Kind, Method, Run, RunCommand, RunState, Starts, StepState, Value,
 };
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
@@ -112,6 +112,43 @@ async fn a_wait_ends_once_wherever_the_server_dies_and_calls_repeat_their_key() 
             assert!(keys.iter().all(|key| [&open, &tell].contains(&key)) && keys.len() <= 3, "{crash:?}: {keys:?}");
         }
     }
+}
+
+const REVIEWED: &str = "
+schema_version: 1
+name: reviewed
+description: d
+inputs: {code: {kind: codeset}}
+steps:
+  build: {build: any, codeset: '${inputs.code}'}
+  train: {run: '${steps.build.trainer}', inputs: {code: '${inputs.code}'}}
+  labelled: {wait: {event: com.example.labelled, where: {subject: '${steps.train.model}'}}}
+";
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_waits_waits_anew_when_what_it_follows_is_done_again() {
+    let (disk, agent) = (Arc::new(Disk::default()), Arc::new(MemoryAgent::default()));
+    disk.add(pipeline(REVIEWED, "code", "code://*"));
+    let engine = server(&disk, &agent, Crash::Never).await.expect("engine");
+    disk.register(codeset("c1"));
+    engine.wake();
+    let_it_work(&disk).await;
+    let run = disk.runs().remove(0);
+    assert_eq!(state(&run, "labelled"), StepState::AwaitingEvent);
+
+    let again = RunCommand::Retry { step: Some(name("train")) };
+    engine.command(run.id, again, "ada", None).await.expect("again");
+    let_it_work(&disk).await;
+    let run = disk.runs().remove(0);
+    let (train, waits) = (run.step(&name("train")).expect("train"), run.step(&name("labelled")).expect("labelled"));
+    assert_eq!((train.state, train.attempt), (StepState::Succeeded, 2));
+    assert_eq!((waits.state, waits.attempt), (StepState::AwaitingEvent, 2));
+
+    let Some(Value::Artifact(model)) = train.outputs.get("model") else { panic!("{train:?}") };
+    disk.receive(labelled("1", &model.to_string(), json!({})));
+    engine.wake();
+    let_it_work(&disk).await;
+    assert_eq!(disk.runs()[0].state, RunState::Succeeded, "{:?}", disk.runs()[0].steps);
 }
 
 const PROMOTE: &str = "
