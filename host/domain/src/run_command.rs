@@ -106,7 +106,9 @@ impl Run {
                 if !step.state.ended() {
                     return Err(self.refuse(format!("the step {name} is {}; it has not ended", step.state)));
                 }
-                if let Some(user) = self.at_work_with(step) {
+                if step.state == StepState::Succeeded
+                    && let Some(user) = self.at_work_with(&name)
+                {
                     let is = format!("the step {} is {} with what {name} made", user.name, user.state);
                     return Err(self.refuse(format!("{is}; wait for it, or cancel the run")));
                 }
@@ -161,11 +163,11 @@ impl Run {
     }
 
     /// The step that is under way with the result of this one: it would end with what is not the run's any more.
-    fn at_work_with(&self, step: &StepRun) -> Option<&StepRun> {
+    fn at_work_with(&self, name: &Name) -> Option<&StepRun> {
         let is_at_work =
             |it: &&StepRun| matches!(it.state, StepState::Staging | StepState::Running | StepState::Collecting);
-        let follows = |it: &&StepRun| self.template.before(&it.name).contains(&step.name);
-        self.steps.iter().filter(is_at_work).find(follows).filter(|_| step.state == StepState::Succeeded)
+        let follows = |it: &&StepRun| self.template.before(&it.name).contains(name);
+        self.steps.iter().filter(is_at_work).find(follows)
     }
 
     /// These steps again, and with them all that need them, however those ended.

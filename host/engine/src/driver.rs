@@ -183,8 +183,8 @@ impl Driver {
                     self.abandon(&run, step).await;
                     StepEvent::Cancelled.into()
                 }
-                // What it waits for may be another thing by now, or come after days; it has nothing under way.
-                () = self.progress.is_void(step), if step.state == StepState::AwaitingEvent => continue,
+                // What it waits for is another thing by now, and the old one may never come.
+                () = self.progress.until_void(step), if step.state == StepState::AwaitingEvent => continue,
                 outcome = self.act_with_patience(&run, step, &collecting) => outcome,
             };
             self.progress.push(step, basis, outcome)?;

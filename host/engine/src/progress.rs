@@ -274,7 +274,7 @@ impl Progress {
     }
 
     /// Resolves when a step is not as it was acted on any more.
-    pub(crate) async fn is_void(&self, step: &StepRun) {
+    pub(crate) async fn until_void(&self, step: &StepRun) {
         loop {
             let mut moved = std::pin::pin!(self.0.moved.notified());
             moved.as_mut().enable();
