@@ -1,6 +1,8 @@
 //! Projects and artifact descriptors.
 
-use crate::{ArtifactSearch, Catalog, all_from_json, deletions::Deletion, facts, failed, from_json, grams, to_json};
+use crate::{
+    ArtifactSearch, Catalog, ROWS, all_from_json, deletions::Deletion, facts, failed, from_json, grams, to_json,
+};
 use fuseml_database::Sql;
 use fuseml_domain::{Address, Condition, Descriptor, Error, ErrorKind, Kind, Name, Result, Selector, Store};
 use jiff::Timestamp;
@@ -268,7 +270,7 @@ impl Catalog {
         commits: &[&str],
     ) -> Result<BTreeMap<String, Vec<String>>> {
         let mut found = BTreeMap::new();
-        for some in commits.chunks(500) {
+        for some in commits.chunks(ROWS) {
             let mut sql = Sql::new("SELECT document FROM artifacts WHERE kind = 'codeset' AND project = ");
             sql.push_bind(project.to_string()).push(" AND name = ").push_bind(name.to_string()).push(" AND id IN (");
             for (at, commit) in some.iter().enumerate() {
@@ -348,7 +350,7 @@ pub(crate) async fn insert(
     }
     facts::add(connection, &new).await?;
     grams::add(connection, &new).await?;
-    for some in new.chunks(500) {
+    for some in new.chunks(ROWS) {
         let mut sql = Sql::new("INSERT INTO artifact_events (artifact, project, run, settled) VALUES ");
         for (at, (row, artifact)) in some.iter().enumerate() {
             sql.push(if at == 0 { "(" } else { ", (" }).push_bind(*row);

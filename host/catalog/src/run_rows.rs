@@ -1,7 +1,7 @@
 //! How a run lies in the database, so that a transition writes what it changes: its template once for all runs of it,
 //! each of its steps by itself, and all else of it as one document.
 
-use crate::{failed, from_json, to_json};
+use crate::{ROWS, failed, from_json, to_json};
 use fuseml_database::Sql;
 use fuseml_domain::{Digest, Error, Result, Run};
 use sqlx::AnyConnection;
@@ -76,21 +76,26 @@ pub(crate) async fn update(
     holder: Option<&str>,
     changed: impl IntoIterator<Item = usize>,
 ) -> Result<()> {
-    let done = sqlx::query(
-        "UPDATE runs SET state = $1, revision = $2, document = $3, leaves = $7
-         WHERE id = $4 AND revision = $5 AND server = COALESCE($6, server)",
-    )
-    .bind(run.state.to_string())
-    .bind(run.revision.cast_signed())
-    .bind(to_json(&run.frame())?)
-    .bind(run.id.to_string())
-    .bind(before.cast_signed())
-    .bind(holder)
-    .bind(i64::from(run.leaves()))
-    .execute(&mut *connection)
-    .await
-    .map_err(failed)?;
-    if done.rows_affected() == 0 {
+    let (state, leaves, id) = (run.state.to_string(), i64::from(run.leaves()), run.id.to_string());
+    let (frame, revision, before) = (to_json(&run.frame())?, run.revision.cast_signed(), before.cast_signed());
+    // Indexes of what is set are written even if it is as it was, and most transitions leave the run's own state alone.
+    let same = sqlx::query(
+        "UPDATE runs SET revision = $1, document = $2
+         WHERE id = $3 AND revision = $4 AND server = COALESCE($5, server) AND state = $6 AND leaves = $7",
+    );
+    let other = sqlx::query(
+        "UPDATE runs SET revision = $1, document = $2, state = $6, leaves = $7
+         WHERE id = $3 AND revision = $4 AND server = COALESCE($5, server)",
+    );
+    let mut is_done = false;
+    for update in [same, other] {
+        let update = update.bind(revision).bind(&frame).bind(&id).bind(before).bind(holder).bind(&state).bind(leaves);
+        is_done = update.execute(&mut *connection).await.map_err(failed)?.rows_affected() > 0;
+        if is_done {
+            break;
+        }
+    }
+    if !is_done {
         return Err(overtaken(connection, run, holder).await?);
     }
     put_steps(connection, run, changed).await
@@ -117,7 +122,7 @@ async fn put_steps(
     positions: impl IntoIterator<Item = usize>,
 ) -> Result<()> {
     let steps = positions.into_iter().filter_map(|position| Some((position, run.steps.get(position)?)));
-    for some in steps.collect::<Vec<_>>().chunks(500) {
+    for some in steps.collect::<Vec<_>>().chunks(ROWS) {
         let mut sql = Sql::new("INSERT INTO run_steps (run, position, document) VALUES ");
         for (at, (position, step)) in some.iter().enumerate() {
             sql.push(if at == 0 { "(" } else { ", (" }).push_bind(run.id.to_string());

@@ -1,7 +1,7 @@
 //! Runs, their transitions, and what each used and made.
 
 use crate::{
-    Catalog, Transition,
+    Catalog, ROWS, Transition,
     artifacts::{self, Cause},
     failed, references, results,
     run_rows::{self, RunRow, run_of, runs_of, select_runs},
@@ -204,6 +204,10 @@ impl Catalog {
         for change in changes {
             insert_made(&mut transaction, change).await?;
         }
+        let lineage: Vec<_> = changes.iter().flat_map(|change| &change.lineage).collect();
+        insert_participations(&mut transaction, &last.run.id.to_string(), &lineage).await?;
+        let results: Vec<_> = changes.iter().filter_map(|change| change.result.as_ref()).collect();
+        results::put(&mut transaction, &last.run.project, &results).await?;
         transaction.commit().await.map_err(failed)
     }
 
@@ -234,7 +238,7 @@ pub(crate) fn read_id(text: &str) -> Result<Uuid> {
     text.parse().map_err(|_| Error::internal("document", "a record of the catalog has a damaged id"))
 }
 
-/// What a transition brings besides itself.
+/// What a transition brings besides itself, its part in lineage and what it lets others reuse.
 async fn insert_made(connection: &mut AnyConnection, change: &Change) -> Result<()> {
     let (run, id) = (&change.run, change.run.id.to_string());
     let cause = if change.held { Cause::Sweep(&id) } else { Cause::Run(&id) };
@@ -245,7 +249,6 @@ async fn insert_made(connection: &mut AnyConnection, change: &Change) -> Result<
     for mark in &change.marks {
         references::mark(&mut *connection, mark, &id).await?;
     }
-    insert_participations(&mut *connection, &id, &change.lineage).await?;
     if let Some(build) = &change.build {
         sqlx::query(
             "INSERT INTO builds (project, codeset, document) VALUES ($1, $2, $3) \
@@ -260,9 +263,6 @@ async fn insert_made(connection: &mut AnyConnection, change: &Change) -> Result<
     }
     if let Some(service) = &change.service {
         services::put(&mut *connection, service).await?;
-    }
-    if let Some(result) = &change.result {
-        results::put(&mut *connection, &run.project, result).await?;
     }
     Ok(())
 }
@@ -444,13 +444,13 @@ fn states(run: &Run) -> String {
     states.join(" ")
 }
 
-async fn insert_participations(connection: &mut AnyConnection, run: &str, all: &[Participation]) -> Result<()> {
+async fn insert_participations(connection: &mut AnyConnection, run: &str, all: &[&Participation]) -> Result<()> {
     let role = |role: Role| match role {
         Role::Used => "used",
         Role::Made => "made",
         Role::Reused => "reused",
     };
-    for some in all.chunks(500) {
+    for some in all.chunks(ROWS) {
         let mut sql = Sql::new("INSERT INTO participations (artifact, run, step, slot, role) VALUES ");
         for (at, it) in some.iter().enumerate() {
             sql.push(if at == 0 { "(" } else { ", (" }).push_bind(it.artifact.to_string());

@@ -52,6 +52,9 @@ pub struct Migrations {
 pub struct Database {
     pub pool: AnyPool,
     dialect: Dialect,
+    /// Through which transactions write. SQLite has one connection for them, which alone keeps what it read of the file
+    /// from one to the next: nobody else changed it.
+    writer: AnyPool,
     /// Whose turn it is to write, where the database itself does not let writers queue.
     turn: Arc<Mutex<()>>,
 }
@@ -73,33 +76,21 @@ impl Database {
         let unusable = |error: &dyn std::fmt::Display| {
             Error::unavailable("database", format!("the database {place} cannot be opened: {error}"))
         };
-        let options = AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(BUSY);
-        // A file is there; a server may have been started again.
-        let options = options.test_before_acquire(dialect == Dialect::Postgres);
-        let options = options.after_connect(move |connection, _| {
-            Box::pin(async move {
-                if dialect == Dialect::Sqlite {
-                    let busy = BUSY.as_millis();
-                    let pragmas = format!(
-                        "PRAGMA busy_timeout = {busy}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                         PRAGMA foreign_keys = ON"
-                    );
-                    connection.execute(sqlx::AssertSqlSafe(pragmas)).await?;
-                }
-                Ok(())
-            })
-        });
         let url = place.url()?;
         // A pool tries again and again, and then says only that it took too long.
         let first = AnyConnection::connect(&url).await.map_err(|error| unusable(&error))?;
         first.close().await.map_err(|error| unusable(&error))?;
-        let pool = options.connect(&url).await.map_err(|error| unusable(&error))?;
+        let pool = connections(dialect, CONNECTIONS).connect(&url).await.map_err(|error| unusable(&error))?;
         let migrator = match dialect {
             Dialect::Sqlite => &migrations.sqlite,
             Dialect::Postgres => &migrations.postgres,
         };
         migrator.run(&pool).await.map_err(|error| unusable(&error))?;
-        Ok(Self { pool, dialect, turn: Arc::default() })
+        let writer = match dialect {
+            Dialect::Sqlite => connections(dialect, 1).connect_lazy(&url).map_err(|error| unusable(&error))?,
+            Dialect::Postgres => pool.clone(),
+        };
+        Ok(Self { pool, dialect, writer, turn: Arc::default() })
     }
 
     pub fn dialect(&self) -> Dialect {
@@ -111,9 +102,8 @@ impl Database {
     /// # Errors
     /// When it cannot be reached.
     pub async fn apart(&self, place: &DatabasePlace) -> Result<Self> {
-        let options = AnyPoolOptions::new().max_connections(1).acquire_timeout(BUSY);
-        let pool = options.connect(&place.url()?).await.map_err(failed)?;
-        Ok(Self { pool, dialect: self.dialect, turn: self.turn.clone() })
+        let pool = connections(self.dialect, 1).connect(&place.url()?).await.map_err(failed)?;
+        Ok(Self { writer: pool.clone(), pool, dialect: self.dialect, turn: self.turn.clone() })
     }
 
     /// A transaction that holds the write lock from its beginning, so that what it reads is still so when it writes.
@@ -124,11 +114,11 @@ impl Database {
         match self.dialect {
             Dialect::Sqlite => {
                 let turn = self.turn.clone().lock_owned().await;
-                let transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+                let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
                 Ok(WriteTransaction::new(transaction, Some(turn)))
             }
             Dialect::Postgres => {
-                let mut transaction = self.pool.begin().await.map_err(failed)?;
+                let mut transaction = self.writer.begin().await.map_err(failed)?;
                 sqlx::query("SELECT pg_advisory_xact_lock($1)")
                     .bind(WRITERS)
                     .execute(&mut *transaction)
@@ -157,8 +147,29 @@ impl Database {
 
     /// Lets every connection finish.
     pub async fn close(&self) {
+        self.writer.close().await;
         self.pool.close().await;
     }
+}
+
+/// At most so many connections to a database, each set up as it needs.
+fn connections(dialect: Dialect, most: u32) -> AnyPoolOptions {
+    let options = AnyPoolOptions::new().max_connections(most).acquire_timeout(BUSY);
+    // A file is there; a server may have been started again.
+    let options = options.test_before_acquire(dialect == Dialect::Postgres);
+    options.after_connect(move |connection, _| {
+        Box::pin(async move {
+            if dialect == Dialect::Sqlite {
+                let busy = BUSY.as_millis();
+                let pragmas = format!(
+                    "PRAGMA busy_timeout = {busy}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                     PRAGMA foreign_keys = ON"
+                );
+                connection.execute(sqlx::AssertSqlSafe(pragmas)).await?;
+            }
+            Ok(())
+        })
+    })
 }
 
 /// A failed statement. SQL texts and values stay out of the message.

@@ -6,7 +6,7 @@ use crate::{
     work::{self, Job, Maker},
 };
 use fuseml_domain::{
-    Address, Descriptor, Location, Origin, Result, Run, StepEvent, StepRun, Store, Value, Workload,
+    Address, Descriptor, Location, Origin, Result, Run, StepRun, Store, Value, Workload,
     port::{Participation, Role},
 };
 use futures::future::BoxFuture;
@@ -29,11 +29,7 @@ pub(crate) async fn collect(driver: &Driver, maker: &Maker<'_>, workload: &Workl
         outputs.insert(left.name.clone(), Value::Anonymous(Box::new(made)));
     }
     let lineage = work::used(maker.step, maker.inputs, work::runnable_of(maker.step)?);
-    Ok(Outcome {
-        earlier: Vec::new(),
-        event: StepEvent::Succeeded { outputs, note: None },
-        extras: Some(Box::new(move |change| change.lineage.clone_from(&lineage))),
-    })
+    Ok(Outcome::succeeded(outputs, None, move |change| change.lineage.clone_from(&lineage)))
 }
 
 /// The name in addresses of what has none.

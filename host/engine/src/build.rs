@@ -159,15 +159,11 @@ pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Resul
         image,
         runnables: artifacts.iter().map(|made| (made.name.to_string(), made.address.clone())).collect(),
     };
-    Ok(Outcome {
-        earlier: Vec::new(),
-        event: StepEvent::Succeeded { outputs, note: None },
-        extras: Some(Box::new(move |change| {
-            change.artifacts.clone_from(&artifacts);
-            change.lineage.clone_from(&lineage);
-            change.build = Some(build.clone());
-        })),
-    })
+    Ok(Outcome::succeeded(outputs, None, move |change| {
+        change.artifacts.clone_from(&artifacts);
+        change.lineage.clone_from(&lineage);
+        change.build = Some(build.clone());
+    }))
 }
 
 async fn plan_of(driver: &Driver, run: &Run, step: &StepRun) -> Result<Planned> {

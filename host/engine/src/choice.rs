@@ -1,7 +1,7 @@
 //! Which of a sweep's results counts.
 
 use crate::{Ports, driver::Outcome};
-use fuseml_domain::{Address, Choice, Error, Result, Run, StepEvent, StepRun, Value};
+use fuseml_domain::{Address, Choice, Error, Result, Run, StepRun, Value};
 use std::collections::BTreeMap;
 
 /// What the best of a choice's steps made, and why it is the best; nothing where all count alike.
@@ -46,11 +46,7 @@ pub(crate) async fn choose(ports: &Ports, run: &Run, choice: &Choice) -> Result<
 pub(crate) async fn collect(ports: &Ports, run: &Run, choice: &Choice) -> Result<Outcome> {
     let Chosen { outputs, why, released } = choose(ports, run, choice).await?;
     make_newest(ports, &released).await?;
-    Ok(Outcome {
-        earlier: Vec::new(),
-        event: StepEvent::Succeeded { outputs, note: Some(why) },
-        extras: Some(Box::new(move |change| change.released.clone_from(&released))),
-    })
+    Ok(Outcome::succeeded(outputs, Some(why), move |change| change.released.clone_from(&released)))
 }
 
 /// Who names no version gets these from here on; before it is saved that they are chosen, for it can be done again.

@@ -14,13 +14,13 @@ use crate::{
     work::{self, Job},
 };
 use fuseml_domain::{
-    Action, Error, ErrorKind, Name, Phase, Resources, Result, Run, StepEvent, StepRun, StepState, WorkloadStatus,
-    port::Change,
+    Action, Error, ErrorKind, Name, Phase, Resources, Result, Run, StepEvent, StepRun, StepState, Value,
+    WorkloadStatus, port::Change,
 };
 use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -64,11 +64,24 @@ pub(crate) struct Outcome {
     pub(crate) earlier: Vec<(StepEvent, Timestamp)>,
     pub(crate) event: StepEvent,
     pub(crate) extras: Option<Extras>,
+    /// What a step that is staged runs, for this driver if it goes on: it need not look for that again.
+    pub(crate) job: Option<Job>,
 }
 
 impl From<StepEvent> for Outcome {
     fn from(event: StepEvent) -> Self {
-        Self { earlier: Vec::new(), event, extras: None }
+        Self { earlier: Vec::new(), event, extras: None, job: None }
+    }
+}
+
+impl Outcome {
+    /// A success that brings more than itself.
+    pub(crate) fn succeeded(
+        outputs: BTreeMap<String, Value>,
+        note: Option<String>,
+        extras: impl Fn(&mut Change) + Send + Sync + 'static,
+    ) -> Self {
+        Self { extras: Some(Box::new(extras)), ..StepEvent::Succeeded { outputs, note }.into() }
     }
 }
 
@@ -159,6 +172,8 @@ impl Driver {
             _ => None,
         };
         let mut has_all = !is_job;
+        // What it runs, chosen for this try of it.
+        let mut chosen: Option<((u32, u32), Job)> = None;
         loop {
             let run = self.snapshot();
             let Some(step) = run.active(Timestamp::now()).find(|step| step.name == *name) else { return Ok(()) };
@@ -166,18 +181,20 @@ impl Driver {
                 self.progress.moved().await;
                 continue;
             };
+            let this_try = (step.version, step.attempt);
+            let job = chosen.as_ref().filter(|(of, _)| *of == this_try).map(|(_, job)| job);
             // What it runs is chosen: it takes all that needs, at once, having let go of what it had.
             // One that runs already, taken over from a server that died, goes on with what it has.
             if !has_all && step.state == StepState::Staging {
                 has_all = true;
-                let needed = prepare::needed(&self.ports, &run, step).await?;
+                let needed = prepare::needed(&self.ports, &run, step, job).await?;
                 if needed != Resources::default() {
                     drop(_share.take());
                     _share = self.share(&needed).await;
                 }
             }
             let collecting = AtomicBool::new(step.state == StepState::Collecting);
-            let outcome = tokio::select! {
+            let mut outcome = tokio::select! {
                 biased;
                 () = self.cancelled_before(&collecting) => {
                     self.abandon(&run, step).await;
@@ -185,8 +202,9 @@ impl Driver {
                 }
                 // What it waits for is another thing by now, and the old one may never come.
                 () = self.progress.until_void(step), if step.state == StepState::AwaitingEvent => continue,
-                outcome = self.act_with_patience(&run, step, &collecting) => outcome,
+                outcome = self.act_with_patience(&run, step, job, &collecting) => outcome,
             };
+            chosen = outcome.job.take().map(|job| (this_try, job));
             self.progress.push(step, basis, outcome)?;
         }
     }
@@ -209,10 +227,16 @@ impl Driver {
     }
 
     /// Acts on a step's state; an unavailable tool is asked again some times before the step fails.
-    async fn act_with_patience(&self, run: &Run, step: &StepRun, collecting: &AtomicBool) -> Outcome {
+    async fn act_with_patience(
+        &self,
+        run: &Run,
+        step: &StepRun,
+        job: Option<&Job>,
+        collecting: &AtomicBool,
+    ) -> Outcome {
         let mut pause = self.engine.config.retry;
         for attempt in 1.. {
-            match self.act(run, step, collecting).await {
+            match self.act(run, step, job, collecting).await {
                 Ok(outcome) => return outcome,
                 Err(error)
                     if error.kind == ErrorKind::Unavailable
@@ -245,7 +269,7 @@ impl Driver {
         }
     }
 
-    async fn act(&self, run: &Run, step: &StepRun, collecting: &AtomicBool) -> Result<Outcome> {
+    async fn act(&self, run: &Run, step: &StepRun, job: Option<&Job>, collecting: &AtomicBool) -> Result<Outcome> {
         let planned = work::planned(run, step)?;
         if let (StepState::Ready, Some(when)) = (step.state, &planned.when)
             && let Some(reason) = condition::unmet(&*self.ports.catalog, run, when).await?
@@ -274,7 +298,7 @@ impl Driver {
             (StepState::Ready, Action::Build { .. }) => build::stage(self, run, step).await,
             (StepState::Ready, Action::Run(_)) => reuse::stage(self, run, step, collecting).await,
             (StepState::Ready, Action::Serve(_)) => service::stage(self, run, step).await,
-            (StepState::Staging, Action::Run(_)) => sprint::from_staging(self, run, step, collecting).await,
+            (StepState::Staging, Action::Run(_)) => sprint::from_staging(self, run, step, job, collecting).await,
             (StepState::Staging, Action::Build { .. }) => build::submit(self, run, step).await,
             (StepState::Staging, Action::Serve(_)) => {
                 let job = Job::of(&self.ports, run, step).await?;

@@ -109,17 +109,13 @@ async fn outcome(ports: &Ports, run: &Run, step: &StepRun, keep: &fuseml_domain:
     let of = if *artifact.project() == run.project { String::new() } else { format!(" of {}", run.project) };
     let by = format!("{}{of}, step {}", run.label(), step.name);
     let mark = Mark { artifact: artifact.clone(), labels, tags, by };
-    Ok(Outcome {
-        earlier: Vec::new(),
-        event: StepEvent::Succeeded { outputs, note: Some(note) },
-        extras: Some(Box::new(move |change| {
-            if is_new {
-                change.artifacts.push(artifact.clone());
-            }
-            change.lineage.clone_from(&lineage);
-            change.marks.push(mark.clone());
-        })),
-    })
+    Ok(Outcome::succeeded(outputs, Some(note), move |change| {
+        if is_new {
+            change.artifacts.push(artifact.clone());
+        }
+        change.lineage.clone_from(&lineage);
+        change.marks.push(mark.clone());
+    }))
 }
 
 /// An anonymous artifact becomes one that lasts; of others only labels and tags are another matter.

@@ -2,7 +2,7 @@
 
 use crate::{
     Ports,
-    work::{of_what, planned, resolve, said, work_of},
+    work::{Job, of_what, planned, resolve, said, work_of},
 };
 use fuseml_domain::{
     Address, Attributes, Descriptor, Error, ErrorKind, InputSlot, Interpolated, Resources, Result, Run, Runnable,
@@ -47,8 +47,11 @@ fn is_here(run: &Run, step: &StepRun, runnable: &Runnable) -> Result<bool> {
     Ok(planned(run, step)?.engine().is_none() || runnable.component.is_some())
 }
 
-/// What a job that is staged needs.
-pub(crate) async fn needed(ports: &Ports, run: &Run, step: &StepRun) -> Result<Resources> {
+/// What a job that is staged needs: that one, or the one that the catalog has.
+pub(crate) async fn needed(ports: &Ports, run: &Run, step: &StepRun, job: Option<&Job>) -> Result<Resources> {
+    if let Some(job) = job {
+        return work_of(run, step)?.needs(&job.runnable);
+    }
     let Some(address) = &step.runnable else { return Ok(Resources::default()) };
     match ports.catalog.runnable(address).await {
         Ok(runnable) => work_of(run, step)?.needs(&runnable),

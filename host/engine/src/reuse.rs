@@ -44,7 +44,7 @@ pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun, collecting
                 change.lineage.clone_from(&lineage);
                 change.released.clone_from(&released);
             });
-            Ok(Outcome { earlier: Vec::new(), event, extras: Some(extras) })
+            Ok(Outcome { extras: Some(extras), ..event.into() })
         }
         Look::Nothing(verdict) => {
             let reuse = Some((identity.ok().map(Box::new), verdict));
@@ -55,7 +55,7 @@ pub(crate) async fn stage(driver: &Driver, run: &Run, step: &StepRun, collecting
                 Some(_) if chosen.needs == Resources::default() => {
                     sprint::from_ready(driver, run, step, staged, chosen.into(), collecting).await
                 }
-                _ => Ok(staged.into()),
+                _ => Ok(Outcome { job: Some(chosen.into()), ..staged.into() }),
             }
         }
     }

@@ -63,14 +63,10 @@ pub(crate) async fn collect(driver: &Driver, run: &Run, step: &StepRun) -> Resul
     };
     let url = format!("{}{}/predict", driver.engine.config.public_url, base_path(&service));
     let lineage = work::used(step, &job.inputs, address);
-    Ok(Outcome {
-        earlier: Vec::new(),
-        event: StepEvent::Succeeded { outputs: [("url".to_owned(), Value::Text(url))].into(), note: None },
-        extras: Some(Box::new(move |change| {
-            change.service = Some(service.clone());
-            change.lineage.clone_from(&lineage);
-        })),
-    })
+    Ok(Outcome::succeeded([("url".to_owned(), Value::Text(url))].into(), None, move |change| {
+        change.service = Some(service.clone());
+        change.lineage.clone_from(&lineage);
+    }))
 }
 
 /// Under which the gateway answers for a service.

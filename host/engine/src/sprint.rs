@@ -46,15 +46,19 @@ pub(crate) async fn from_ready(
     sprint.go(&job).await
 }
 
-/// The same from where it is staged.
+/// The same from where it is staged, by this driver with that job or by another.
 pub(crate) async fn from_staging(
     driver: &Driver,
     run: &Run,
     step: &StepRun,
+    job: Option<&Job>,
     collecting: &AtomicBool,
 ) -> Result<Outcome> {
-    let job = Job::of(&driver.ports, run, step).await?;
-    Sprint { driver, step, is_staged: true, run: run.clone(), events: Vec::new(), collecting }.go(&job).await
+    let sprint = Sprint { driver, step, is_staged: true, run: run.clone(), events: Vec::new(), collecting };
+    match job {
+        Some(job) => sprint.go(job).await,
+        None => sprint.go(&Job::of(&driver.ports, run, step).await?).await,
+    }
 }
 
 impl Sprint<'_> {

@@ -88,11 +88,7 @@ impl Met {
                 artifact,
             })
             .collect();
-        Outcome {
-            earlier: Vec::new(),
-            event: StepEvent::Succeeded { outputs, note: Some(note) },
-            extras: Some(Box::new(move |change| change.lineage.clone_from(&lineage))),
-        }
+        Outcome::succeeded(outputs, Some(note), move |change| change.lineage.clone_from(&lineage))
     }
 }
 

@@ -8,8 +8,8 @@ use crate::{
 };
 use fuseml_domain::{
     Address, Attributes, CollectedOutput, DEFAULT_TIMEOUT, Descriptor, Error, InputDelivery, Kind, Location, Name,
-    Origin, OutputSlot, Reference, Result, Run, Runnable, Series, Step, StepEvent, StepRun, Store, Tree, Value, Work,
-    Workload, WorkloadInput, WorkloadKind, beside_name,
+    Origin, OutputSlot, Reference, Result, Run, Runnable, Series, Step, StepRun, Store, Tree, Value, Work, Workload,
+    WorkloadInput, WorkloadKind, beside_name,
     port::{Participation, Role, StoreDraft},
     result_name,
 };
@@ -107,16 +107,12 @@ pub(crate) async fn collect(
     let artifacts: Vec<_> = artifacts.into_iter().map(|(_, made)| made).collect();
     let result = crate::reuse::result(run, step, &outputs);
     let held = planned(run, step)?.is_internal();
-    Ok(Outcome {
-        earlier: Vec::new(),
-        event: StepEvent::Succeeded { outputs, note: None },
-        extras: Some(Box::new(move |change| {
-            change.artifacts.clone_from(&artifacts);
-            change.held = held;
-            change.lineage.clone_from(&lineage);
-            change.result.clone_from(&result);
-        })),
-    })
+    Ok(Outcome::succeeded(outputs, None, move |change| {
+        change.artifacts.clone_from(&artifacts);
+        change.held = held;
+        change.lineage.clone_from(&lineage);
+        change.result.clone_from(&result);
+    }))
 }
 
 pub(crate) struct Maker<'a> {

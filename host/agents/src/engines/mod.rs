@@ -441,7 +441,7 @@ impl RuntimeAgent for EnginesAgent {
         let submitted: Option<Submitted> = read(&folder, &folder.path().join("engine.json"))?;
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         let failed = |error| Error::io(format!("{key} could not be tidied"), &error);
-        staging::remove(vec![folder.work(), folder.inputs()], &self.aside).await.map_err(failed)?;
+        staging::clear(&folder).await.map_err(failed)?;
         let (Some(spec), Some(Submitted { id })) = (removed, submitted) else { return Ok(true) };
         let deleted = match self.engine(&spec).await {
             Ok(engine) => engine.delete(&id).await,
@@ -460,7 +460,7 @@ impl RuntimeAgent for EnginesAgent {
             return Err(Error::conflict("workload-running", format!("{key} has not ended; cancel it first")));
         }
         let failed = |error| Error::io(format!("{} could not be removed", folder.path().display()), &error);
-        staging::remove(vec![folder.path().to_owned()], &self.aside).await.map_err(failed)
+        staging::remove(folder.path().to_owned(), &self.aside).await.map_err(failed)
     }
 }
 

@@ -1,15 +1,15 @@
-//! The agent: the server's side of workloads. It keeps nothing in memory; every answer is read from the folders.
+//! The agent: the server's side of workloads. Every answer is read from the folders; in memory it keeps only by what it hears
+//! sooner that one has changed.
 
 use super::{
     build::ImageBuilder,
     container::{self, Container, OwnRegistry},
-    environment,
     folder::{self, Endpoint, Folder, State, find_program},
     launcher::Launcher,
     log, outputs,
-    procfs::{self, Identity},
     spec::{Environments, Spec, Uv},
-    staging, supervisor,
+    staging,
+    supervision::{Held, settle},
 };
 use crate::sdk;
 use async_trait::async_trait;
@@ -18,29 +18,11 @@ use fuseml_domain::{
     WorkloadStatus,
     port::{ContentStore, RuntimeAgent},
 };
-use nix::sys::signal::Signal;
-use std::{
-    env,
-    ffi::OsString,
-    fs,
-    io::{self, PipeReader, PipeWriter},
-    os::fd::{AsFd, OwnedFd},
-    path::PathBuf,
-    process::Stdio,
-    sync::Arc,
-    time::Duration,
-};
-use tokio::{
-    io::{AsyncReadExt, Interest, unix::AsyncFd},
-    net::unix::pipe,
-    process::Command,
-    time::{Instant, sleep, sleep_until, timeout},
-};
+use std::{env, ffi::OsString, fs, io, path::PathBuf, sync::Arc, time::Duration};
+use tokio::time::Instant;
 
-/// What a supervisor may take until it has taken its workload up.
-const LAUNCH_TIME: Duration = Duration::from_secs(30);
 /// Between two looks at what says nothing by itself: the first, and the longest.
-const LOOK: Duration = Duration::from_millis(5);
+pub(super) const LOOK: Duration = Duration::from_millis(5);
 const LONGEST_LOOK: Duration = Duration::from_millis(100);
 
 const LAYOUT: staging::Layout =
@@ -99,16 +81,17 @@ impl ProcessAgentConfig {
 
 /// Runs workloads as processes of this machine.
 pub struct ProcessAgent {
-    config: ProcessAgentConfig,
+    pub(super) config: ProcessAgentConfig,
     workloads: PathBuf,
     /// Folders that are not finished, and folders that are being removed.
     aside: PathBuf,
     environments: Environments,
-    launcher: Launcher,
+    pub(super) launcher: Launcher,
     /// How podman enters this server's registry.
     login: PathBuf,
     /// Where the Python package is that every workload can import.
     python: PathBuf,
+    pub(super) held: Held,
 }
 
 impl ProcessAgent {
@@ -135,7 +118,7 @@ impl ProcessAgent {
         }
         let launcher = Launcher::new(config.supervisor.clone());
         let environments = Environments::new(environments);
-        Ok(Self { config, workloads, aside, environments, launcher, login, python })
+        Ok(Self { config, workloads, aside, environments, launcher, login, python, held: Held::default() })
     }
 
     fn folder(&self, key: &str) -> Result<Folder> {
@@ -199,118 +182,6 @@ impl ProcessAgent {
         let cache = self.config.uv_cache.clone().unwrap_or_else(|| self.config.root.join("uv-cache"));
         Ok(Uv { program, cache })
     }
-
-    /// The state, with orphans settled: their processes are gone and their end is written down.
-    async fn state(&self, folder: &Folder) -> Result<State> {
-        loop {
-            let state = folder.state().map_err(|error| unreadable(folder, &error))?;
-            if !matches!(state, State::Orphaned { .. }) {
-                return Ok(state);
-            }
-            tracing::warn!(workload = %folder.path().display(), "its supervisor is gone; ending what is left of it");
-            settle(folder).await?;
-        }
-    }
-
-    /// Starts a supervisor and returns once the workload has one, this or another.
-    async fn launch(&self, folder: &Folder, needs_environment: bool) -> Result<()> {
-        let failed = |why: &dyn std::fmt::Display| {
-            let program = self.config.supervisor.program.display();
-            Error::internal("supervisor", format!("{}: the supervisor {program} {why}", folder.path().display()))
-        };
-        let log = fs::File::options().create(true).append(true).open(folder.supervisor_log());
-        let log = log.map_err(|error| failed(&error))?;
-        let pipe = || io::pipe().map_err(|error| failed(&error));
-        // A fork of the launcher has none of the server's variables.
-        if !needs_environment {
-            let (said, says) = pipe()?;
-            let forked = self.launcher.fork(folder.path(), says.as_fd(), log.as_fd()).await;
-            drop(says);
-            match forked {
-                Ok(()) if self.is_taken_up(folder, said).await? => return Ok(()),
-                Ok(()) => tracing::warn!(folder = %folder.path().display(), "the launcher ended; starting anew"),
-                Err(error) => tracing::warn!(%error, "no supervisor can be forked; starting one anew"),
-            }
-        }
-        let (said, says) = pipe()?;
-        self.start_supervisor(folder, needs_environment, says, &log)
-            .map_err(|error| failed(&format!("could not be started: {error}")))?;
-        if self.is_taken_up(folder, said).await? {
-            return Ok(());
-        }
-        let why = fs::read_to_string(folder.supervisor_log()).unwrap_or_default();
-        Err(failed(&format!("did not take the workload up; it said: {}", why.trim())))
-    }
-
-    /// Whether the supervisor that says so, or another, has the workload.
-    async fn is_taken_up(&self, folder: &Folder, said: PipeReader) -> Result<bool> {
-        let mut word = String::new();
-        if let Ok(mut said) = pipe::Receiver::from_owned_fd(said.into()) {
-            // Of an end without a word the folder knows more.
-            let _ = timeout(LAUNCH_TIME, said.read_to_string(&mut word)).await;
-        }
-        Ok(word == supervisor::STARTED || !matches!(self.state(folder).await?, State::Waiting { supervised: false }))
-    }
-
-    /// Starts the program as the supervisor of this folder.
-    fn start_supervisor(
-        &self,
-        folder: &Folder,
-        needs_environment: bool,
-        output: PipeWriter,
-        log: &fs::File,
-    ) -> io::Result<()> {
-        let mut command = Command::new(&self.config.supervisor.program);
-        command.args(&self.config.supervisor.arguments).arg(folder.path()).env_clear().current_dir("/");
-        command.stdin(Stdio::null()).stdout(output).stderr(log.try_clone()?);
-        if needs_environment {
-            command.envs(environment::passed_on());
-        }
-        let mut child = command.spawn()?;
-        // Reaped when it ends, if this server is still there then; else whoever adopts it does.
-        tokio::spawn(async move { child.wait().await });
-        Ok(())
-    }
-
-    fn stored_spec(folder: &Folder) -> Result<Option<Spec>> {
-        folder::read_json(&folder.spec()).map_err(|error| unreadable(folder, &error))
-    }
-
-    /// Starts what was submitted but never started, because the server was killed in between.
-    async fn relaunch(&self, folder: &Folder) -> Result<()> {
-        match Self::stored_spec(folder)? {
-            Some(spec) => self.launch(folder, spec.needs_environment()).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Asks the supervisor to end its workload and itself, and returns when it has; kills both if it does not.
-    async fn end(&self, folder: &Folder) -> Result<()> {
-        let failed = |error| Error::io(format!("{}: it could not be ended", folder.path().display()), &error);
-        let supervisor = folder.supervisor().map_err(failed)?;
-        let handle = supervisor.as_ref().map(Identity::open).transpose().map_err(failed)?.flatten();
-        let (Some(supervisor), Some(handle)) = (supervisor, handle) else {
-            // It has just been started and has not said yet who it is, or has just ended.
-            sleep(LOOK).await;
-            return Ok(());
-        };
-        let _ = rustix::process::pidfd_send_signal(&handle, rustix::process::Signal::TERM);
-        let patience = self.config.grace + procfs::KILL_TIME + Duration::from_secs(5);
-        if timeout(patience, gone(handle)).await.is_ok() {
-            return Ok(());
-        }
-        tracing::error!(workload = %folder.path().display(), "its supervisor does not end and is killed");
-        let mut processes = procfs::descendants(supervisor.pid());
-        processes.push(supervisor.pid());
-        procfs::signal_all(&processes, Signal::SIGKILL);
-        if let Some(handle) = supervisor.open().map_err(failed)?
-            && timeout(procfs::KILL_TIME, gone(handle)).await.is_err()
-        {
-            let message = format!("{}: its supervisor cannot be killed", folder.path().display());
-            return Err(Error::internal("supervisor", message));
-        }
-        Ok(())
-    }
 }
 
 #[async_trait]
@@ -324,7 +195,9 @@ impl RuntimeAgent for ProcessAgent {
         if matches!(self.state(&folder).await?, State::Unknown) {
             let spec = self.spec(workload)?;
             let described = (&spec, &spec.workload);
-            staging::prepare(described, &*self.config.contents, &self.aside, &folder, LAYOUT).await?;
+            if staging::prepare(described, &*self.config.contents, &self.aside, &folder, LAYOUT).await? {
+                return self.launch(&folder, spec.needs_environment()).await;
+            }
         }
         match self.state(&folder).await? {
             State::Waiting { supervised: false } => self.relaunch(&folder).await,
@@ -353,15 +226,10 @@ impl RuntimeAgent for ProcessAgent {
                 }
                 _ => {}
             }
-            // A supervisor's end is heard of at once; only that a service has become ready is looked for.
-            let supervisor = folder.supervisor().ok().flatten();
-            let handle = supervisor.as_ref().and_then(|supervisor| supervisor.open().ok().flatten());
-            let next = if handle.is_some() && !serves { until } else { until.min(Instant::now() + look) };
+            // An end is heard of at once; only that a service has become ready is looked for.
+            let next = Instant::now() + look;
             look = (look * 2).min(LONGEST_LOOK);
-            tokio::select! {
-                () = sleep_until(next) => {}
-                () = gone_if(handle) => {}
-            }
+            self.until_ended(&folder, if serves { until.min(next) } else { until }, next).await;
         }
     }
 
@@ -428,8 +296,8 @@ impl RuntimeAgent for ProcessAgent {
         let folder = self.folder(key)?;
         match self.state(&folder).await? {
             State::Ended(_) => {
-                let places = [folder.work(), folder.home(), folder.temporary()];
-                staging::remove(places.into(), &self.aside).await.map_err(|error| unreadable(&folder, &error))?;
+                self.forget(&folder);
+                staging::clear(&folder).await.map_err(|error| unreadable(&folder, &error))?;
                 Ok(true)
             }
             State::Unknown => Ok(true),
@@ -444,7 +312,8 @@ impl RuntimeAgent for ProcessAgent {
             State::Ended(_) => {}
             _ => return Err(Error::conflict("workload-running", format!("{key} has not ended; cancel it first"))),
         }
-        staging::remove(vec![folder.path().to_owned()], &self.aside)
+        self.forget(&folder);
+        staging::remove(folder.path().to_owned(), &self.aside)
             .await
             .map_err(|error| Error::io(format!("{key} could not be removed"), &error))
     }
@@ -470,30 +339,6 @@ fn status(key: &str, state: State) -> WorkloadStatus {
     }
 }
 
-fn unreadable(folder: &Folder, error: &io::Error) -> Error {
+pub(super) fn unreadable(folder: &Folder, error: &io::Error) -> Error {
     Error::io(format!("the workload's folder {} cannot be read", folder.path().display()), error)
-}
-
-/// Looks through all processes, so not on a thread that serves others.
-async fn settle(folder: &Folder) -> Result<()> {
-    let own = folder.clone();
-    let settled = tokio::task::spawn_blocking(move || own.settle()).await;
-    settled.map_err(io::Error::other).flatten().map(drop).map_err(|error| unreadable(folder, &error))
-}
-
-/// Returns when the process has ended.
-async fn gone(handle: OwnedFd) {
-    // SAFETY: the descriptor is owned by the value that is moved in, which is neither replaced nor taken out.
-    match unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE) } {
-        Ok(handle) => drop(handle.readable().await),
-        // No room to watch it: then by looking, which the caller does next.
-        Err(_) => sleep(LOOK).await,
-    }
-}
-
-async fn gone_if(handle: Option<OwnedFd>) {
-    match handle {
-        Some(handle) => gone(handle).await,
-        None => std::future::pending().await,
-    }
 }

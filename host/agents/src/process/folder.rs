@@ -9,7 +9,7 @@
 //! | `cancel` | agent | ending it was asked for |
 //! | `exit.json` | supervisor | how it ended, final; by the agent where the supervisor is no more |
 //! | `log`, `supervisor.log` | supervisor | what the workload said; what went wrong with supervising |
-//! | `work/`, `home/`, `tmp/` | workload | its own |
+//! | `work/`, `home/` with `tmp/` | workload | its own |
 //! | `inputs/` | agent of components | what the workload may read alone |
 //!
 //! Files are replaced whole. They survive the death of any process, not the loss of power.
@@ -103,7 +103,12 @@ impl Folder {
     }
 
     pub(crate) fn temporary(&self) -> PathBuf {
-        self.path.join("tmp")
+        self.home().join("tmp")
+    }
+
+    /// What goes once the workload has ended and its results are kept; `tmp` lay beside the others before.
+    pub(crate) fn transient(&self) -> Vec<PathBuf> {
+        vec![self.work(), self.inputs(), self.home(), self.path.join("tmp")]
     }
 
     pub(crate) fn spec(&self) -> PathBuf {

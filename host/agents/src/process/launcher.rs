@@ -1,20 +1,21 @@
-//! Where supervisors come from: one process of this program that waits and forks itself, so that a supervisor does not
-//! pay for loading a program as large as the server's.
+//! Where supervisors come from: one process of this program that forks itself, so that a supervisor does not pay for loading a
+//! program as large as the server's; and always one ahead, so that a workload does not wait for the fork either.
 //!
-//! The agent starts it when the first workload is to be launched, and tells it folders over a socket, each with what
-//! the supervisor has as its standard output and error. It ends with the server; its supervisors go on.
+//! The agent starts it when the first workload is to be launched, and tells folders over a socket, each with what the
+//! supervisor has as its standard output and error. The fork that waits hears of the next folder and is its supervisor from
+//! then on; the launcher forks another. It ends with the server; its supervisors go on.
 
 use super::{agent::SupervisorCommand, supervisor::supervise};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    SendFlags, SocketFlags, SocketType, recv, recvmsg, sendmsg, socketpair,
 };
 use std::{
     ffi::OsStr,
     fs::File,
-    io::{self, IoSlice, IoSliceMut},
+    io::{self, IoSlice, IoSliceMut, PipeWriter, Read as _, Write as _},
     mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
@@ -23,6 +24,8 @@ use std::{
     path::Path,
     process::{Stdio, exit},
     sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -31,6 +34,8 @@ use tokio::{
 
 /// The longest path of a folder, in bytes: that of Linux.
 const LONGEST_PATH: usize = 4096;
+/// Before another fork, where one ended that had nothing to do.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The agent's side.
 pub(crate) struct Launcher {
@@ -99,8 +104,8 @@ async fn tell(socket: &AsyncFd<OwnedFd>, folder: &Path, streams: [BorrowedFd<'_>
     socket.async_io(Interest::WRITABLE, told).await
 }
 
-/// Forks a supervisor for each folder that is told on standard input, a socket, until nobody is left who could tell
-/// one; answers the exit code for the process. In a fork it is that of [`supervise`].
+/// Forks a supervisor for each folder that is told on standard input, a socket, before it is told, until nobody is left who
+/// could tell one; answers the exit code for the process. In a fork it is that of [`supervise`].
 ///
 /// To be called first thing in a process of its own, before any thread is started.
 pub fn launch() -> i32 {
@@ -119,18 +124,50 @@ fn serve() -> io::Result<()> {
     // Nobody asks how supervisors ended: how their workloads did stands in the folders.
     // SAFETY: no handler is set, so none runs.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
-    while let Some((folder, streams)) = hear()? {
-        let [output, log] = streams;
-        // SAFETY: this process has one thread, so that the fork is whole.
-        match unsafe { fork() } {
-            Ok(ForkResult::Child) => exit(begin(&folder, output, log)),
-            Ok(ForkResult::Parent { .. }) => {}
-            Err(error) => {
-                let _ = rustix::io::write(&log, format!("no process can be forked: {error}\n").as_bytes());
+    loop {
+        let (mut taken, takes) = io::pipe()?;
+        // SAFETY: this process has one thread, so that the fork is whole. If there can be none, this ends, and who told a
+        // folder sees that and starts a supervisor anew.
+        match unsafe { fork() }? {
+            ForkResult::Child => {
+                drop(taken);
+                exit(wait_for_folder(takes))
             }
+            ForkResult::Parent { .. } => drop(takes),
+        }
+        // The fork says when it has a folder; it is gone if it says nothing.
+        if taken.read(&mut [0])? == 0 {
+            if nobody_is_left()? {
+                return Ok(());
+            }
+            thread::sleep(PAUSE);
         }
     }
-    Ok(())
+}
+
+/// In a fork.
+fn wait_for_folder(mut takes: PipeWriter) -> i32 {
+    match hear() {
+        Ok(Some((folder, [output, log]))) => {
+            let _ = takes.write_all(&[1]);
+            drop(takes);
+            begin(&folder, output, log)
+        }
+        Ok(None) => 0,
+        Err(error) => {
+            eprintln!("a supervisor could not be told its folder: {error}");
+            1
+        }
+    }
+}
+
+/// Whether the other end of the socket is closed, and all that was told there is heard.
+fn nobody_is_left() -> io::Result<bool> {
+    match recv(io::stdin().as_fd(), &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((_, told)) => Ok(told == 0),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A folder, and what its supervisor has as standard output and error; `None` once nobody is left who could tell one.
@@ -157,7 +194,6 @@ fn hear() -> io::Result<Option<(Vec<u8>, [OwnedFd; 2])>> {
     Ok(Some((path, streams)))
 }
 
-/// In the fork.
 fn begin(folder: &[u8], output: OwnedFd, log: OwnedFd) -> i32 {
     let prepared = || -> io::Result<()> {
         // SAFETY: no handler is set, so none runs.

@@ -20,6 +20,7 @@ mod runner;
 mod service;
 mod spec;
 pub(crate) mod staging;
+mod supervision;
 mod supervisor;
 
 pub use agent::{ProcessAgent, ProcessAgentConfig, SupervisorCommand};

@@ -10,6 +10,7 @@ use std::{
     fs, io,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::Path,
+    sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
@@ -35,8 +36,15 @@ impl Identity {
     }
 
     pub(crate) fn of_this_process() -> io::Result<Self> {
+        static KNOWN: OnceLock<Identity> = OnceLock::new();
         let pid = nix::unistd::getpid().as_raw();
-        Self::of(pid).ok_or_else(|| io::Error::other("/proc does not show this process"))
+        // A fork knows what its parent knew.
+        if let Some(known) = KNOWN.get().filter(|known| known.pid == pid) {
+            return Ok(known.clone());
+        }
+        let own = Self::of(pid).ok_or_else(|| io::Error::other("/proc does not show this process"))?;
+        let _ = KNOWN.set(own.clone());
+        Ok(own)
     }
 
     pub(crate) fn exists(&self) -> bool {

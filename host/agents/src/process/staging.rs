@@ -32,25 +32,56 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = remove_all(&self.0);
     }
 }
 
-/// Removes folders; each is gone or there, whatever happens. They may be large, so it is not done on a thread that serves
+/// Removes a folder, which is gone or there, whatever happens. It may be large, so it is not done on a thread that serves
 /// others.
-pub(crate) async fn remove(folders: Vec<PathBuf>, aside: &Path) -> io::Result<()> {
+pub(crate) async fn remove(folder: PathBuf, aside: &Path) -> io::Result<()> {
     let aside = aside.to_owned();
     let removed = tokio::task::spawn_blocking(move || {
-        for folder in folders {
-            let scratch = Scratch::name(&aside)?;
-            match fs::rename(folder, scratch.path()) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
+        let scratch = Scratch::name(&aside)?;
+        if_there(fs::rename(folder, scratch.path()))
     });
     removed.await.map_err(io::Error::other).flatten()
+}
+
+/// Removes what a workload has that has ended. Whoever is killed meanwhile leaves a part of it, which the next call removes.
+pub(crate) async fn clear(folder: &Folder) -> io::Result<()> {
+    let places = folder.transient();
+    let removed = tokio::task::spawn_blocking(move || places.iter().try_for_each(|place| if_there(remove_all(place))));
+    removed.await.map_err(io::Error::other).flatten()
+}
+
+/// Removes a folder with all that is in it, also what its workload let nobody enter.
+fn remove_all(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let _ = open_up(folder);
+            fs::remove_dir_all(folder)
+        }
+        removed => removed,
+    }
+}
+
+/// Lets this process into a folder and all below it, so far as they are its own; symbolic links are not followed.
+fn open_up(folder: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(folder)?.is_dir() {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+        for entry in fs::read_dir(folder)? {
+            let _ = open_up(&entry?.path());
+        }
+    }
+    Ok(())
+}
+
+/// What is not there need not be removed.
+fn if_there(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Removes what killed processes left unfinished.
@@ -60,7 +91,7 @@ pub(crate) fn clean(root: &Path) -> io::Result<()> {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.split_once('.')).and_then(|(owner, _)| owner.parse().ok());
         if !owner.is_some_and(|owner: Identity| owner.exists()) {
-            fs::remove_dir_all(entry.path())?;
+            remove_all(&entry.path())?;
         }
     }
     Ok(())
@@ -81,14 +112,15 @@ pub(crate) struct Layout {
     pub(crate) folders: &'static [fn(&Folder) -> PathBuf],
 }
 
-/// Makes `target` the workload's folder, its inputs staged. When it is there already, it stays as it is.
+/// Makes `target` the workload's folder, its inputs staged. When it is there already, it stays as it is. Answers whether it is
+/// this one's.
 pub(crate) async fn prepare<T: Serialize + Sync>(
     (spec, workload): (&T, &Workload),
     contents: &dyn ContentStore,
     aside: &Path,
     target: &Folder,
     layout: Layout,
-) -> Result<()> {
+) -> Result<bool> {
     let failed = |error| Error::io(format!("{}: its folder could not be prepared", workload.key), &error);
     let scratch = Scratch::name(aside).map_err(failed)?;
     let folder = Folder::new(scratch.path().to_owned());
@@ -98,8 +130,8 @@ pub(crate) async fn prepare<T: Serialize + Sync>(
     described.and_then(|spec| fs::write(folder.spec(), spec)).map_err(failed)?;
     match fs::rename(folder.path(), target.path()) {
         // Another submission of the same key was faster.
-        Err(_) if target.spec().exists() => Ok(()),
-        result => result.map_err(failed),
+        Err(_) if target.spec().exists() => Ok(false),
+        result => result.map(|()| true).map_err(failed),
     }
 }
 
@@ -190,4 +222,28 @@ fn write_file(path: &Path, text: &str) -> io::Result<()> {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_workload_let_nobody_enter_is_removed_and_what_it_points_to_is_not() {
+        let place = tempfile::tempdir().unwrap();
+        let (folder, other) = (place.path().join("work"), place.path().join("other"));
+        let closed = folder.join("closed");
+        fs::create_dir_all(&closed).unwrap();
+        fs::create_dir(&other).unwrap();
+        fs::write(closed.join("file"), "").unwrap();
+        std::os::unix::fs::symlink(&other, folder.join("link")).unwrap();
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o500)).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+
+        remove_all(&folder).unwrap();
+
+        assert!(!folder.exists());
+        assert_eq!(fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o500);
+    }
 }

@@ -26,7 +26,7 @@ use std::{
 /// Removing what is left of a container may take this long.
 const REMOVING: Duration = Duration::from_secs(30);
 
-/// Said on standard output once the workload is this supervisor's and will be started.
+/// Said on standard output once the workload is this supervisor's and will be started. It is closed when that has ended.
 pub(crate) const STARTED: &str = "started\n";
 
 /// Supervises the workload of this folder until it has ended, and answers the exit code for the process.
@@ -131,7 +131,6 @@ fn begin(folder: Folder) -> io::Result<Option<Supervisor>> {
     folder::write_json(&folder.started(), &Started { at: started })?;
     // Who started this process may go on now, and need not be there any more.
     let _ = io::stdout().write_all(STARTED.as_bytes()).and_then(|()| io::stdout().flush());
-    nix::unistd::dup2_stdout(File::options().write(true).open("/dev/null")?)?;
     Ok(Some(Supervisor { folder, spec, signals, started, _lock: lock }))
 }
 
@@ -149,7 +148,10 @@ impl Supervisor {
             started: Some(started),
             ended: Some(Timestamp::now()),
         };
-        match folder::write_json(&folder.exit(), &status) {
+        let written = folder::write_json(&folder.exit(), &status);
+        // Who waits for the end need not wait until this process is gone.
+        let _ = File::open("/dev/null").and_then(|null| Ok(nix::unistd::dup2_stdout(null)?));
+        match written {
             Ok(()) => 0,
             Err(error) => {
                 eprintln!("{}: the end could not be written down: {error}", folder.path().display());
@@ -161,7 +163,7 @@ impl Supervisor {
 
 fn start(runner: &mut Runner, folder: &Folder, spec: &Spec) -> io::Result<Outcome> {
     let beside: &[&str] = if spec.container.is_some() { &container::PROGRAMS } else { &[] };
-    let folders = vec![folder.work(), folder.home(), folder.temporary()];
+    let folders = vec![folder.work(), folder.home()];
     runner.limit(Limits::new(&spec.workload.resources, beside, folders));
     if spec.workload.kind == WorkloadKind::Service {
         return service::serve(runner, folder, spec);

@@ -59,7 +59,7 @@ impl Inner {
             return Ok(());
         }
         let failed = |error| Error::io(format!("{} could not be removed", folder.path().display()), &error);
-        staging::remove(vec![folder.path().to_owned()], &self.aside).await.map_err(failed)
+        staging::remove(folder.path().to_owned(), &self.aside).await.map_err(failed)
     }
 
     /// Removes all but what the workload is.
@@ -69,7 +69,7 @@ impl Inner {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
-        staging::remove(vec![folder.work(), folder.inputs()], &self.aside).await.map_err(failed)
+        staging::clear(folder).await.map_err(failed)
     }
 
     pub(super) fn stored(folder: &Folder) -> Result<Option<Workload>> {

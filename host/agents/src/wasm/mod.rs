@@ -424,7 +424,7 @@ impl RuntimeAgent for WasmAgent {
             None => {}
         }
         let failed = |error| Error::io(format!("{key} could not be tidied"), &error);
-        staging::remove(vec![folder.work(), folder.inputs()], &self.0.aside).await.map_err(failed)?;
+        staging::clear(&folder).await.map_err(failed)?;
         Ok(true)
     }
 
