@@ -22,7 +22,7 @@ use std::{env, ffi::OsString, fs, io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Between two looks at what says nothing by itself: the first, and the longest.
-pub(super) const LOOK: Duration = Duration::from_millis(5);
+pub(super) const LOOK: Duration = Duration::from_millis(1);
 const LONGEST_LOOK: Duration = Duration::from_millis(100);
 
 const LAYOUT: staging::Layout =

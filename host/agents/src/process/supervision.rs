@@ -24,7 +24,7 @@ use tokio::{
     io::{AsyncReadExt, Interest, unix::AsyncFd},
     net::unix::pipe,
     process::Command,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 
 /// What a supervisor may take until it has taken its workload up.
@@ -105,15 +105,14 @@ impl ProcessAgent {
     pub(super) async fn until_ended(&self, folder: &Folder, until: Instant, look: Instant) {
         let held = self.held().get(folder.path()).cloned();
         if let Some(held) = held {
-            // Nothing more is written to it: it becomes readable when it is closed.
-            if tokio::time::timeout_at(until, held.readable()).await.is_ok() {
+            if timeout_at(until, closed(&held)).await.is_ok() {
                 self.forget(folder);
             }
             return;
         }
         let supervisor = folder.supervisor().ok().flatten();
         match supervisor.and_then(|supervisor| supervisor.open().ok().flatten()) {
-            Some(handle) => drop(tokio::time::timeout_at(until, gone(handle)).await),
+            Some(handle) => drop(timeout_at(until, gone(handle)).await),
             None => sleep_until(until.min(look)).await,
         }
     }
@@ -184,6 +183,16 @@ pub(super) async fn settle(folder: &Folder) -> Result<()> {
     let own = folder.clone();
     let settled = tokio::task::spawn_blocking(move || own.settle()).await;
     settled.map_err(io::Error::other).flatten().map(drop).map_err(|error| unreadable(folder, &error))
+}
+
+/// Returns when nobody holds the other end any more; nothing more is written there.
+async fn closed(held: &pipe::Receiver) {
+    while held.readable().await.is_ok() {
+        match held.try_read(&mut [0]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            _ => return,
+        }
+    }
 }
 
 /// Returns when the process has ended.
