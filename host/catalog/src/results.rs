@@ -1,20 +1,19 @@
 //! What jobs made, for those that would do the same.
 
 use crate::{Catalog, ROWS, all_from_json, failed, to_json};
-use fuseml_database::Sql;
+use fuseml_database::Batch;
 use fuseml_domain::{Digest, Name, Result, StepResult};
 use jiff::Timestamp;
-use sqlx::AnyConnection;
 use std::collections::BTreeMap;
 
 /// Keeps what jobs made; of jobs of one identity the last one counts.
-pub(crate) async fn put(connection: &mut AnyConnection, project: &Name, results: &[&StepResult]) -> Result<()> {
+pub(crate) fn put(batch: &mut Batch, project: &Name, results: &[&StepResult]) -> Result<()> {
     let at = Timestamp::now().as_millisecond();
     // One statement writes a row once.
     let last: BTreeMap<_, _> = results.iter().map(|result| (result.identity.digest(), *result)).collect();
     let last: Vec<_> = last.into_iter().collect();
     for some in last.chunks(ROWS) {
-        let mut sql = Sql::new("INSERT INTO step_results (project, identity, pipeline, step, at, document) VALUES ");
+        let sql = batch.begin("INSERT INTO step_results (project, identity, pipeline, step, at, document) VALUES ");
         for (index, (identity, result)) in some.iter().enumerate() {
             sql.push(if index == 0 { "(" } else { ", (" }).push_bind(project.to_string());
             sql.push(", ").push_bind(identity.hex().to_owned()).push(", ").push_bind(result.pipeline.to_string());
@@ -25,7 +24,6 @@ pub(crate) async fn put(connection: &mut AnyConnection, project: &Name, results:
             " ON CONFLICT (project, identity) DO UPDATE SET pipeline = excluded.pipeline, step = excluded.step,
              at = excluded.at, document = excluded.document",
         );
-        sql.query().execute(&mut *connection).await.map_err(failed)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! each of its steps by itself, and all else of it as one document.
 
 use crate::{ROWS, failed, from_json, to_json};
-use fuseml_database::Sql;
+use fuseml_database::{Batch, Dialect, Sql};
 use fuseml_domain::{Digest, Error, Result, Run};
 use sqlx::AnyConnection;
 
@@ -34,71 +34,55 @@ pub(crate) fn runs_of(rows: Vec<RunRow>) -> Result<Vec<Run>> {
 }
 
 /// A run that is not there yet, for the server that drives it.
-pub(crate) async fn insert(connection: &mut AnyConnection, run: &Run, server: &str) -> Result<()> {
+pub(crate) fn insert(batch: &mut Batch, run: &Run, server: &str) -> Result<()> {
     let template = to_json(&run.template)?;
     let digest = Digest::of(template.as_bytes()).to_string();
-    sqlx::query("INSERT INTO run_templates (digest, document) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING")
-        .bind(&digest)
-        .bind(template)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
-    sqlx::query(
+    let sql = batch.begin("INSERT INTO run_templates (digest, document) VALUES (");
+    sql.push_bind(digest.clone()).push(", ").push_bind(template).push(") ON CONFLICT (digest) DO NOTHING");
+    let sql = batch.begin(
         "INSERT INTO runs (id, project, pipeline, number, state, root, revision, document, template, by_itself, server,
-         leaves) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-    )
-    .bind(run.id.to_string())
-    .bind(&*run.project)
-    .bind(&*run.pipeline)
-    .bind(run.number.cast_signed())
-    .bind(run.state.to_string())
-    .bind(run.cause.root.as_ref().map(ToString::to_string))
-    .bind(run.revision.cast_signed())
-    .bind(to_json(&run.frame())?)
-    .bind(digest)
-    .bind(i64::from(run.quota.is_some()))
-    .bind(server)
-    .bind(i64::from(run.leaves()))
-    .execute(&mut *connection)
-    .await
-    .map_err(failed)?;
-    put_steps(connection, run, 0..run.steps.len()).await
+         leaves) VALUES (",
+    );
+    sql.push_bind(run.id.to_string()).push(", ").push_bind(run.project.to_string());
+    sql.push(", ").push_bind(run.pipeline.to_string()).push(", ").push_bind(run.number.cast_signed());
+    sql.push(", ").push_bind(run.state.to_string());
+    sql.push(", ").push_bind(run.cause.root.as_ref().map(ToString::to_string));
+    sql.push(", ").push_bind(run.revision.cast_signed()).push(", ").push_bind(to_json(&run.frame())?);
+    sql.push(", ").push_bind(digest).push(", ").push_bind(i64::from(run.quota.is_some()));
+    sql.push(", ").push_bind(server.to_owned()).push(", ").push_bind(i64::from(run.leaves())).push(")");
+    put_steps(batch, run, 0..run.steps.len())
 }
 
-/// Saves a run where the stored one is `before`; for its driver, if that still holds it.
+/// Saves a run, but for its steps, where the stored one is `before`; for its driver, if that still holds it.
 ///
 /// # Errors
 /// `conflict` (`stale-run`) when it is not, (`lease-lost`) when another server holds it by now.
-pub(crate) async fn update(
-    connection: &mut AnyConnection,
-    run: &Run,
-    before: u64,
-    holder: Option<&str>,
-    changed: impl IntoIterator<Item = usize>,
-) -> Result<()> {
-    let (state, leaves, id) = (run.state.to_string(), i64::from(run.leaves()), run.id.to_string());
-    let (frame, revision, before) = (to_json(&run.frame())?, run.revision.cast_signed(), before.cast_signed());
-    // Indexes of what is set are written even if it is as it was, and most transitions leave the run's own state alone.
-    let same = sqlx::query(
-        "UPDATE runs SET revision = $1, document = $2
-         WHERE id = $3 AND revision = $4 AND server = COALESCE($5, server) AND state = $6 AND leaves = $7",
-    );
-    let other = sqlx::query(
-        "UPDATE runs SET revision = $1, document = $2, state = $6, leaves = $7
-         WHERE id = $3 AND revision = $4 AND server = COALESCE($5, server)",
-    );
-    let mut is_done = false;
-    for update in [same, other] {
-        let update = update.bind(revision).bind(&frame).bind(&id).bind(before).bind(holder).bind(&state).bind(leaves);
-        is_done = update.execute(&mut *connection).await.map_err(failed)?.rows_affected() > 0;
-        if is_done {
-            break;
-        }
+pub(crate) async fn update(connection: &mut AnyConnection, run: &Run, before: u64, holder: Option<&str>) -> Result<()> {
+    let mut batch = Batch::of(connection);
+    // SQLite writes the indexes of what is set even if it is as it was, and most transitions leave a run's own state alone.
+    if batch.dialect() == Dialect::Sqlite {
+        let sql = batch.begin("UPDATE runs SET revision = ").push_bind(run.revision.cast_signed());
+        sql.push(", document = ").push_bind(to_json(&run.frame())?);
+        only_if(sql, run, before, holder);
+        sql.push(" AND state = ").push_bind(run.state.to_string());
+        sql.push(" AND leaves = ").push_bind(i64::from(run.leaves()));
     }
-    if !is_done {
-        return Err(overtaken(connection, run, holder).await?);
+    let sql = batch.begin("UPDATE runs SET revision = ").push_bind(run.revision.cast_signed());
+    sql.push(", document = ").push_bind(to_json(&run.frame())?);
+    sql.push(", state = ").push_bind(run.state.to_string()).push(", leaves = ").push_bind(i64::from(run.leaves()));
+    only_if(sql, run, before, holder);
+    match batch.execute(connection).await? {
+        0 => Err(overtaken(connection, run, holder).await?),
+        _ => Ok(()),
     }
-    put_steps(connection, run, changed).await
+}
+
+/// The stored run is at `before`, and `holder`'s if one is named.
+fn only_if(sql: &mut Sql, run: &Run, before: u64, holder: Option<&str>) {
+    sql.push(" WHERE id = ").push_bind(run.id.to_string()).push(" AND revision = ").push_bind(before.cast_signed());
+    if let Some(holder) = holder {
+        sql.push(" AND server = ").push_bind(holder.to_owned());
+    }
 }
 
 /// Why a run could not be saved.
@@ -116,21 +100,17 @@ async fn overtaken(connection: &mut AnyConnection, run: &Run, holder: Option<&st
     })
 }
 
-async fn put_steps(
-    connection: &mut AnyConnection,
-    run: &Run,
-    positions: impl IntoIterator<Item = usize>,
-) -> Result<()> {
+/// Those of a run's steps.
+pub(crate) fn put_steps(batch: &mut Batch, run: &Run, positions: impl IntoIterator<Item = usize>) -> Result<()> {
     let steps = positions.into_iter().filter_map(|position| Some((position, run.steps.get(position)?)));
     for some in steps.collect::<Vec<_>>().chunks(ROWS) {
-        let mut sql = Sql::new("INSERT INTO run_steps (run, position, document) VALUES ");
+        let sql = batch.begin("INSERT INTO run_steps (run, position, document) VALUES ");
         for (at, (position, step)) in some.iter().enumerate() {
             sql.push(if at == 0 { "(" } else { ", (" }).push_bind(run.id.to_string());
             sql.push(", ").push_bind(i64::try_from(*position).unwrap_or(i64::MAX));
             sql.push(", ").push_bind(to_json(step)?).push(")");
         }
         sql.push(" ON CONFLICT (run, position) DO UPDATE SET document = excluded.document");
-        sql.query().execute(&mut *connection).await.map_err(failed)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::{
     run_rows::{self, RunRow, run_of, runs_of, select_runs},
     services, to_json,
 };
-use fuseml_database::Sql;
+use fuseml_database::Batch;
 use fuseml_domain::{
     Address, Admission, Concurrency, Error, Name, Quota, Result, Run, RunCommand, RunState, Unstarted, Value, admit,
     port::{Change, Participation, Role, Started},
@@ -199,15 +199,18 @@ impl Catalog {
         let mut transaction = self.database.write().await?;
         let changed: BTreeSet<usize> = changes.iter().flat_map(|change| change.changed.iter().copied()).collect();
         let before = first.run.revision - 1;
-        run_rows::update(&mut transaction, &last.run, before, Some(&self.server), changed).await?;
-        insert_events(&mut transaction, changes.iter().map(|change| &change.run)).await?;
+        run_rows::update(&mut transaction, &last.run, before, Some(&self.server)).await?;
         for change in changes {
             insert_made(&mut transaction, change).await?;
         }
+        let mut batch = Batch::of(&transaction);
+        run_rows::put_steps(&mut batch, &last.run, changed)?;
+        insert_events(&mut batch, changes.iter().map(|change| &change.run));
         let lineage: Vec<_> = changes.iter().flat_map(|change| &change.lineage).collect();
-        insert_participations(&mut transaction, &last.run.id.to_string(), &lineage).await?;
+        insert_participations(&mut batch, &last.run.id.to_string(), &lineage);
         let results: Vec<_> = changes.iter().filter_map(|change| change.result.as_ref()).collect();
-        results::put(&mut transaction, &last.run.project, &results).await?;
+        results::put(&mut batch, &last.run.project, &results)?;
+        batch.execute(&mut transaction).await?;
         transaction.commit().await.map_err(failed)
     }
 
@@ -334,13 +337,15 @@ pub(crate) async fn insert_run(
         update_run(&mut *connection, &now, now.changed_since(&before)).await?;
         started.replaced.push(now);
     }
-    run_rows::insert(&mut *connection, &run, server).await?;
+    let mut batch = Batch::of(connection);
+    run_rows::insert(&mut batch, &run, server)?;
+    insert_events(&mut batch, [&run]);
+    batch.execute(&mut *connection).await?;
     for input in &run.watched {
         if let Some(Value::Artifact(address)) = run.inputs.get(input).map(|input| &input.value) {
             note_input(&mut *connection, &run, input, address).await?;
         }
     }
-    insert_events(connection, [&run]).await?;
     started.runs.push(run);
     Ok(None)
 }
@@ -417,20 +422,22 @@ async fn note_input(connection: &mut AnyConnection, run: &Run, input: &Name, add
 
 /// Saves what somebody beside its driver made of a run, with its event.
 async fn update_run(connection: &mut AnyConnection, run: &Run, changed: impl IntoIterator<Item = usize>) -> Result<()> {
-    run_rows::update(&mut *connection, run, run.revision - 1, None, changed).await?;
-    insert_events(connection, [run]).await
+    run_rows::update(&mut *connection, run, run.revision - 1, None).await?;
+    let mut batch = Batch::of(connection);
+    run_rows::put_steps(&mut batch, run, changed)?;
+    insert_events(&mut batch, [run]);
+    batch.execute(connection).await.map(drop)
 }
 
 /// Each transition that led to one of these states of a run.
-async fn insert_events<'a>(connection: &mut AnyConnection, runs: impl IntoIterator<Item = &'a Run>) -> Result<()> {
+fn insert_events<'a>(batch: &mut Batch, runs: impl IntoIterator<Item = &'a Run>) {
     let at = Timestamp::now().as_millisecond();
-    let mut sql = Sql::new("INSERT INTO run_events (run, revision, at, states) VALUES ");
+    let sql = batch.begin("INSERT INTO run_events (run, revision, at, states) VALUES ");
     for (index, run) in runs.into_iter().enumerate() {
         sql.push(if index == 0 { "(" } else { ", (" }).push_bind(run.id.to_string());
         sql.push(", ").push_bind(run.revision.cast_signed()).push(", ").push_bind(at);
         sql.push(", ").push_bind(states(run)).push(")");
     }
-    sql.query().execute(connection).await.map_err(failed).map(drop)
 }
 
 /// `build=succeeded train=running *=running`.
@@ -444,21 +451,19 @@ fn states(run: &Run) -> String {
     states.join(" ")
 }
 
-async fn insert_participations(connection: &mut AnyConnection, run: &str, all: &[&Participation]) -> Result<()> {
+fn insert_participations(batch: &mut Batch, run: &str, all: &[&Participation]) {
     let role = |role: Role| match role {
         Role::Used => "used",
         Role::Made => "made",
         Role::Reused => "reused",
     };
     for some in all.chunks(ROWS) {
-        let mut sql = Sql::new("INSERT INTO participations (artifact, run, step, slot, role) VALUES ");
+        let sql = batch.begin("INSERT INTO participations (artifact, run, step, slot, role) VALUES ");
         for (at, it) in some.iter().enumerate() {
             sql.push(if at == 0 { "(" } else { ", (" }).push_bind(it.artifact.to_string());
             sql.push(", ").push_bind(run.to_owned()).push(", ").push_bind(it.step.to_string());
             sql.push(", ").push_bind(it.slot.clone()).push(", ").push_bind(role(it.role)).push(")");
         }
         sql.push(" ON CONFLICT DO NOTHING");
-        sql.query().execute(&mut *connection).await.map_err(failed)?;
     }
-    Ok(())
 }

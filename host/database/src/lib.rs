@@ -4,14 +4,16 @@
 //! differ, [`Database::dialect`] says which one it is. Columns hold text, whole numbers, floating numbers and bytes:
 //! that is what both have alike. Texts compare by their bytes in both.
 
+mod batch;
 mod document;
 mod place;
 mod signal;
 mod sql;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod write;
 
+pub use batch::Batch;
 pub use document::{all_from_json, from_json, to_json};
 pub use place::DatabasePlace;
 pub use signal::Listener;

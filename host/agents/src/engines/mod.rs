@@ -274,7 +274,7 @@ impl EnginesAgent {
         }
         let failed = |error| Error::io(format!("the log of {}", spec.workload.key), &error);
         let written = fs::metadata(folder.log()).map_or(0, |log| log.len());
-        let mut writer = LogWriter::open(&folder.log(), LOG_LIMIT.saturating_sub(written)).map_err(failed)?;
+        let mut writer = LogWriter::new(folder.log(), LOG_LIMIT.saturating_sub(written));
         let engine = self.engine(spec).await?;
         let mut pages = 0;
         loop {

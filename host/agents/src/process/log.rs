@@ -4,22 +4,30 @@ use fuseml_domain::LogChunk;
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 const CHUNK: u64 = 64 * 1024;
 
+/// Makes the file with the first that is written: many workloads say nothing.
 pub(crate) struct LogWriter {
-    file: File,
+    path: PathBuf,
+    file: Option<File>,
     left: u64,
     full: bool,
     line_open: bool,
 }
 
 impl LogWriter {
-    pub(crate) fn open(path: &Path, limit: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Self { file, left: limit, full: false, line_open: false })
+    pub(crate) fn new(path: PathBuf, limit: u64) -> Self {
+        Self { path, file: None, left: limit, full: false, line_open: false }
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        if self.file.is_none() {
+            self.file = OpenOptions::new().create(true).append(true).open(&self.path).ok();
+        }
+        let _ = self.file.as_mut().map(|file| file.write_all(bytes));
     }
 
     /// Never fails: a full disk must not stop the workload.
@@ -29,7 +37,7 @@ impl LogWriter {
         }
         let fits = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
         let (kept, rest) = bytes.split_at(fits);
-        let _ = self.file.write_all(kept);
+        self.append(kept);
         self.left -= kept.len() as u64;
         self.line_open = kept.last().map_or(self.line_open, |last| *last != b'\n');
         if !rest.is_empty() {
@@ -41,7 +49,7 @@ impl LogWriter {
     /// A line of FuseML's own, kept even when the log is full.
     pub(crate) fn note(&mut self, line: &str) {
         let start = if self.line_open { "\n" } else { "" };
-        let _ = writeln!(self.file, "{start}[fuseml] {line}");
+        self.append(format!("{start}[fuseml] {line}\n").as_bytes());
         self.line_open = false;
     }
 }
@@ -105,7 +113,7 @@ mod tests {
     fn the_limit_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let mut log = LogWriter::open(&path, 10).unwrap();
+        let mut log = LogWriter::new(path.clone(), 10);
         log.write(b"123456");
         log.write(b"7890ab");
         log.write(b"more");

@@ -5,7 +5,7 @@
 
 use super::{
     build, container, environment,
-    folder::{self, Folder, Lock, Started},
+    folder::{self, Folder, Lock, Signature},
     limits::Limits,
     log::LogWriter,
     procfs::Identity,
@@ -117,8 +117,7 @@ fn begin(folder: Folder) -> io::Result<Option<Supervisor>> {
     let _ = nix::unistd::setsid();
     let signals = runner::listen()?;
     let Some(mut lock) = Lock::try_acquire(&folder.lock())? else { return Ok(None) };
-    lock.sign(&Identity::of_this_process()?)?;
-    if folder.exit().exists() || folder.started().exists() {
+    if folder.exit().exists() || folder.began()?.is_some() {
         return Ok(None);
     }
     let Some(spec) = folder::read_json(&folder.spec())? else { return Ok(None) };
@@ -128,7 +127,7 @@ fn begin(folder: Folder) -> io::Result<Option<Supervisor>> {
         return Ok(None);
     }
     let started = Timestamp::now();
-    folder::write_json(&folder.started(), &Started { at: started })?;
+    lock.sign(&Signature { holder: Identity::of_this_process()?, began: Some(started) })?;
     // Who started this process may go on now, and need not be there any more.
     let _ = io::stdout().write_all(STARTED.as_bytes()).and_then(|()| io::stdout().flush());
     Ok(Some(Supervisor { folder, spec, signals, started, _lock: lock }))
@@ -173,7 +172,7 @@ fn start(runner: &mut Runner, folder: &Folder, spec: &Spec) -> io::Result<Outcom
 }
 
 fn oversee(folder: &Folder, spec: &Spec, signals: SignalFd) -> io::Result<Outcome> {
-    let log = LogWriter::open(&folder.log(), spec.log_limit)?;
+    let log = LogWriter::new(folder.log(), spec.log_limit);
     let mut runner = Runner::new(signals, log, spec.grace);
     let outcome = match spec.workload.kind {
         WorkloadKind::Environment => match (&spec.builder, &spec.workload.builds) {

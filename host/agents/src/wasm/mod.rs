@@ -204,17 +204,8 @@ impl Inner {
     }
 
     async fn run(&self, workload: &Workload, folder: &Folder, stop: &CancellationToken) -> Result<WorkloadStatus> {
-        // Most print nothing.
-        let (log, path, limit) = (Mutex::new(None), folder.log(), self.config.log_limit);
-        let print = move |bytes: &[u8]| {
-            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-            if log.is_none() {
-                *log = LogWriter::open(&path, limit)
-                    .inspect_err(|error| tracing::error!(%error, "a log cannot be written"))
-                    .ok();
-            }
-            log.iter_mut().for_each(|log| log.write(bytes));
-        };
+        let log = Mutex::new(LogWriter::new(folder.log(), self.config.log_limit));
+        let print = move |bytes: &[u8]| log.lock().unwrap_or_else(PoisonError::into_inner).write(bytes);
         let command = self.command(workload, folder)?;
         let code = tokio::select! {
             code = self.config.runner.run(&command, Arc::new(print)) => code?,
