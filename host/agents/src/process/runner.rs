@@ -36,7 +36,10 @@ use std::{
 const KILL_PAUSE: Duration = Duration::from_millis(20);
 
 /// The most that is read from the output before signals and clocks are looked at again.
-const READS_A_TURN: usize = 16;
+const READS_A_TURN: usize = 64;
+
+/// So much at once: what is on the stack of a process that lives as long as its job is paid for by each.
+const READ: usize = 16 * 1024;
 
 pub(crate) struct Runner {
     signals: SignalFd,
@@ -275,7 +278,7 @@ impl Runner {
     fn read_output(&mut self, at_most: usize) {
         let Some(main) = &mut self.main else { return };
         let Some(output) = &mut main.output else { return };
-        let mut buffer = [0; 64 * 1024];
+        let mut buffer = [0; READ];
         for _ in 0..at_most {
             match output.read(&mut buffer) {
                 Ok(0) => {
