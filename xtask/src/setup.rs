@@ -176,6 +176,7 @@ fn cargo_tool(tools: &Path, name: &str, version: &str) -> Result<PathBuf> {
     let folder = tools.join(name);
     once(&folder, &[&format!("{name} {version}")], || {
         let mut command = cargo(&["install", "--quiet", "--locked", "--debug", name, "--version", version, "--root"]);
+        command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
         run(command.arg(&folder).env("CARGO_TARGET_DIR", target().join(format!("{name}-build"))))?;
         Ok(fs::remove_dir_all(target().join(format!("{name}-build")))?)
     })?;

@@ -4,17 +4,23 @@ use crate::{
     postgres::{Durable, Postgres},
     setup::{self, cargo, run},
 };
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
+use std::thread;
 
 pub(crate) fn run_all() -> Result<()> {
-    let (tools, peers) = (setup::all()?, setup::peers()?);
+    // Tools come from elsewhere, for the most part: what is to be tested is built meanwhile. End-to-end tests drive the built
+    // program.
+    let (tools, peers) = thread::scope(|scope| -> Result<_> {
+        let build = scope.spawn(|| run(&mut cargo(&["build", "--workspace", "--all-targets"])));
+        let tools = setup::all().and_then(|tools| Ok((tools, setup::peers()?)));
+        build.join().map_err(|_| anyhow!("the build was interrupted"))??;
+        tools
+    })?;
     if !cargo(&["nextest", "--version"]).output().is_ok_and(|output| output.status.success()) {
         run(&mut cargo(&["install", "--locked", "cargo-nextest"])).context("the test runner cannot be installed")?;
     }
     run(&mut cargo(&["nextest", "run", "--manifest-path", "plugins/Cargo.toml"]))?;
     let postgres = Postgres::start(Durable::No)?;
-    // End-to-end tests drive the built program.
-    run(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
     run(cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
         .env("FUSEML_TEST_PROGRAM", setup::target().join("debug/fuseml"))
         .env("FUSEML_TEST_MLFLOW", &tools.mlflow)

@@ -54,8 +54,8 @@ pub struct Migrations {
 pub struct Database {
     pub pool: AnyPool,
     dialect: Dialect,
-    /// Through which transactions write. SQLite has one connection for them, which alone keeps what it read of the file
-    /// from one to the next: nobody else changed it.
+    /// Through which transactions write. SQLite has one connection for them, so that it keeps what it read of the file from
+    /// one to the next, unless another wrote meanwhile.
     writer: AnyPool,
     /// Whose turn it is to write, where the database itself does not let writers queue.
     turn: Arc<Mutex<()>>,
@@ -159,6 +159,9 @@ fn connections(dialect: Dialect, most: u32) -> AnyPoolOptions {
     let options = AnyPoolOptions::new().max_connections(most).acquire_timeout(BUSY);
     // A file is there; a server may have been started again.
     let options = options.test_before_acquire(dialect == Dialect::Postgres);
+    // SQLite ends a transaction by itself where the disk is full, which the library does not see: a connection that it takes
+    // for being in one is of no use any more.
+    let options = options.before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
     options.after_connect(move |connection, _| {
         Box::pin(async move {
             if dialect == Dialect::Sqlite {
@@ -205,6 +208,30 @@ mod tests {
         let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&database.pool).await.expect("mode");
         let keys: i64 = sqlx::query_scalar("PRAGMA foreign_keys").fetch_one(&database.pool).await.expect("mode");
         assert_eq!((mode.as_str(), synchronous, keys), ("wal", 2, 1), "what was acknowledged survives");
+    }
+
+    #[tokio::test]
+    async fn it_can_be_written_again_once_there_is_room() {
+        let folder = tempfile::tempdir().expect("folder");
+        let none = Migrations { sqlite: Migrator::DEFAULT, postgres: Migrator::DEFAULT };
+        let place = DatabasePlace::Sqlite(folder.path().join("full.db"));
+        let database = Database::open(&place, &none).await.expect("database");
+        sqlx::query("CREATE TABLE things (content BLOB)").execute(&database.pool).await.expect("table");
+        let put = async |bytes: usize, room: Option<u32>| {
+            let mut transaction = database.write().await?;
+            if let Some(pages) = room {
+                let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+                sqlx::query(limit).execute(&mut *transaction).await.map_err(failed)?;
+            }
+            let put = sqlx::query("INSERT INTO things VALUES ($1)").bind(vec![0u8; bytes]);
+            put.execute(&mut *transaction).await.map_err(failed)?;
+            transaction.commit().await.map_err(failed)
+        };
+
+        let refused = put(1 << 20, Some(10)).await.expect_err("there is no room");
+
+        assert!(refused.message.contains("full"), "{refused}");
+        put(1 << 20, None).await.expect("there is room");
     }
 
     #[tokio::test]

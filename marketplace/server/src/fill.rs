@@ -108,6 +108,6 @@ pub async fn fill(config: &MarketplaceConfig, manifest: &Manifest, count: usize)
         transaction.commit().await.map_err(failed)?;
         number += AT_ONCE;
     }
-    marketplace.database.pool.close().await;
+    marketplace.database.close().await;
     Ok(())
 }

@@ -239,7 +239,7 @@ impl MarketplaceServer {
             () = stop => {}
             () = collect_daily(&self.marketplace) => {}
         }
-        self.marketplace.database.pool.close().await;
+        self.marketplace.database.close().await;
         Ok(())
     }
 }

@@ -274,7 +274,7 @@ impl EnginesAgent {
         }
         let failed = |error| Error::io(format!("the log of {}", spec.workload.key), &error);
         let written = fs::metadata(folder.log()).map_or(0, |log| log.len());
-        let mut writer = LogWriter::new(folder.log(), LOG_LIMIT.saturating_sub(written));
+        let mut writer = LogWriter::open(folder.log(), LOG_LIMIT.saturating_sub(written)).map_err(failed)?;
         let engine = self.engine(spec).await?;
         let mut pages = 0;
         loop {
@@ -441,7 +441,7 @@ impl RuntimeAgent for EnginesAgent {
         let submitted: Option<Submitted> = read(&folder, &folder.path().join("engine.json"))?;
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         let failed = |error| Error::io(format!("{key} could not be tidied"), &error);
-        staging::clear(&folder).await.map_err(failed)?;
+        staging::clear(&folder, &self.aside).await.map_err(failed)?;
         let (Some(spec), Some(Submitted { id })) = (removed, submitted) else { return Ok(true) };
         let deleted = match self.engine(&spec).await {
             Ok(engine) => engine.delete(&id).await,

@@ -218,7 +218,11 @@ impl RuntimeAgent for ProcessAgent {
             let state = self.state(&folder).await?;
             let over = Instant::now() >= until;
             match &state {
-                State::Unknown | State::Ended(_) | State::Running { ready: true, .. } => return Ok(status(key, state)),
+                State::Ended(_) => {
+                    self.forget(&folder);
+                    return Ok(status(key, state));
+                }
+                State::Unknown | State::Running { ready: true, .. } => return Ok(status(key, state)),
                 _ if over => return Ok(status(key, state)),
                 State::Waiting { supervised: false } => {
                     self.relaunch(&folder).await?;
@@ -297,7 +301,7 @@ impl RuntimeAgent for ProcessAgent {
         match self.state(&folder).await? {
             State::Ended(_) => {
                 self.forget(&folder);
-                staging::clear(&folder).await.map_err(|error| unreadable(&folder, &error))?;
+                staging::clear(&folder, &self.aside).await.map_err(|error| unreadable(&folder, &error))?;
                 Ok(true)
             }
             State::Unknown => Ok(true),

@@ -3,13 +3,13 @@
 //! | file | written by | says |
 //! |---|---|---|
 //! | `spec.json` | agent | what to run; of a process the folder appears together with it |
-//! | `lock` | supervisor | locked as long as the supervisor lives; who that is, and that the workload was started: never again |
-//! | `started.json` | agent of engines | the same of a workload of an engine; of a process servers before this one wrote it |
+//! | `lock` | supervisor | locked as long as the supervisor lives; its identity |
+//! | `started.json` | supervisor | the workload was started: never again |
 //! | `endpoint.json`, `ready` | supervisor | the port of a service; it answers |
 //! | `cancel` | agent | ending it was asked for |
 //! | `exit.json` | supervisor | how it ended, final; by the agent where the supervisor is no more |
 //! | `log`, `supervisor.log` | supervisor | what the workload said; what went wrong with supervising |
-//! | `work/`, `home/` with `tmp/` | workload | its own |
+//! | `work/`, `home/`, `tmp/` | workload | its own |
 //! | `inputs/` | agent of components | what the workload may read alone |
 //!
 //! Files are replaced whole. They survive the death of any process, not the loss of power.
@@ -40,16 +40,6 @@ pub(crate) struct Folder {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Started {
     pub(crate) at: Timestamp,
-}
-
-/// What a supervisor says in the file that it has locked.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Signature {
-    #[serde(flatten)]
-    pub(crate) holder: Identity,
-    /// When it started the workload, or was about to.
-    #[serde(default)]
-    pub(crate) began: Option<Timestamp>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -113,12 +103,12 @@ impl Folder {
     }
 
     pub(crate) fn temporary(&self) -> PathBuf {
-        self.home().join("tmp")
+        self.path.join("tmp")
     }
 
-    /// What goes once the workload has ended and its results are kept; `tmp` lay beside the others before.
-    pub(crate) fn transient(&self) -> Vec<PathBuf> {
-        vec![self.work(), self.inputs(), self.home(), self.path.join("tmp")]
+    /// What goes once the workload has ended and its results are kept.
+    pub(crate) fn transient(&self) -> [PathBuf; 4] {
+        [self.work(), self.inputs(), self.home(), self.temporary()]
     }
 
     pub(crate) fn spec(&self) -> PathBuf {
@@ -166,46 +156,24 @@ impl Folder {
         }
         // In this order: a supervisor that ends between two looks has written `exit.json` before.
         let supervised = Lock::is_held(&self.lock())?;
-        let began = match self.began() {
-            // It is just being written.
-            Err(_) if supervised => None,
-            began => began?,
-        };
-        let Some(started) = began else { return Ok(State::Waiting { supervised }) };
+        let Some(started) = read_json::<Started>(&self.started())? else { return Ok(State::Waiting { supervised }) };
         if supervised {
-            return Ok(State::Running { started, ready: self.ready().exists() });
+            return Ok(State::Running { started: started.at, ready: self.ready().exists() });
         }
         Ok(match read_json(&self.exit())? {
             Some(status) => State::Ended(status),
             // It may have taken the lock and started between the two looks.
-            None if Lock::is_held(&self.lock())? => State::Running { started, ready: false },
+            None if Lock::is_held(&self.lock())? => State::Running { started: started.at, ready: false },
             None => match read_json(&self.exit())? {
                 Some(status) => State::Ended(status),
-                None => State::Orphaned { started },
+                None => State::Orphaned { started: started.at },
             },
         })
     }
 
     /// The process that holds the lock, once it has said who it is.
     pub(crate) fn supervisor(&self) -> io::Result<Option<Identity>> {
-        if !Lock::is_held(&self.lock())? {
-            return Ok(None);
-        }
-        Ok(self.signature().unwrap_or_default().map(|signature| signature.holder))
-    }
-
-    /// When a supervisor started the workload.
-    pub(crate) fn began(&self) -> io::Result<Option<Timestamp>> {
-        match self.signature()?.and_then(|signature| signature.began) {
-            Some(began) => Ok(Some(began)),
-            None => Ok(read_json::<Started>(&self.started())?.map(|started| started.at)),
-        }
-    }
-
-    /// The last that a supervisor said; nothing before it said anything.
-    fn signature(&self) -> io::Result<Option<Signature>> {
-        let is_empty = fs::metadata(self.lock()).is_ok_and(|lock| lock.len() == 0);
-        if is_empty { Ok(None) } else { read_json(&self.lock()) }
+        Ok(if Lock::is_held(&self.lock())? { read_json(&self.lock()).unwrap_or_default() } else { None })
     }
 
     /// Says for good how a workload ended that has no supervisor, and kills what is left of it. False when it
@@ -224,7 +192,7 @@ impl Folder {
         if !procfs::kill_marked(&self.path) {
             status.message = Some("its supervisor was killed, and not all of its processes could be".to_owned());
         }
-        status.started = self.began()?;
+        status.started = read_json::<Started>(&self.started())?.map(|started| started.at);
         status.ended = Some(Timestamp::now());
         write_json(&self.exit(), &status)?;
         Ok(true)
@@ -258,11 +226,11 @@ impl Lock {
         Ok(i32::from(wanted.l_type) != libc::F_UNLCK)
     }
 
-    /// Notes in the file who holds it, and what that did.
-    pub(crate) fn sign(&mut self, signature: &Signature) -> io::Result<()> {
+    /// Notes in the file who holds it.
+    pub(crate) fn sign(&mut self, holder: &Identity) -> io::Result<()> {
         self.0.set_len(0)?;
         self.0.rewind()?;
-        self.0.write_all(&serde_json::to_vec(signature)?)
+        self.0.write_all(&serde_json::to_vec(holder)?)
     }
 }
 
@@ -308,34 +276,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         assert!(!Lock::is_held(&path).unwrap());
-        let lock = Lock::try_acquire(&path).unwrap().unwrap();
+        let mut lock = Lock::try_acquire(&path).unwrap().unwrap();
+        let this = Identity::of_this_process().unwrap();
+        lock.sign(&this).unwrap();
         assert!(Lock::is_held(&path).unwrap());
         assert!(Lock::try_acquire(&path).unwrap().is_none());
+        assert_eq!(read_json::<Identity>(&path).unwrap(), Some(this));
         drop(lock);
         assert!(!Lock::is_held(&path).unwrap());
-    }
-
-    #[test]
-    fn a_workload_that_a_supervisor_began_is_never_taken_for_one_that_waits() {
-        let place = tempfile::tempdir().unwrap();
-        let folder = Folder::new(place.path().to_owned());
-        fs::write(folder.spec(), "{}").unwrap();
-        let mut lock = Lock::try_acquire(&folder.lock()).unwrap().unwrap();
-        assert!(matches!(folder.state().unwrap(), State::Waiting { supervised: true }));
-        let (holder, began) = (Identity::of_this_process().unwrap(), Some(Timestamp::UNIX_EPOCH));
-        lock.sign(&Signature { holder: holder.clone(), began }).unwrap();
-        assert!(matches!(folder.state().unwrap(), State::Running { ready: false, .. }));
-        assert_eq!(folder.supervisor().unwrap(), Some(holder));
-
-        drop(lock);
-        assert!(matches!(folder.state().unwrap(), State::Orphaned { .. }));
-        fs::write(folder.lock(), "{\"pid\"").unwrap();
-        assert!(folder.state().is_err(), "what nobody can read says nothing");
-
-        // As servers before this one wrote it down.
-        fs::write(folder.lock(), "{\"pid\": 1, \"started\": 1}").unwrap();
-        assert!(matches!(folder.state().unwrap(), State::Waiting { supervised: false }));
-        write_json(&folder.started(), &Started { at: Timestamp::UNIX_EPOCH }).unwrap();
-        assert!(matches!(folder.state().unwrap(), State::Orphaned { .. }));
     }
 }

@@ -5,7 +5,7 @@
 //! supervisor has as its standard output and error. The fork that waits hears of the next folder and is its supervisor from
 //! then on; the launcher forks another. It ends with the server; its supervisors go on.
 
-use super::{agent::SupervisorCommand, supervisor::supervise};
+use super::{agent::SupervisorCommand, supervisor::supervise_heard};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
 use rustix::net::{
@@ -105,7 +105,7 @@ async fn tell(socket: &AsyncFd<OwnedFd>, folder: &Path, streams: [BorrowedFd<'_>
 }
 
 /// Forks a supervisor for each folder that is told on standard input, a socket, before it is told, until nobody is left who
-/// could tell one; answers the exit code for the process. In a fork it is that of [`supervise`].
+/// could tell one; answers the exit code for the process. In a fork it is that of [`supervise_heard`].
 ///
 /// To be called first thing in a process of its own, before any thread is started.
 pub fn launch() -> i32 {
@@ -198,14 +198,14 @@ fn begin(folder: &[u8], output: OwnedFd, log: OwnedFd) -> i32 {
     let prepared = || -> io::Result<()> {
         // SAFETY: no handler is set, so none runs.
         unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
-        // Only the launcher is to have the socket: that it was killed is seen by who tells it the next folder.
+        // Only the launcher and the fork that waits are to have the socket: that they are gone is seen by who tells a folder.
         dup2_stdin(File::open("/dev/null")?)?;
         dup2_stdout(output)?;
         dup2_stderr(log)?;
         Ok(())
     };
     match prepared() {
-        Ok(()) => supervise(Path::new(OsStr::from_bytes(folder))),
+        Ok(()) => supervise_heard(Path::new(OsStr::from_bytes(folder))),
         Err(error) => {
             eprintln!("a supervisor could not begin: {error}");
             1

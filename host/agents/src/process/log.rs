@@ -23,9 +23,23 @@ impl LogWriter {
         Self { path, file: None, left: limit, full: false, line_open: false }
     }
 
+    /// With the file there from the beginning.
+    pub(crate) fn open(path: PathBuf, limit: u64) -> io::Result<Self> {
+        let mut log = Self::new(path, limit);
+        log.make()?;
+        Ok(log)
+    }
+
+    fn make(&mut self) -> io::Result<()> {
+        self.file = Some(OpenOptions::new().create(true).append(true).open(&self.path)?);
+        Ok(())
+    }
+
     fn append(&mut self, bytes: &[u8]) {
-        if self.file.is_none() {
-            self.file = OpenOptions::new().create(true).append(true).open(&self.path).ok();
+        if self.file.is_none()
+            && let Err(error) = self.make()
+        {
+            tracing::error!(log = %self.path.display(), %error, "a log cannot be written");
         }
         let _ = self.file.as_mut().map(|file| file.write_all(bytes));
     }

@@ -38,7 +38,7 @@ const KILL_PAUSE: Duration = Duration::from_millis(20);
 /// The most that is read from the output before signals and clocks are looked at again.
 const READS_A_TURN: usize = 64;
 
-/// So much at once: what is on the stack of a process that lives as long as its job is paid for by each.
+/// Bytes that are read at once. Each job's supervisor touches so much of its stack, however little its job says.
 const READ: usize = 16 * 1024;
 
 pub(crate) struct Runner {

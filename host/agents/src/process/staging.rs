@@ -40,27 +40,33 @@ impl Drop for Scratch {
 /// others.
 pub(crate) async fn remove(folder: PathBuf, aside: &Path) -> io::Result<()> {
     let aside = aside.to_owned();
-    let removed = tokio::task::spawn_blocking(move || {
-        let scratch = Scratch::name(&aside)?;
-        if_there(fs::rename(folder, scratch.path()))
-    });
+    let removed = tokio::task::spawn_blocking(move || remove_now(&folder, &aside));
     removed.await.map_err(io::Error::other).flatten()
 }
 
-/// Removes what a workload has that has ended. Whoever is killed meanwhile leaves a part of it, which the next call removes.
-pub(crate) async fn clear(folder: &Folder) -> io::Result<()> {
-    let places = folder.transient();
-    let removed = tokio::task::spawn_blocking(move || places.iter().try_for_each(|place| if_there(remove_all(place))));
+/// Removes what a workload has that has ended, each in the same way.
+pub(crate) async fn clear(folder: &Folder, aside: &Path) -> io::Result<()> {
+    let (places, aside) = (folder.transient(), aside.to_owned());
+    let removed = tokio::task::spawn_blocking(move || places.iter().try_for_each(|place| remove_now(place, &aside)));
     removed.await.map_err(io::Error::other).flatten()
 }
 
-/// Removes a folder with all that is in it, also what its workload let nobody enter.
+fn remove_now(folder: &Path, aside: &Path) -> io::Result<()> {
+    let scratch = Scratch::name(aside)?;
+    match fs::rename(folder, scratch.path()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder with all that is in it, also what its workload let nobody enter, and what it put in a folder's place.
 fn remove_all(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let _ = open_up(folder);
             fs::remove_dir_all(folder)
         }
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(folder),
         removed => removed,
     }
 }
@@ -74,14 +80,6 @@ fn open_up(folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// What is not there need not be removed.
-fn if_there(removed: io::Result<()>) -> io::Result<()> {
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// Removes what killed processes left unfinished.
@@ -240,10 +238,13 @@ mod tests {
         std::os::unix::fs::symlink(&other, folder.join("link")).unwrap();
         fs::set_permissions(&other, fs::Permissions::from_mode(0o500)).unwrap();
         fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+        let file = place.path().join("home");
+        fs::write(&file, "in the place of a folder").unwrap();
 
         remove_all(&folder).unwrap();
+        remove_all(&file).unwrap();
 
-        assert!(!folder.exists());
+        assert!(!folder.exists() && !file.exists());
         assert_eq!(fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o500);
     }
 }

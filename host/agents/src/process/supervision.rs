@@ -85,7 +85,10 @@ impl ProcessAgent {
             && let Ok(Ok(_)) = timeout(LAUNCH_TIME, said.read_exact(&mut word)).await
             && word == supervisor::STARTED.as_bytes()
         {
-            self.held().insert(folder.path().to_owned(), Arc::new(said));
+            let mut held = self.held();
+            // Of some nobody here waits for the end: another server does by now.
+            held.retain(|_, held| is_open(held));
+            held.insert(folder.path().to_owned(), Arc::new(said));
             return Ok(true);
         }
         Ok(!matches!(self.state(folder).await?, State::Waiting { supervised: false }))
@@ -185,14 +188,14 @@ pub(super) async fn settle(folder: &Folder) -> Result<()> {
     settled.map_err(io::Error::other).flatten().map(drop).map_err(|error| unreadable(folder, &error))
 }
 
-/// Returns when nobody holds the other end any more; nothing more is written there.
+/// Whether somebody holds the other end; nothing more is written there.
+fn is_open(held: &pipe::Receiver) -> bool {
+    held.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Returns when nobody does any more.
 async fn closed(held: &pipe::Receiver) {
-    while held.readable().await.is_ok() {
-        match held.try_read(&mut [0]) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            _ => return,
-        }
-    }
+    while held.readable().await.is_ok() && is_open(held) {}
 }
 
 /// Returns when the process has ended.

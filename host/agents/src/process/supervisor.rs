@@ -5,7 +5,7 @@
 
 use super::{
     build, container, environment,
-    folder::{self, Folder, Lock, Signature},
+    folder::{self, Folder, Lock, Started},
     limits::Limits,
     log::LogWriter,
     procfs::Identity,
@@ -26,7 +26,7 @@ use std::{
 /// Removing what is left of a container may take this long.
 const REMOVING: Duration = Duration::from_secs(30);
 
-/// Said on standard output once the workload is this supervisor's and will be started. It is closed when that has ended.
+/// Said on standard output once the workload is this supervisor's and will be started.
 pub(crate) const STARTED: &str = "started\n";
 
 /// Supervises the workload of this folder until it has ended, and answers the exit code for the process.
@@ -34,7 +34,17 @@ pub(crate) const STARTED: &str = "started\n";
 /// To be called first thing in a process of its own, before any thread is started. A workload that was started
 /// before, or has a supervisor, is left alone.
 pub fn supervise(directory: &Path) -> i32 {
-    match begin(Folder::new(directory.to_owned())) {
+    run(directory, false)
+}
+
+/// The same in a fork of the launcher, whose standard output is closed when the workload has ended: who started it hears of
+/// that sooner than by the end of this process.
+pub(crate) fn supervise_heard(directory: &Path) -> i32 {
+    run(directory, true)
+}
+
+fn run(directory: &Path, is_heard: bool) -> i32 {
+    match begin(Folder::new(directory.to_owned()), is_heard) {
         Ok(None) => 0,
         Ok(Some(supervisor)) => supervisor.run(),
         Err(error) => {
@@ -112,12 +122,13 @@ struct Supervisor {
 }
 
 /// `None` when there is nothing to do.
-fn begin(folder: Folder) -> io::Result<Option<Supervisor>> {
+fn begin(folder: Folder, is_heard: bool) -> io::Result<Option<Supervisor>> {
     // Away from the server's terminal. Fails only for who leads a session already.
     let _ = nix::unistd::setsid();
     let signals = runner::listen()?;
     let Some(mut lock) = Lock::try_acquire(&folder.lock())? else { return Ok(None) };
-    if folder.exit().exists() || folder.began()?.is_some() {
+    lock.sign(&Identity::of_this_process()?)?;
+    if folder.exit().exists() || folder.started().exists() {
         return Ok(None);
     }
     let Some(spec) = folder::read_json(&folder.spec())? else { return Ok(None) };
@@ -127,10 +138,17 @@ fn begin(folder: Folder) -> io::Result<Option<Supervisor>> {
         return Ok(None);
     }
     let started = Timestamp::now();
-    lock.sign(&Signature { holder: Identity::of_this_process()?, began: Some(started) })?;
+    folder::write_json(&folder.started(), &Started { at: started })?;
     // Who started this process may go on now, and need not be there any more.
     let _ = io::stdout().write_all(STARTED.as_bytes()).and_then(|()| io::stdout().flush());
+    if !is_heard {
+        close_output()?;
+    }
     Ok(Some(Supervisor { folder, spec, signals, started, _lock: lock }))
+}
+
+fn close_output() -> io::Result<()> {
+    Ok(nix::unistd::dup2_stdout(File::options().write(true).open("/dev/null")?)?)
 }
 
 impl Supervisor {
@@ -148,8 +166,7 @@ impl Supervisor {
             ended: Some(Timestamp::now()),
         };
         let written = folder::write_json(&folder.exit(), &status);
-        // Who waits for the end need not wait until this process is gone.
-        let _ = File::open("/dev/null").and_then(|null| Ok(nix::unistd::dup2_stdout(null)?));
+        let _ = close_output();
         match written {
             Ok(()) => 0,
             Err(error) => {
@@ -162,7 +179,7 @@ impl Supervisor {
 
 fn start(runner: &mut Runner, folder: &Folder, spec: &Spec) -> io::Result<Outcome> {
     let beside: &[&str] = if spec.container.is_some() { &container::PROGRAMS } else { &[] };
-    let folders = vec![folder.work(), folder.home()];
+    let folders = vec![folder.work(), folder.home(), folder.temporary()];
     runner.limit(Limits::new(&spec.workload.resources, beside, folders));
     if spec.workload.kind == WorkloadKind::Service {
         return service::serve(runner, folder, spec);

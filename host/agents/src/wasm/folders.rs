@@ -69,7 +69,7 @@ impl Inner {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
-        staging::clear(folder).await.map_err(failed)
+        staging::clear(folder, &self.aside).await.map_err(failed)
     }
 
     pub(super) fn stored(folder: &Folder) -> Result<Option<Workload>> {

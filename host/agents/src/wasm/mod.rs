@@ -415,7 +415,7 @@ impl RuntimeAgent for WasmAgent {
             None => {}
         }
         let failed = |error| Error::io(format!("{key} could not be tidied"), &error);
-        staging::clear(&folder).await.map_err(failed)?;
+        staging::clear(&folder, &self.0.aside).await.map_err(failed)?;
         Ok(true)
     }
 
