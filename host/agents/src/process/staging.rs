@@ -237,7 +237,7 @@ mod tests {
         fs::write(closed.join("file"), "").unwrap();
         std::os::unix::fs::symlink(&other, folder.join("link")).unwrap();
         fs::set_permissions(&other, fs::Permissions::from_mode(0o500)).unwrap();
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
         let file = place.path().join("home");
         fs::write(&file, "in the place of a folder").unwrap();
 
