@@ -1,7 +1,10 @@
 //! The engine's own cost: a push until its first step is submitted, and chains of steps that do nothing, beside
 //! the same processes started plainly.
 
-use crate::figures::{heading, line, ratio, spread};
+use crate::{
+    disk,
+    figures::{heading, line, ratio, spread},
+};
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use fuseml_agents::{
@@ -388,6 +391,7 @@ pub(crate) async fn measure(program: &Path) -> Result<()> {
         }
         line("a step; all else", &slope(&times));
     }
+    disk::measure(world.folder())?;
 
     heading("Steps that end at once");
     for steps in [32, 256] {

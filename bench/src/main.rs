@@ -12,6 +12,7 @@ mod chain;
 mod concurrency;
 mod daemon;
 mod datasets;
+mod disk;
 mod extism;
 mod figures;
 mod git;

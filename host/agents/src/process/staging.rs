@@ -82,14 +82,17 @@ fn open_up(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes what killed processes left unfinished.
+/// Removes what killed processes left unfinished, as far as it can.
 pub(crate) fn clean(root: &Path) -> io::Result<()> {
     for entry in fs::read_dir(root)? {
         let entry = entry?;
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.split_once('.')).and_then(|(owner, _)| owner.parse().ok());
-        if !owner.is_some_and(|owner: Identity| owner.exists()) {
-            remove_all(&entry.path())?;
+        if !owner.is_some_and(|owner: Identity| owner.exists())
+            && let Err(error) = remove_all(&entry.path())
+        {
+            // Nobody needs it, and everybody needs the server.
+            tracing::warn!(left = %entry.path().display(), %error, "what a job left cannot be removed");
         }
     }
     Ok(())
@@ -246,5 +249,19 @@ mod tests {
 
         assert!(!folder.exists() && !file.exists());
         assert_eq!(fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o500);
+    }
+
+    #[test]
+    fn what_killed_processes_left_goes_and_what_living_ones_work_on_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let own = Scratch::name(place.path()).unwrap();
+        fs::create_dir(own.path()).unwrap();
+        fs::create_dir(place.path().join("999999999-1.0")).unwrap();
+        fs::write(place.path().join("999999999-1.1"), "in the place of a folder").unwrap();
+
+        clean(place.path()).unwrap();
+
+        let left: Vec<_> = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, [own.path()]);
     }
 }
