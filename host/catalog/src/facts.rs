@@ -25,7 +25,7 @@ pub(crate) async fn add(connection: &mut AnyConnection, artifacts: &[(i64, &Desc
     let (numbers, texts): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, fact)| fact.number.is_some());
     for (facts, columns) in [(numbers, "artifact, field, text, number"), (texts, "artifact, field, text")] {
         // Both databases take some ten thousand values in a statement.
-        for some in facts.chunks(500) {
+        for some in facts.chunks(crate::ROWS) {
             let mut sql = Sql::new(format!("INSERT INTO facts ({columns}) VALUES "));
             for (at, (row, fact)) in some.iter().enumerate() {
                 sql.push(if at == 0 { "(" } else { ", (" }).push_bind(*row);

@@ -56,7 +56,7 @@ pub(crate) fn having(sql: &mut Sql, grams: &[i64], dialect: Dialect) {
 /// Keeps what artifacts contain that are not there yet.
 pub(crate) async fn add(connection: &mut AnyConnection, artifacts: &[(i64, &Descriptor)]) -> Result<()> {
     let dialect = Dialect::of(connection);
-    for some in artifacts.chunks(500) {
+    for some in artifacts.chunks(crate::ROWS) {
         let mut sql = Sql::new(match dialect {
             Dialect::Sqlite => "INSERT INTO artifact_grams (rowid, grams) VALUES ",
             Dialect::Postgres => "INSERT INTO artifact_grams (artifact, grams) VALUES ",

@@ -51,7 +51,7 @@ use fuseml_database::{Database, Migrations, all_from_json, failed, from_json, to
 use fuseml_domain::Result;
 use std::{path::Path, sync::Arc};
 
-/// At most so many rows are written by one statement: databases bound the number of its values.
+/// At most so many rows are written, or looked for, by one statement: databases bound the number of its values.
 const ROWS: usize = 500;
 
 /// An open catalog; clones share its connections.

@@ -58,17 +58,18 @@ pub(crate) fn insert(batch: &mut Batch, run: &Run, server: &str) -> Result<()> {
 /// # Errors
 /// `conflict` (`stale-run`) when it is not, (`lease-lost`) when another server holds it by now.
 pub(crate) async fn update(connection: &mut AnyConnection, run: &Run, before: u64, holder: Option<&str>) -> Result<()> {
+    let (frame, revision) = (to_json(&run.frame())?, run.revision.cast_signed());
     let mut batch = Batch::of(connection);
     // SQLite writes the indexes of what is set even if it is as it was, and most transitions leave a run's own state alone.
     if batch.dialect() == Dialect::Sqlite {
-        let sql = batch.begin("UPDATE runs SET revision = ").push_bind(run.revision.cast_signed());
-        sql.push(", document = ").push_bind(to_json(&run.frame())?);
+        let sql = batch.begin("UPDATE runs SET revision = ").push_bind(revision);
+        sql.push(", document = ").push_bind(frame.clone());
         only_if(sql, run, before, holder);
         sql.push(" AND state = ").push_bind(run.state.to_string());
         sql.push(" AND leaves = ").push_bind(i64::from(run.leaves()));
     }
-    let sql = batch.begin("UPDATE runs SET revision = ").push_bind(run.revision.cast_signed());
-    sql.push(", document = ").push_bind(to_json(&run.frame())?);
+    let sql = batch.begin("UPDATE runs SET revision = ").push_bind(revision);
+    sql.push(", document = ").push_bind(frame);
     sql.push(", state = ").push_bind(run.state.to_string()).push(", leaves = ").push_bind(i64::from(run.leaves()));
     only_if(sql, run, before, holder);
     match batch.execute(connection).await? {

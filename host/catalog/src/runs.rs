@@ -241,7 +241,7 @@ pub(crate) fn read_id(text: &str) -> Result<Uuid> {
     text.parse().map_err(|_| Error::internal("document", "a record of the catalog has a damaged id"))
 }
 
-/// What a transition brings besides itself, its part in lineage and what it lets others reuse.
+/// What a transition brings; its lineage and its result are written with those of others.
 async fn insert_made(connection: &mut AnyConnection, change: &Change) -> Result<()> {
     let (run, id) = (&change.run, change.run.id.to_string());
     let cause = if change.held { Cause::Sweep(&id) } else { Cause::Run(&id) };

@@ -1,5 +1,5 @@
-//! The agent: the server's side of workloads. Every answer is read from the folders; in memory it keeps only by what it hears
-//! sooner that one has changed.
+//! The agent: the server's side of workloads. Every answer is read from the folders; all that it keeps in memory is what it
+//! hears of ends by.
 
 use super::{
     build::ImageBuilder,

@@ -13,6 +13,8 @@ const CHUNK: u64 = 64 * 1024;
 pub(crate) struct LogWriter {
     path: PathBuf,
     file: Option<File>,
+    /// It was said that the file cannot be made; who prints a lot would have it said as often.
+    is_lost: bool,
     left: u64,
     full: bool,
     line_open: bool,
@@ -20,7 +22,7 @@ pub(crate) struct LogWriter {
 
 impl LogWriter {
     pub(crate) fn new(path: PathBuf, limit: u64) -> Self {
-        Self { path, file: None, left: limit, full: false, line_open: false }
+        Self { path, file: None, is_lost: false, left: limit, full: false, line_open: false }
     }
 
     /// With the file there from the beginning.
@@ -38,6 +40,7 @@ impl LogWriter {
     fn append(&mut self, bytes: &[u8]) {
         if self.file.is_none()
             && let Err(error) = self.make()
+            && !std::mem::replace(&mut self.is_lost, true)
         {
             tracing::error!(log = %self.path.display(), %error, "a log cannot be written");
         }

@@ -30,8 +30,8 @@ use tokio::{
 /// What a supervisor may take until it has taken its workload up.
 const LAUNCH_TIME: Duration = Duration::from_secs(30);
 
-/// What the supervisors of workloads hold open that this agent started, by their folders: each closes it when its workload has
-/// ended.
+/// Pipes by the folders of workloads that this agent started. A fork of the launcher holds the other end until its workload
+/// has ended; a supervisor that was started anew closes it at once.
 pub(super) type Held = Mutex<HashMap<PathBuf, Arc<pipe::Receiver>>>;
 
 impl ProcessAgent {
@@ -79,14 +79,14 @@ impl ProcessAgent {
 
     /// Whether the supervisor that says so, or another, has the workload.
     async fn is_taken_up(&self, folder: &Folder, said: PipeReader) -> Result<bool> {
-        let mut word = vec![0; supervisor::STARTED.len()];
+        let mut word = [0; supervisor::STARTED.len()];
         if let Ok(mut said) = pipe::Receiver::from_owned_fd(said.into())
             // Of an end without a word the folder knows more.
             && let Ok(Ok(_)) = timeout(LAUNCH_TIME, said.read_exact(&mut word)).await
             && word == supervisor::STARTED.as_bytes()
         {
             let mut held = self.held();
-            // Of some nobody here waits for the end: another server does by now.
+            // Of some ends nobody here hears: another server drives their runs by now.
             held.retain(|_, held| is_open(held));
             held.insert(folder.path().to_owned(), Arc::new(said));
             return Ok(true);

@@ -186,18 +186,25 @@ async fn what_a_job_leaves_beside_its_outputs_is_found_with_its_kind() {
 async fn a_supervisor_is_there_though_the_launcher_was_killed() {
     let world = World::new();
     assert_eq!(world.run(&job("before", "true")).await.phase, Phase::Succeeded);
-    let launchers = || {
-        let own = format!("PPid:\t{}\n", std::process::id());
+    let forks_of = |parent: i32| {
+        let own = format!("PPid:\t{parent}\n");
         let entries = fs::read_dir("/proc").unwrap().flatten();
-        let is_launcher = |path: &std::path::Path| {
+        let is_fork = |path: &std::path::Path| {
             let command = fs::read_to_string(path.join("cmdline")).unwrap_or_default();
             let status = fs::read_to_string(path.join("status")).unwrap_or_default();
             command.trim_end_matches('\0').ends_with("fuseml-process-supervisor") && status.contains(&own)
         };
-        let found = entries.map(|entry| entry.path()).filter(|path| is_launcher(path));
+        let found = entries.map(|entry| entry.path()).filter(|path| is_fork(path));
         found.filter_map(|path| path.file_name()?.to_str()?.parse::<i32>().ok()).collect::<Vec<_>>()
     };
+    let launchers = || forks_of(i32::try_from(std::process::id()).unwrap());
     let [launcher] = launchers().try_into().unwrap();
+    // The one that waits for the next folder is not missed either.
+    eventually(|| forks_of(launcher).len() == 1).await;
+    let waiting = forks_of(launcher)[0];
+    kill(Pid::from_raw(waiting), Signal::SIGKILL).unwrap();
+    assert_eq!(world.run(&job("between", "true")).await.phase, Phase::Succeeded);
+    assert_eq!(launchers(), [launcher]);
     let held = job("held", "while [ ! -e go ]; do sleep 0.02; done");
     world.agent.submit(&held).await.unwrap();
     kill(Pid::from_raw(launcher), Signal::SIGKILL).unwrap();
